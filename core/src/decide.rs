@@ -1,0 +1,296 @@
+//! Deciding: which ad fills each slot of a break, and why the others do not.
+//!
+//! [`decide`] is a pure function of the plan, the viewer's cap state, the request, the clock and a seed, so a decision
+//! can be made again, and explained, from what was recorded.
+//!
+//! Per break, the flights that may match are found through the plan's index, filtered by what does not depend on the
+//! slot, and put in order: guaranteed before house, and within a class by lottery in proportion to what each flight
+//! still needs. Per slot, the first of them that fits, is separate from what the pod already holds, is not ahead of its
+//! plan, and keeps every cap, fills it.
+
+use alloc::{string::String, vec::Vec};
+
+use crate::{
+    api::BreakRequest,
+    caps::{self, CapState, Claim, Declined},
+    contract::{DemandClass, Rating},
+    id::{BreakId, OpportunityId, ViewerKey},
+    plan::{AdRecord, Dimension, FlightRecord, Plan, attribute},
+    pod::{Eliminated, Fill, FillReason, Opportunity, Outcome, Pod, UnfilledReason},
+    time::UnixMillis,
+};
+
+/// What a decision is about, apart from the plan and the caps.
+#[derive(Clone, Copy, Debug)]
+pub struct Occasion<'a> {
+    /// What was asked; validated.
+    pub request: &'a BreakRequest,
+    /// The break's identity; also the seed of its lottery.
+    pub break_id: BreakId,
+    /// Who watches.
+    pub viewer: ViewerKey,
+    /// When the break opened: the time in its opportunity ids.
+    pub opened_at: UnixMillis,
+    /// The clock.
+    pub now: UnixMillis,
+}
+
+/// Decides every slot of a break. Without a plan, or with one out of its validity, every slot is honestly empty.
+pub fn decide(plan: Option<&Plan<'_>>, caps: &CapState, occasion: &Occasion<'_>) -> Pod {
+    let Some(plan) = plan.filter(|plan| plan.is_valid_at(occasion.now)) else {
+        let version = plan.map(Plan::version);
+        let slots = (0..).zip(&occasion.request.slots).map(|(index, slot)| {
+            let outcome = Outcome::Unfilled { unfilled_reason: UnfilledReason::PlanUnavailable };
+            opportunity(occasion, version, index, slot.max_duration_ms, outcome, 0, Eliminated::default())
+        });
+        return Pod { slots: slots.collect() };
+    };
+    let field = Field::gather(plan, occasion);
+    let mut break_so_far = BreakSoFar {
+        caps: caps.clone(),
+        left_ms: occasion.request.max_duration_ms.unwrap_or(u32::MAX),
+        shown: Vec::new(),
+    };
+    let slots = (0..).zip(&occasion.request.slots).map(|(index, slot)| {
+        let mut eliminated = field.eliminated;
+        let winner = field.fill(plan, &mut break_so_far, slot.max_duration_ms, occasion, &mut eliminated);
+        let outcome = match winner {
+            Some((flight, ad)) => Outcome::Filled(break_so_far.take(plan, flight, ad, occasion, index)),
+            None => {
+                Outcome::Unfilled { unfilled_reason: eliminated.nearest().unwrap_or(UnfilledReason::NoEligibleDemand) }
+            }
+        };
+        let candidates = u16::try_from(field.considered).unwrap_or(u16::MAX);
+        opportunity(occasion, Some(plan.version()), index, slot.max_duration_ms, outcome, candidates, eliminated)
+    });
+    Pod { slots: slots.collect() }
+}
+
+fn opportunity(
+    occasion: &Occasion<'_>,
+    plan_version: Option<u64>,
+    slot_index: u8,
+    max_duration_ms: u32,
+    outcome: Outcome,
+    candidates: u16,
+    eliminated: Eliminated,
+) -> Opportunity {
+    Opportunity {
+        opportunity_id: OpportunityId::mint(occasion.break_id, slot_index, occasion.opened_at),
+        break_id: occasion.break_id,
+        slot_index,
+        viewer: occasion.viewer,
+        title_id: String::from(&*occasion.request.title_id),
+        position: occasion.request.position,
+        max_duration_ms,
+        decided_at: occasion.now,
+        plan_version,
+        outcome,
+        candidates,
+        eliminated,
+    }
+}
+
+/// The flights that compete in a break, best first, and what became of those that cannot.
+struct Field<'a> {
+    competing: Vec<&'a FlightRecord>,
+    considered: usize,
+    eliminated: Eliminated,
+}
+
+impl<'a> Field<'a> {
+    fn gather(plan: &Plan<'a>, occasion: &Occasion<'_>) -> Self {
+        let title = attribute(Dimension::Title, &occasion.request.title_id);
+        let (rating, genres) = plan.title(title).unwrap_or((Rating::EVERY, &[])); // unknown: only what may run anywhere
+        let mut attributes = request_attributes(occasion.request);
+        attributes.push(title);
+        attributes.extend(genres.iter().map(|genre| genre.get()));
+
+        let found = plan.candidates(&attributes);
+        let mut eliminated = Eliminated::default();
+        let mut ranked = Vec::with_capacity(found.len());
+        for flight in found.iter().filter_map(|index| plan.flight(*index)) {
+            if !flight.runs_at(occasion.now) || !plan.targets(flight, &attributes) {
+                eliminated.count(UnfilledReason::NoEligibleDemand);
+            } else if flight.ratings.get() & rating != rating {
+                eliminated.count(UnfilledReason::ContentUnsuitable);
+            } else {
+                ranked.push((flight.class(), lottery_ticket(flight, occasion.break_id), flight));
+            }
+        }
+        ranked.sort_unstable_by_key(|(class, ticket, flight)| (*class, *ticket, flight.flight_id.get()));
+        let competing = ranked.into_iter().map(|(_, _, flight)| flight).collect();
+        Self { competing, considered: found.len(), eliminated }
+    }
+
+    /// The first competitor that may fill a slot. Counts why those before it may not.
+    fn fill(
+        &self,
+        plan: &Plan<'a>,
+        break_so_far: &mut BreakSoFar<'a>,
+        slot_ms: u32,
+        occasion: &Occasion<'_>,
+        eliminated: &mut Eliminated,
+    ) -> Option<(&'a FlightRecord, &'a AdRecord)> {
+        for flight in &self.competing {
+            match break_so_far.admit(plan, flight, slot_ms, occasion) {
+                Ok(ad) => return Some((flight, ad)),
+                Err(reason) => eliminated.count(reason),
+            }
+        }
+        None
+    }
+}
+
+/// What the slots decided so far leave to the next one.
+struct BreakSoFar<'a> {
+    /// Including the claims of this pod.
+    caps: CapState,
+    left_ms: u32,
+    shown: Vec<(&'a FlightRecord, &'a AdRecord)>,
+}
+
+impl<'a> BreakSoFar<'a> {
+    /// The ad that `flight` would show in a slot, or the first reason why none.
+    fn admit(
+        &self,
+        plan: &Plan<'a>,
+        flight: &FlightRecord,
+        slot_ms: u32,
+        occasion: &Occasion<'_>,
+    ) -> Result<&'a AdRecord, UnfilledReason> {
+        let ads = plan.ads(flight);
+        let room_ms = slot_ms.min(self.left_ms);
+        let mut fitting = ads.iter().filter(|ad| ad.duration_ms.get() <= room_ms).peekable();
+        if fitting.peek().is_none() {
+            return Err(UnfilledReason::DurationExceeded);
+        }
+        if !self.is_separate(flight) {
+            return Err(UnfilledReason::CompetitiveSeparation);
+        }
+        let is_new = |ad: &&AdRecord| self.shown.iter().all(|(_, shown)| shown.creative_id != ad.creative_id);
+        let fresh: Vec<&AdRecord> = fitting.filter(is_new).collect();
+        if fresh.is_empty() {
+            return Err(UnfilledReason::CompetitiveSeparation);
+        }
+        if flight.class() == DemandClass::Guaranteed && flight.allocation.get() == 0 {
+            return Err(UnfilledReason::PacingThrottled);
+        }
+        let ad = pick(&fresh, occasion.break_id, flight).ok_or(UnfilledReason::DurationExceeded)?;
+        let caps = plan.caps(flight);
+        match &self.caps {
+            _ if caps.is_empty() => Ok(ad),
+            CapState::Unavailable => Err(UnfilledReason::CapCheckUnavailable),
+            CapState::Known(viewer) => match viewer.allows(&caps, &flight.booking(ad), occasion.now) {
+                Ok(()) => Ok(ad),
+                Err(Declined::Capped) => Err(UnfilledReason::FrequencyCapped),
+                Err(Declined::Full) => Err(UnfilledReason::CapCheckUnavailable),
+            },
+        }
+    }
+
+    /// No two paid ads of one advertiser or of one category in a pod. House ads compete with nobody.
+    fn is_separate(&self, flight: &FlightRecord) -> bool {
+        let clashes = |(shown, _): &(&FlightRecord, &AdRecord)| {
+            shown.class() == DemandClass::Guaranteed
+                && (shown.advertiser_id == flight.advertiser_id
+                    || (flight.category.get() != 0 && shown.category == flight.category))
+        };
+        flight.class() == DemandClass::House || !self.shown.iter().any(clashes)
+    }
+
+    /// Gives the slot to `ad` and takes its claim.
+    fn take(
+        &mut self,
+        plan: &Plan<'a>,
+        flight: &'a FlightRecord,
+        ad: &'a AdRecord,
+        occasion: &Occasion<'_>,
+        slot_index: u8,
+    ) -> Fill {
+        let caps = plan.caps(flight);
+        let booking = flight.booking(ad);
+        let claim = (!caps.is_empty()).then(|| Claim {
+            opportunity_id: OpportunityId::mint(occasion.break_id, slot_index, occasion.opened_at),
+            booking,
+            at: occasion.now,
+            counts_until: caps::counts_until(&caps, occasion.now, flight.ends_at()),
+        });
+        if let (CapState::Known(viewer), Some(claim)) = (&mut self.caps, claim) {
+            viewer.add(claim);
+        }
+        self.left_ms = self.left_ms.saturating_sub(ad.duration_ms.get());
+        self.shown.push((flight, ad));
+        Fill {
+            fill_reason: match flight.class() {
+                DemandClass::Guaranteed => FillReason::Guaranteed,
+                DemandClass::House => FillReason::HouseAd,
+            },
+            ad_id: ad.ad_id(),
+            record_id: ad.record_id(),
+            booking,
+            duration_ms: ad.duration_ms.get(),
+            expires_at: occasion.now.plus_ms(plan.lease_ms()),
+            claim,
+        }
+    }
+}
+
+fn request_attributes(request: &BreakRequest) -> Vec<u64> {
+    let given = [
+        (Dimension::Position, Some(request.position.as_str())),
+        (Dimension::Tier, request.tier.as_deref()),
+        (Dimension::Country, request.country.as_deref()),
+        (Dimension::Device, request.device.as_deref()),
+    ];
+    given.into_iter().filter_map(|(dimension, value)| Some(attribute(dimension, value?))).collect()
+}
+
+/// Which of a flight's creatives: evenly, at random by break.
+fn pick<'a>(fresh: &[&'a AdRecord], break_id: BreakId, flight: &FlightRecord) -> Option<&'a AdRecord> {
+    let draw = random(break_id, u64::from(flight.flight_id.get()) | 1 << 32);
+    let index = usize::try_from(draw % fresh.len().max(1) as u64).unwrap_or_default();
+    fresh.get(index).copied()
+}
+
+/// A flight's ticket in the lottery of its class; the lowest wins. Each flight wins with a probability in proportion to
+/// its allocation: the exponential variates of Efraimidis and Spirakis (2006), `-ln(u) / weight`, in integers so that
+/// every platform draws the same. A throttled flight has the last ticket.
+fn lottery_ticket(flight: &FlightRecord, break_id: BreakId) -> u64 {
+    match u64::from(flight.allocation.get()) {
+        0 => u64::MAX,
+        weight => (neg_log2_q32(random(break_id, flight.flight_id.get().into())) << 20) / weight,
+    }
+}
+
+/// `-log2((draw + 1) / 2^32)` of the draw's upper 32 bits, as fixed point with 32 fraction bits. At most 32 in value, so
+/// it fits 38 bits.
+fn neg_log2_q32(draw: u64) -> u64 {
+    let u = (draw >> 32) + 1; // 1 ..= 2^32
+    let whole = u.ilog2();
+    // The mantissa in [1, 2) with 31 fraction bits; each squaring brings out one more bit of the logarithm.
+    let mut mantissa = if whole <= 31 { u << (31 - whole) } else { 1 << 31 };
+    let mut fraction = 0u64;
+    for bit in (16..32).rev() {
+        mantissa = (mantissa * mantissa) >> 31;
+        if mantissa >= 1 << 32 {
+            mantissa >>= 1;
+            fraction |= 1 << bit;
+        }
+    }
+    (32 << 32) - ((u64::from(whole) << 32) | fraction)
+}
+
+/// 64 random bits, the same for the same break and `stream`: SplitMix64 (Steele, Lea and Flood 2014) over the break id,
+/// which is itself the output of a keyed hash.
+fn random(break_id: BreakId, stream: u64) -> u64 {
+    let half = |bytes: &[u8]| bytes.iter().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
+    let seed = half(&break_id.0[..8]) ^ half(&break_id.0[8..]).rotate_left(32);
+    let mut word = seed.wrapping_add(stream.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+#[cfg(test)]
+mod tests;

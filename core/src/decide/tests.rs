@@ -1,0 +1,352 @@
+//! What a decision must do, read as the specification.
+
+use std::{format, string::ToString, vec, vec::Vec};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    api::{SlotRequest, Tracking},
+    caps::{Cap, CapScope, Viewer, Window},
+    contract::BreakPosition,
+    id::{AdId, AdvertiserId, CampaignId, CreativeId, FlightId, RecordId},
+    keys::Keyring,
+    plan::{AdSource, FlightSource, PlanSource, Targeting, TitleSource, build},
+};
+
+const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
+const DAY_MS: u64 = 24 * 3_600_000;
+
+fn keys() -> Keyring {
+    Keyring::parse(&format!("1:{:064x}", 7)).unwrap()
+}
+
+fn flight(id: u32) -> FlightSource {
+    FlightSource {
+        flight_id: FlightId(id),
+        campaign_id: CampaignId(id),
+        advertiser_id: AdvertiserId(id),
+        class: DemandClass::Guaranteed,
+        starts_at: NOW.minus_ms(DAY_MS),
+        ends_at: NOW.plus_ms(DAY_MS),
+        allocation: 100,
+        caps: vec![],
+        ratings: vec![],
+        category: None,
+        targeting: Targeting::default(),
+        ads: vec![ad(id, 15_000)],
+    }
+}
+
+fn ad(id: u32, duration_ms: u32) -> AdSource {
+    AdSource {
+        ad_id: AdId(id),
+        creative_id: CreativeId(id),
+        record_id: RecordId([1; 8]),
+        duration_ms,
+        universal_ad_id: "unknown".into(),
+        name: format!("ad {id}"),
+        media: vec![],
+    }
+}
+
+fn daily(limit: u32) -> Cap {
+    Cap { scope: CapScope::Campaign, limit, window: Window::Rolling { ms: DAY_MS } }
+}
+
+fn house(id: u32) -> FlightSource {
+    FlightSource { class: DemandClass::House, ..flight(id) }
+}
+
+fn plan_of(flights: Vec<FlightSource>) -> Vec<u8> {
+    let title =
+        |id: &str, rating, genre: &str| TitleSource { title_id: id.into(), rating, genres: vec![genre.to_string()] };
+    let source = PlanSource {
+        version: 3,
+        created_at: NOW,
+        valid_from: NOW.minus_ms(DAY_MS),
+        valid_until: NOW.plus_ms(DAY_MS),
+        lease_ms: 7_200_000,
+        titles: vec![title("film", Rating::TvPg, "drama"), title("cartoon", Rating::TvY, "kids")],
+        flights,
+    };
+    build(&source, &keys()).unwrap()
+}
+
+fn request(slots: usize) -> BreakRequest {
+    BreakRequest {
+        request_id: "r".into(),
+        profile_id: "p".into(),
+        title_id: "film".into(),
+        position: BreakPosition::Preroll,
+        slots: vec![SlotRequest { max_duration_ms: 30_000 }; slots],
+        max_duration_ms: None,
+        tier: None,
+        country: None,
+        device: None,
+        tracking: Tracking::Token,
+    }
+}
+
+fn decide_at(plan: &[u8], caps: &CapState, request: &BreakRequest, seed: u8) -> Pod {
+    let plan = Plan::verify(plan, &keys()).unwrap();
+    let occasion =
+        Occasion { request, break_id: BreakId([seed; 16]), viewer: ViewerKey([2; 16]), opened_at: NOW, now: NOW };
+    decide(Some(&plan), caps, &occasion)
+}
+
+fn known() -> CapState {
+    CapState::Known(Viewer::default())
+}
+
+/// Each slot as the flight that filled it, or the reason why none did.
+fn outcomes(pod: &Pod) -> Vec<Result<u32, UnfilledReason>> {
+    let outcome = |slot: &Opportunity| match &slot.outcome {
+        Outcome::Filled(fill) => Ok(fill.booking.flight_id.0),
+        Outcome::Unfilled { unfilled_reason } => Err(*unfilled_reason),
+    };
+    pod.slots.iter().map(outcome).collect()
+}
+
+/// The outcome of one slot with these flights.
+fn one(flights: Vec<FlightSource>) -> Result<u32, UnfilledReason> {
+    outcomes(&decide_at(&plan_of(flights), &known(), &request(1), 1))[0]
+}
+
+#[test]
+fn every_reason_is_given_exactly_when_it_is_true() {
+    use UnfilledReason::{ContentUnsuitable, DurationExceeded, FrequencyCapped, NoEligibleDemand, PacingThrottled};
+    let cases: [(&str, fn(&mut FlightSource), Result<u32, UnfilledReason>); 11] = [
+        ("as it is", |_| {}, Ok(1)),
+        ("ended", |f| f.ends_at = NOW, Err(NoEligibleDemand)),
+        ("not yet begun", |f| f.starts_at = NOW.plus_ms(1), Err(NoEligibleDemand)),
+        ("of another genre", |f| f.targeting.genres = vec!["kids".into()], Err(NoEligibleDemand)),
+        ("of this genre", |f| f.targeting.genres = vec!["kids".into(), "drama".into()], Ok(1)),
+        ("for a tier not given", |f| f.targeting.tiers = vec!["basic".into()], Err(NoEligibleDemand)),
+        ("for children only", |f| f.ratings = vec![Rating::TvY], Err(ContentUnsuitable)),
+        ("for this rating", |f| f.ratings = vec![Rating::TvY, Rating::TvPg], Ok(1)),
+        ("too long", |f| f.ads[0].duration_ms = 30_001, Err(DurationExceeded)),
+        ("ahead of its plan", |f| f.allocation = 0, Err(PacingThrottled)),
+        ("capped at nothing", |f| f.caps = vec![daily(0)], Err(FrequencyCapped)),
+    ];
+    for (name, change, expected) in cases {
+        let mut changed = flight(1);
+        change(&mut changed);
+        assert_eq!(one(vec![changed]), expected, "a flight {name}");
+    }
+    assert_eq!(one(vec![]), Err(NoEligibleDemand));
+}
+
+#[test]
+fn the_row_says_the_reason_nearest_to_filling_and_counts_them_all() {
+    let mut too_long = flight(1);
+    too_long.ads[0].duration_ms = 60_000;
+    let mut capped = flight(2);
+    capped.caps = vec![daily(0)];
+    let mut ended = flight(3);
+    ended.ends_at = NOW;
+    let pod = decide_at(&plan_of(vec![too_long, capped, ended]), &known(), &request(1), 1);
+    assert_eq!(outcomes(&pod), [Err(UnfilledReason::FrequencyCapped)]);
+    let counts = pod.slots[0].eliminated;
+    assert_eq!((counts.duration_exceeded, counts.frequency_capped, counts.no_eligible_demand), (1, 1, 1));
+    assert_eq!(pod.slots[0].candidates, 3);
+}
+
+#[test]
+fn advertisers_categories_and_creatives_are_kept_apart_within_a_pod() {
+    let mut rival = flight(2);
+    rival.category = Some("cars".into());
+    let mut other_rival = flight(3);
+    other_rival.category = Some("cars".into());
+    let mut same_advertiser = flight(4);
+    same_advertiser.advertiser_id = AdvertiserId(2);
+    let pod = decide_at(&plan_of(vec![rival, other_rival, same_advertiser]), &known(), &request(3), 5);
+    let filled: Vec<u32> = outcomes(&pod).into_iter().filter_map(Result::ok).collect();
+    assert!(!(filled.contains(&2) && filled.contains(&3)), "{filled:?}");
+    assert!(!(filled.contains(&2) && filled.contains(&4)), "{filled:?}");
+    assert_eq!(pod.slots[2].outcome, Outcome::Unfilled { unfilled_reason: UnfilledReason::CompetitiveSeparation });
+}
+
+#[test]
+fn house_ads_are_the_floor_and_never_repeat_a_creative() {
+    let mut promos = house(9);
+    promos.ads = vec![ad(90, 10_000), ad(91, 10_000)];
+    let pod = decide_at(&plan_of(vec![promos, flight(1)]), &known(), &request(4), 1);
+    assert_eq!(outcomes(&pod), [Ok(1), Ok(9), Ok(9), Err(UnfilledReason::CompetitiveSeparation)]);
+    let reasons: Vec<_> = pod.slots[..3].iter().map(|slot| slot.fill().unwrap().fill_reason).collect();
+    assert_eq!(reasons, [FillReason::Guaranteed, FillReason::HouseAd, FillReason::HouseAd]);
+    assert_ne!(pod.slots[1].fill().unwrap().ad_id, pod.slots[2].fill().unwrap().ad_id);
+}
+
+#[test]
+fn the_break_as_a_whole_is_bounded_too() {
+    let mut asked = request(2);
+    asked.max_duration_ms = Some(20_000);
+    let pod = decide_at(&plan_of(vec![flight(1), flight(2)]), &known(), &asked, 1);
+    assert!(outcomes(&pod)[0].is_ok());
+    assert_eq!(outcomes(&pod)[1], Err(UnfilledReason::DurationExceeded));
+}
+
+#[test]
+fn when_caps_cannot_be_checked_only_uncapped_demand_competes() {
+    let mut capped = flight(1);
+    capped.caps = vec![daily(9)];
+    let plan = plan_of(vec![capped, flight(2)]);
+    let pod = decide_at(&plan, &CapState::Unavailable, &request(2), 1);
+    assert_eq!(outcomes(&pod), [Ok(2), Err(UnfilledReason::CapCheckUnavailable)]);
+    assert_eq!(pod.claims().count(), 0);
+}
+
+#[test]
+fn a_pod_counts_its_own_claims_against_the_caps() {
+    let mut promo = house(1);
+    promo.ads = vec![ad(1, 5_000), ad(2, 5_000), ad(3, 5_000)];
+    promo.caps = vec![daily(2)];
+    let pod = decide_at(&plan_of(vec![promo]), &known(), &request(3), 1);
+    assert_eq!(outcomes(&pod), [Ok(1), Ok(1), Err(UnfilledReason::FrequencyCapped)]);
+    assert_eq!(pod.claims().count(), 2);
+}
+
+#[test]
+fn without_a_valid_plan_every_slot_says_so() {
+    let asked = request(2);
+    let occasion =
+        |now| Occasion { request: &asked, break_id: BreakId([1; 16]), viewer: ViewerKey([2; 16]), opened_at: now, now };
+    let bytes = plan_of(vec![flight(1)]);
+    let plan = Plan::open(&bytes).unwrap();
+    let unavailable = [Err(UnfilledReason::PlanUnavailable); 2];
+    assert_eq!(outcomes(&decide(None, &known(), &occasion(NOW))), unavailable);
+    assert_eq!(outcomes(&decide(Some(&plan), &known(), &occasion(plan.valid_until()))), unavailable);
+    assert!(outcomes(&decide(Some(&plan), &known(), &occasion(NOW)))[0].is_ok());
+}
+
+#[test]
+fn an_unknown_title_gets_only_what_may_run_anywhere() {
+    let mut mild = flight(1);
+    mild.ratings = vec![Rating::TvY, Rating::TvG];
+    let mut asked = request(2);
+    asked.title_id = "nobody knows it".into();
+    let pod = decide_at(&plan_of(vec![mild, flight(2)]), &known(), &asked, 1);
+    assert_eq!(outcomes(&pod), [Ok(2), Err(UnfilledReason::CompetitiveSeparation)]);
+    assert_eq!(pod.slots[0].eliminated.content_unsuitable, 1);
+}
+
+#[test]
+fn flights_win_in_proportion_to_what_they_still_need() {
+    let mut hungry = flight(1);
+    hungry.allocation = 300;
+    let bytes = plan_of(vec![hungry, flight(2)]);
+    let plan = Plan::open(&bytes).unwrap();
+    let asked = request(1);
+    let wins = (0..4_000u32).filter(|seed| {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&seed.to_le_bytes());
+        let occasion = Occasion {
+            request: &asked,
+            break_id: BreakId(*blake3::hash(&id).as_bytes().first_chunk().unwrap()),
+            viewer: ViewerKey::default(),
+            opened_at: NOW,
+            now: NOW,
+        };
+        outcomes(&decide(Some(&plan), &known(), &occasion)) == [Ok(1)]
+    });
+    // 3000 expected; four standard deviations are 110.
+    let wins = wins.count();
+    assert!((2_890..=3_110).contains(&wins), "{wins} of 4000");
+}
+
+#[test]
+fn the_logarithm_is_right_to_five_digits() {
+    for draw in [0, 1 << 32, 12_345 << 32, 1 << 62, 0x8000_0000_0000_0000, u64::MAX] {
+        #[expect(clippy::cast_precision_loss)]
+        let exact = -((((draw >> 32) + 1) as f64) / 4_294_967_296.0).log2();
+        #[expect(clippy::cast_precision_loss)]
+        let ours = neg_log2_q32(draw) as f64 / 4_294_967_296.0;
+        assert!((exact - ours).abs() < 2e-5, "{draw:x}: {exact} {ours}");
+    }
+}
+
+fn any_flight() -> impl Strategy<Value = FlightSource> {
+    let shape = (any::<bool>(), 0u32..4, 0u32..3, 0u32..3, 5_000u32..40_000, 1usize..3);
+    shape.prop_map(|(paid, allocation, limit, advertiser, duration_ms, ads)| FlightSource {
+        class: if paid { DemandClass::Guaranteed } else { DemandClass::House },
+        allocation,
+        advertiser_id: AdvertiserId(advertiser),
+        caps: if limit == 0 { vec![] } else { vec![daily(limit)] },
+        ads: (0..ads).map(|n| ad(u32::try_from(n).unwrap(), duration_ms)).collect(),
+        ..flight(0)
+    })
+}
+
+fn numbered(flights: Vec<FlightSource>) -> Vec<FlightSource> {
+    let renumber = |(id, mut flight): (u32, FlightSource)| {
+        flight.flight_id = FlightId(id);
+        flight.campaign_id = CampaignId(id);
+        for (n, ad) in (0..).zip(&mut flight.ads) {
+            (ad.ad_id, ad.creative_id) = (AdId(id * 10 + n), CreativeId(id * 10 + n));
+        }
+        flight
+    };
+    (1..).zip(flights).map(renumber).collect()
+}
+
+proptest! {
+    #[test]
+    fn any_decision_conserves_slots_keeps_caps_fits_and_repeats_exactly(
+        flights in prop::collection::vec(any_flight(), 0..12), slots in 1usize..7, seed in any::<u8>(), breaks in 1u8..6,
+    ) {
+        let flights = numbered(flights);
+        let plan = plan_of(flights.clone());
+        let asked = request(slots);
+        let mut viewer = Viewer::default();
+        for round in 0..breaks {
+            let state = CapState::Known(viewer.clone());
+            let pod = decide_at(&plan, &state, &asked, seed.wrapping_add(round));
+            prop_assert_eq!(pod.slots.len(), slots);
+            prop_assert_eq!(&pod, &decide_at(&plan, &state, &asked, seed.wrapping_add(round)));
+            for (slot, asked) in pod.slots.iter().zip(&asked.slots) {
+                if let Some(fill) = slot.fill() {
+                    prop_assert!(fill.duration_ms <= asked.max_duration_ms);
+                    let source = &flights[fill.booking.flight_id.0 as usize - 1];
+                    prop_assert_eq!(fill.claim.is_some(), !source.caps.is_empty());
+                }
+            }
+            pod.claims().for_each(|claim| viewer.add(*claim));
+            for source in &flights {
+                let shown = viewer.claims().iter().filter(|claim| claim.booking.flight_id == source.flight_id).count();
+                prop_assert!(source.caps.iter().all(|cap| shown <= cap.limit as usize));
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_plan_is_refused_and_never_panics(at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let mut plan = plan_of(vec![flight(1), house(2)]);
+        let at = at.index(plan.len());
+        plan[at] ^= 1 << bit;
+        prop_assert!(Plan::verify(&plan, &keys()).is_err());
+        if let Ok(opened) = Plan::open(&plan) { // as a store that rots would hand it to us
+            let asked = request(3);
+            let occasion = Occasion { request: &asked, break_id: BreakId([1; 16]), viewer: ViewerKey::default(), opened_at: NOW, now: NOW };
+            prop_assert_eq!(decide(Some(&opened), &known(), &occasion).slots.len(), 3);
+        }
+    }
+}
+
+#[test]
+fn the_index_finds_what_a_scan_would_find_however_many_others_there_are() {
+    let mut flights: Vec<FlightSource> = (1..=3_000)
+        .map(|id| {
+            let mut other = flight(id);
+            other.targeting.countries = vec![format!("C{}", id % 200)];
+            other
+        })
+        .collect();
+    flights.push(house(5_000));
+    let plan = plan_of(flights);
+    let mut asked = request(6);
+    asked.country = Some("C7".into());
+    let pod = decide_at(&plan, &known(), &asked, 1);
+    assert_eq!(pod.slots[0].candidates, 16, "3000 / 200 and the house ad");
+    assert!(outcomes(&pod).into_iter().all(|outcome| outcome.unwrap() % 200 == 7));
+}

@@ -1,0 +1,73 @@
+//! Facts: what the edge tells the origin. Appended, never changed; delivered at least once; folded by key.
+
+use alloc::{string::String, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    beacon::Event,
+    id::{AdId, OpportunityId, RecordId},
+    pod::Opportunity,
+    time::UnixMillis,
+};
+
+/// The most facts in one batch.
+pub const BATCH_FACTS_MAX: usize = 1_000;
+/// The largest batch, in bytes.
+pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How a row came to the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recording {
+    /// By the outbox, committed together with its claims.
+    Committed,
+    /// Straight from the decision, because the commit could not be made or its outcome is not known. Carries no claim.
+    ///
+    /// If a commit of the same break turns out to have landed, this row stands: it is what the viewer was answered.
+    Uncommitted,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// A slot existed.
+    Opportunity {
+        /// How the row came.
+        recording: Recording,
+        /// The row.
+        #[serde(flatten)]
+        row: Opportunity,
+    },
+    /// A client reported an event, with a valid token.
+    Beacon(BeaconFact),
+}
+
+/// A verified beacon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeaconFact {
+    /// The slot it speaks of.
+    pub opportunity_id: OpportunityId,
+    /// The ad that played, from the token.
+    pub ad_id: AdId,
+    /// The ad as sold, from the token.
+    pub record_id: RecordId,
+    /// What happened.
+    pub event: Event,
+    /// When, by the edge's clock: the arrival less the age the client gave.
+    pub at: UnixMillis,
+    /// When the edge received it.
+    pub received_at: UnixMillis,
+    /// The client's session, if it came from the SDK rather than from a pixel.
+    pub session_id: Option<String>,
+}
+
+/// What the edge sends at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactBatch {
+    /// Which edge, for the origin's health page.
+    pub edge_id: String,
+    /// In the order they happened there.
+    pub facts: Vec<Fact>,
+}

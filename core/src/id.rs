@@ -1,0 +1,239 @@
+//! Identifiers. All are opaque; one that must sort by time says so.
+
+use alloc::string::String;
+use core::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::time::UnixMillis;
+
+/// How far a request id's own time may be from the edge's clock and still be taken for the break's time.
+pub const REQUEST_TIME_SKEW_MS_MAX: u64 = 10 * 60 * 1000;
+
+macro_rules! number_id {
+    ($($(#[$doc:meta])* $name:ident($inner:ty);)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+
+number_id! {
+    /// Who buys. Numbered by the origin.
+    AdvertiserId(u32);
+    /// What they buy. Numbered by the origin.
+    CampaignId(u32);
+    /// The dated contract within a campaign. Numbered by the origin.
+    FlightId(u32);
+    /// One video ad. Numbered by the origin.
+    CreativeId(u32);
+    /// One creative as booked in one flight. Numbered by the origin.
+    AdId(u32);
+}
+
+macro_rules! hex_id {
+    ($($(#[$doc:meta])* $name:ident[$len:literal];)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $len]);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = MalformedId;
+            fn from_str(text: &str) -> Result<Self, MalformedId> {
+                parse_hex(text.as_bytes()).map(Self).ok_or(MalformedId)
+            }
+        }
+
+        text_serde!($name);
+    )*};
+}
+
+macro_rules! text_serde {
+    ($name:ident) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+hex_id! {
+    /// One ad break: the keyed hash of profile and request id, so every retry of a request names the same break.
+    BreakId[16];
+    /// The pseudonym under which a viewer is stored; the `profile_id` itself never is.
+    ViewerKey[16];
+    /// The content address of a registry record: the first 8 bytes of the BLAKE3 hash of its canonical JSON.
+    RecordId[8];
+}
+
+/// The text was not an identifier of the expected shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a well-formed identifier")]
+pub struct MalformedId;
+
+/// One slot of one break, and the key of its row: a UUID version 7 (RFC 9562), so it sorts by time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpportunityId(pub [u8; 16]);
+
+impl OpportunityId {
+    /// The id of slot `slot_index` of a break that opened at `opened_at`. Deterministic: a retry mints the same id, even
+    /// where the memory of the first try cannot be reached.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "48 bits of milliseconds last until the year 10889")]
+    pub fn mint(break_id: BreakId, slot_index: u8, opened_at: UnixMillis) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"opportunity").update(&break_id.0).update(&[slot_index]);
+        let mut bytes = [0; 16];
+        hasher.finalize_xof().fill(&mut bytes);
+        for (index, byte) in bytes[..6].iter_mut().enumerate() {
+            *byte = (opened_at.0 >> (40 - 8 * index)) as u8;
+        }
+        bytes[6] = 0x70 | (bytes[6] & 0x0f);
+        bytes[8] = 0x80 | (bytes[8] & 0x3f);
+        Self(bytes)
+    }
+
+    /// The time in the id: when the break opened.
+    pub fn opened_at(&self) -> UnixMillis {
+        uuid_millis(&self.0)
+    }
+}
+
+/// When the break of `request_id` opened: the time inside the id when that is a UUID version 7 whose time is near
+/// `now`, else `now`.
+///
+/// With such a request id, every try of one request agrees on the time, and so on the opportunity ids, with nothing
+/// remembered. With any other id, retries agree only through the store's memory.
+pub fn opened_at(request_id: &str, now: UnixMillis) -> UnixMillis {
+    match parse_uuid(request_id) {
+        Some(bytes) if bytes[6] >> 4 == 7 => {
+            let at = uuid_millis(&bytes);
+            if at.0.abs_diff(now.0) <= REQUEST_TIME_SKEW_MS_MAX { at } else { now }
+        }
+        _ => now,
+    }
+}
+
+impl fmt::Display for OpportunityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, byte) in self.0.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for OpportunityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpportunityId({self})")
+    }
+}
+
+impl FromStr for OpportunityId {
+    type Err = MalformedId;
+    fn from_str(text: &str) -> Result<Self, MalformedId> {
+        parse_uuid(text).map(Self).ok_or(MalformedId)
+    }
+}
+
+text_serde!(OpportunityId);
+
+fn uuid_millis(bytes: &[u8; 16]) -> UnixMillis {
+    UnixMillis(bytes[..6].iter().fold(0, |ms, byte| ms << 8 | u64::from(*byte)))
+}
+
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let bytes = text.as_bytes();
+    if bytes.len() != 36 || [8, 13, 18, 23].iter().any(|dash| bytes[*dash] != b'-') {
+        return None;
+    }
+    let mut digits = [0; 32];
+    let mut all = bytes.iter().filter(|byte| **byte != b'-');
+    for digit in &mut digits {
+        *digit = *all.next()?;
+    }
+    parse_hex(&digits)
+}
+
+fn parse_hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut out = [0; N];
+    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    Some(out)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn opportunity_ids_are_uuids_version_7_that_sort_by_time_and_repeat_exactly() {
+        let at = UnixMillis(0x0193_4c2a_7d10);
+        let id = OpportunityId::mint(BreakId([7; 16]), 2, at);
+        assert_eq!(id, OpportunityId::mint(BreakId([7; 16]), 2, at));
+        assert_ne!(id, OpportunityId::mint(BreakId([7; 16]), 3, at));
+        assert!(id < OpportunityId::mint(BreakId([0; 16]), 0, at.plus_ms(1)));
+        assert_eq!(id.opened_at(), at);
+        let text = id.to_string();
+        assert_eq!((text.len(), &text[14..15]), (36, "7"));
+        assert!(matches!(&text[19..20], "8" | "9" | "a" | "b"), "{text}");
+        assert_eq!(text.parse(), Ok(id));
+        assert_eq!("no".parse::<OpportunityId>(), Err(MalformedId));
+        assert_eq!("0193-c2a-7d10-----------------------".parse::<OpportunityId>(), Err(MalformedId));
+    }
+
+    #[test]
+    fn a_request_id_dates_its_break_only_when_it_is_a_recent_uuid_7() {
+        let at = UnixMillis(1_795_000_000_000);
+        let id = OpportunityId::mint(BreakId([1; 16]), 0, at).to_string();
+        assert_eq!(opened_at(&id, at.plus_ms(5_000)), at);
+        let much_later = at.plus_ms(REQUEST_TIME_SKEW_MS_MAX + 1);
+        assert_eq!(opened_at(&id, much_later), much_later);
+        assert_eq!(opened_at("any text", at), at);
+        assert_eq!(opened_at(&id.replacen("-7", "-4", 1), at.plus_ms(9)), at.plus_ms(9));
+    }
+}

@@ -1,0 +1,355 @@
+//! Building a plan's bytes from its source. Only the origin does this.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
+
+use zerocopy::{
+    IntoBytes,
+    little_endian::{U32, U64},
+};
+
+use super::{
+    layout::{
+        ANYONE, ANYONE_HOUSE, AdRecord, CapRecord, ClauseRecord, Dimension, FORMAT, FlightRecord, Header, IndexRecord,
+        MAC_BYTES, MAGIC, MediaRecord, Run, SECTIONS, TitleRecord, attribute,
+    },
+    source::{AdSource, FlightSource, PlanSource, Targeting},
+};
+use crate::{
+    caps::{CAPS_PER_FLIGHT_MAX, CapScope, Window},
+    contract::{DemandClass, Rating},
+    keys::{Keyring, Purpose},
+    token::LIFE_MS_MAX,
+};
+
+/// The most titles a plan holds.
+pub const TITLES_MAX: usize = 200_000;
+/// The most flights a plan holds.
+pub const FLIGHTS_MAX: usize = 50_000;
+/// The most creatives in one flight.
+pub const ADS_PER_FLIGHT_MAX: usize = 64;
+/// How much longer than the lease a token may have to live, because a request id may date its break earlier.
+const LEASE_MS_MAX: u64 = LIFE_MS_MAX - crate::id::REQUEST_TIME_SKEW_MS_MAX;
+
+/// Why a plan could not be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanBuildError {
+    /// A count or size past its bound.
+    #[error("{what}: {actual} is more than the {max} a plan may hold")]
+    TooMany {
+        /// What there are too many of, and where.
+        what: String,
+        /// How many there are.
+        actual: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// A value that cannot stand.
+    #[error("{what}: {value} {expected}")]
+    Invalid {
+        /// The field and where it is.
+        what: String,
+        /// What was given.
+        value: String,
+        /// What would have been right.
+        expected: &'static str,
+    },
+}
+
+/// Builds and authenticates a plan.
+pub fn build(source: &PlanSource, keys: &Keyring) -> Result<Vec<u8>, PlanBuildError> {
+    check(source)?;
+    let mut builder = Builder::default();
+    builder.add_titles(source)?;
+    builder.add_flights(source)?;
+    builder.add_index(source)?;
+    builder.finish(source, keys)
+}
+
+fn check(source: &PlanSource) -> Result<(), PlanBuildError> {
+    bound("titles", source.titles.len(), TITLES_MAX)?;
+    bound("flights", source.flights.len(), FLIGHTS_MAX)?;
+    if source.valid_from >= source.valid_until {
+        return Err(invalid("valid_until", source.valid_until.0, "must be after valid_from"));
+    }
+    if source.lease_ms == 0 || u64::from(source.lease_ms) > LEASE_MS_MAX {
+        return Err(invalid("lease_ms", source.lease_ms, "must be from 1 ms to 18 hours"));
+    }
+    for flight in &source.flights {
+        let name = |field: &str| alloc::format!("flight {}: {field}", flight.flight_id);
+        bound(&name("caps"), flight.caps.len(), CAPS_PER_FLIGHT_MAX)?;
+        bound(&name("ads"), flight.ads.len(), ADS_PER_FLIGHT_MAX)?;
+        if flight.ads.is_empty() {
+            return Err(invalid(&name("ads"), 0, "must be at least one"));
+        }
+        if flight.starts_at >= flight.ends_at {
+            return Err(invalid(&name("ends_at"), flight.ends_at.0, "must be after starts_at"));
+        }
+        if flight.caps.iter().any(|cap| cap.window == (Window::Rolling { ms: 0 })) {
+            return Err(invalid(&name("caps"), 0, "must have a window longer than 0 ms"));
+        }
+    }
+    Ok(())
+}
+
+fn bound(what: &str, actual: usize, max: usize) -> Result<(), PlanBuildError> {
+    if actual > max { Err(PlanBuildError::TooMany { what: what.into(), actual, max }) } else { Ok(()) }
+}
+
+fn invalid(what: &str, value: impl alloc::string::ToString, expected: &'static str) -> PlanBuildError {
+    PlanBuildError::Invalid { what: what.into(), value: value.to_string(), expected }
+}
+
+#[derive(Default)]
+struct Builder {
+    titles: Vec<TitleRecord>,
+    flights: Vec<FlightRecord>,
+    ads: Vec<AdRecord>,
+    ads_by_id: Vec<U32>,
+    media: Vec<MediaRecord>,
+    caps: Vec<CapRecord>,
+    clauses: Vec<ClauseRecord>,
+    attributes: Vec<U64>,
+    index: Vec<IndexRecord>,
+    postings: Vec<U32>,
+    text: Vec<u8>,
+    interned: BTreeMap<String, Run>,
+    hashed: BTreeMap<u64, (u8, String)>,
+}
+
+impl Builder {
+    fn add_titles(&mut self, source: &PlanSource) -> Result<(), PlanBuildError> {
+        for title in &source.titles {
+            let genres = self.add_attributes(Dimension::Genre, &title.genres)?;
+            let hash = self.attribute(Dimension::Title, &title.title_id)?;
+            self.titles.push(TitleRecord { title: hash.into(), rating: title.rating as u8, genres });
+        }
+        self.titles.sort_by_key(|title| title.title.get());
+        match self.titles.windows(2).find(|pair| pair[0].title == pair[1].title) {
+            Some(pair) => {
+                let (_, title) = &self.hashed[&pair[0].title.get()];
+                Err(invalid("titles", title, "must stand once"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn add_flights(&mut self, source: &PlanSource) -> Result<(), PlanBuildError> {
+        for flight in &source.flights {
+            let ads = run(self.ads.len(), flight.ads.len());
+            flight.ads.iter().for_each(|ad| self.add_ad(ad));
+            let record = self.flight(flight, ads)?;
+            self.flights.push(record);
+        }
+        let mut by_id: Vec<usize> = (0..self.ads.len()).collect();
+        by_id.sort_by_key(|place| self.ads[*place].ad_id.get());
+        if let Some(pair) = by_id.windows(2).find(|pair| self.ads[pair[0]].ad_id == self.ads[pair[1]].ad_id) {
+            return Err(invalid("ads", self.ads[pair[0]].ad_id.get(), "must stand in one flight, once"));
+        }
+        self.ads_by_id = by_id.into_iter().map(number).collect();
+        Ok(())
+    }
+
+    fn add_ad(&mut self, ad: &AdSource) {
+        let start = self.media.len();
+        for file in &ad.media {
+            let record = MediaRecord {
+                url: self.intern(&file.url),
+                mime_type: self.intern(&file.mime_type),
+                width: file.width.into(),
+                height: file.height.into(),
+            };
+            self.media.push(record);
+        }
+        let record = AdRecord {
+            ad_id: ad.ad_id.0.into(),
+            creative_id: ad.creative_id.0.into(),
+            record_id: ad.record_id.0,
+            duration_ms: ad.duration_ms.into(),
+            universal_ad_id: self.intern(&ad.universal_ad_id),
+            name: self.intern(&ad.name),
+            media: run(start, ad.media.len()),
+        };
+        self.ads.push(record);
+    }
+
+    fn flight(&mut self, flight: &FlightSource, ads: Run) -> Result<FlightRecord, PlanBuildError> {
+        let caps = run(self.caps.len(), flight.caps.len());
+        self.caps.extend(flight.caps.iter().map(|cap| CapRecord {
+            scope: match cap.scope {
+                CapScope::Creative => 0,
+                CapScope::Flight => 1,
+                CapScope::Campaign => 2,
+                CapScope::Advertiser => 3,
+            },
+            limit: cap.limit.into(),
+            window_ms: match cap.window {
+                Window::Rolling { ms } => ms.into(),
+                Window::Lifetime => U64::ZERO,
+            },
+        }));
+        let mut clauses = Vec::new();
+        for (dimension, values) in dimensions(&flight.targeting) {
+            if !values.is_empty() {
+                clauses.push(ClauseRecord { any_of: self.add_attributes(dimension, values)? });
+            }
+        }
+        let clause_run = run(self.clauses.len(), clauses.len());
+        self.clauses.append(&mut clauses);
+        let category = match &flight.category {
+            Some(category) => self.attribute(Dimension::Category, category)?,
+            None => 0,
+        };
+        let ratings = flight.ratings.iter().fold(0, |mask, rating| mask | rating.bit());
+        Ok(FlightRecord {
+            flight_id: flight.flight_id.0.into(),
+            campaign_id: flight.campaign_id.0.into(),
+            advertiser_id: flight.advertiser_id.0.into(),
+            class: u8::from(flight.class == DemandClass::House),
+            ratings: if ratings == 0 { Rating::EVERY } else { ratings }.into(),
+            category: category.into(),
+            starts_at: flight.starts_at.0.into(),
+            ends_at: flight.ends_at.0.into(),
+            allocation: flight.allocation.into(),
+            caps,
+            clauses: clause_run,
+            ads,
+        })
+    }
+
+    /// Files every flight under the one requirement that the fewest flights share, so a request finds few in vain.
+    fn add_index(&mut self, source: &PlanSource) -> Result<(), PlanBuildError> {
+        let mut popularity: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut clauses_of = Vec::new();
+        for flight in &source.flights {
+            let mut clauses: Vec<BTreeSet<u64>> = Vec::new();
+            for (dimension, values) in dimensions(&flight.targeting) {
+                if values.is_empty() {
+                    continue;
+                }
+                let clause =
+                    values.iter().map(|value| self.attribute(dimension, value)).collect::<Result<BTreeSet<_>, _>>()?;
+                clause.iter().for_each(|attribute| *popularity.entry(*attribute).or_default() += 1);
+                clauses.push(clause);
+            }
+            clauses_of.push(clauses);
+        }
+        let mut filed: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        for (place, (flight, clauses)) in source.flights.iter().zip(&clauses_of).enumerate() {
+            let company = |clause: &&BTreeSet<u64>| clause.iter().map(|attribute| popularity[attribute]).sum::<usize>();
+            match clauses.iter().min_by_key(company) {
+                Some(clause) => clause.iter().for_each(|attribute| filed.entry(*attribute).or_default().push(place)),
+                None if flight.class == DemandClass::House => filed.entry(ANYONE_HOUSE).or_default().push(place),
+                None => filed.entry(ANYONE).or_default().push(place),
+            }
+        }
+        for (attribute, mut places) in filed {
+            places.sort_by_key(|place| {
+                let flight = &source.flights[*place];
+                (flight.class, core::cmp::Reverse(flight.allocation))
+            });
+            let flights = run(self.postings.len(), places.len());
+            self.postings.extend(places.iter().map(|place| number(*place)));
+            self.index.push(IndexRecord { attribute: attribute.into(), flights });
+        }
+        Ok(())
+    }
+
+    fn add_attributes(&mut self, dimension: Dimension, values: &[String]) -> Result<Run, PlanBuildError> {
+        let start = self.attributes.len();
+        for value in values {
+            let hash = self.attribute(dimension, value)?;
+            self.attributes.push(hash.into());
+        }
+        Ok(run(start, values.len()))
+    }
+
+    /// The attribute's hash, after making sure that no other attribute of this plan has it.
+    fn attribute(&mut self, dimension: Dimension, value: &str) -> Result<u64, PlanBuildError> {
+        let hash = attribute(dimension, value);
+        let meaning = (dimension as u8, String::from(value));
+        match self.hashed.insert(hash, meaning.clone()) {
+            Some(other) if other != meaning => {
+                Err(invalid(&other.1, value, "collides with it in the plan's 64-bit index; rename one of the two"))
+            }
+            _ => Ok(hash),
+        }
+    }
+
+    fn intern(&mut self, text: &str) -> Run {
+        if let Some(known) = self.interned.get(text) {
+            return *known;
+        }
+        let place = run(self.text.len(), text.len());
+        self.text.extend_from_slice(text.as_bytes());
+        self.interned.insert(text.into(), place);
+        place
+    }
+
+    fn finish(self, source: &PlanSource, keys: &Keyring) -> Result<Vec<u8>, PlanBuildError> {
+        let sections: [(&[u8], usize); SECTIONS] = [
+            (self.titles.as_bytes(), self.titles.len()),
+            (self.flights.as_bytes(), self.flights.len()),
+            (self.ads.as_bytes(), self.ads.len()),
+            (self.ads_by_id.as_bytes(), self.ads_by_id.len()),
+            (self.media.as_bytes(), self.media.len()),
+            (self.caps.as_bytes(), self.caps.len()),
+            (self.clauses.as_bytes(), self.clauses.len()),
+            (self.attributes.as_bytes(), self.attributes.len()),
+            (self.index.as_bytes(), self.index.len()),
+            (self.postings.as_bytes(), self.postings.len()),
+            (&self.text, self.text.len()),
+        ];
+        let mut places = [run(0, 0); SECTIONS];
+        let mut end = size_of::<Header>();
+        for (place, (bytes, count)) in places.iter_mut().zip(sections) {
+            *place = run(end, count);
+            end += bytes.len();
+        }
+        let total = end + MAC_BYTES;
+        bound("bytes", total, super::PLAN_BYTES_MAX)?;
+        let (key_id, key) = keys.minting(Purpose::Plan);
+        let header = Header {
+            magic: MAGIC,
+            format: FORMAT.into(),
+            key_id,
+            reserved: 0,
+            version: source.version.into(),
+            created_at: source.created_at.0.into(),
+            valid_from: source.valid_from.0.into(),
+            valid_until: source.valid_until.0.into(),
+            lease_ms: source.lease_ms.into(),
+            total_bytes: number(total),
+            sections: places,
+        };
+        let mut bytes = Vec::with_capacity(total);
+        bytes.extend_from_slice(header.as_bytes());
+        sections.iter().for_each(|(section, _)| bytes.extend_from_slice(section));
+        let mac = blake3::keyed_hash(&key, &bytes);
+        bytes.extend_from_slice(mac.as_bytes());
+        Ok(bytes)
+    }
+}
+
+fn dimensions(targeting: &Targeting) -> [(Dimension, &Vec<String>); 6] {
+    [
+        (Dimension::Title, &targeting.titles),
+        (Dimension::Genre, &targeting.genres),
+        (Dimension::Position, &targeting.positions),
+        (Dimension::Tier, &targeting.tiers),
+        (Dimension::Country, &targeting.countries),
+        (Dimension::Device, &targeting.devices),
+    ]
+}
+
+/// A run within a plan. Every count is bounded before, and the whole is at most 32 MiB, so 32 bits hold it.
+fn run(start: usize, count: usize) -> Run {
+    Run { start: number(start), count: number(count) }
+}
+
+fn number(value: usize) -> U32 {
+    u32::try_from(value).unwrap_or(u32::MAX).into()
+}

@@ -1,0 +1,124 @@
+//! The plan's bytes: a header, sections of fixed-size little-endian records, a heap of text, a keyed MAC.
+//!
+//! Records refer to each other by index and to text by offset, so opening is reading the header. Nothing has an
+//! alignment. A change of any record is a new [`FORMAT`].
+
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
+    little_endian::{U16, U32, U64},
+};
+
+pub(super) const MAGIC: [u8; 4] = *b"SKPL";
+pub(super) const FORMAT: u16 = 1;
+pub(super) const MAC_BYTES: usize = 32;
+
+/// Where the sections are, in the order of the header's table.
+#[derive(Clone, Copy)]
+pub(super) enum Section {
+    Titles,
+    Flights,
+    Ads,
+    AdsById,
+    Media,
+    Caps,
+    Clauses,
+    Attributes,
+    Index,
+    Postings,
+    Text,
+}
+pub(super) const SECTIONS: usize = 11;
+
+macro_rules! records {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+        #[repr(C)]
+        pub(crate) struct $name { $($(#[$field_doc])* pub(crate) $field: $type,)* }
+    )*};
+}
+
+records! {
+    /// A run of records in another section, or of bytes in the text.
+    Run { start: U32, count: U32, }
+
+    Header {
+        magic: [u8; 4],
+        format: U16,
+        key_id: u8,
+        reserved: u8,
+        version: U64,
+        created_at: U64,
+        valid_from: U64,
+        valid_until: U64,
+        lease_ms: U32,
+        total_bytes: U32,
+        /// Byte offset and record count of each section.
+        sections: [Run; SECTIONS],
+    }
+
+    /// Sorted by `title`.
+    TitleRecord { title: U64, rating: u8, genres: Run, }
+
+    FlightRecord {
+        flight_id: U32,
+        campaign_id: U32,
+        advertiser_id: U32,
+        class: u8,
+        /// Mask of [`crate::contract::Rating::bit`].
+        ratings: U16,
+        /// Hash of the competitive category; 0 is none.
+        category: U64,
+        starts_at: U64,
+        ends_at: U64,
+        allocation: U32,
+        caps: Run,
+        clauses: Run,
+        ads: Run,
+    }
+
+    AdRecord {
+        ad_id: U32,
+        creative_id: U32,
+        record_id: [u8; 8],
+        duration_ms: U32,
+        universal_ad_id: Run,
+        name: Run,
+        media: Run,
+    }
+
+    MediaRecord { url: Run, mime_type: Run, width: U16, height: U16, }
+
+    /// `window_ms` of 0 is the flight's lifetime.
+    CapRecord { scope: u8, limit: U32, window_ms: U64, }
+
+    /// One targeting requirement: any of these attributes.
+    ClauseRecord { any_of: Run, }
+
+    /// Sorted by `attribute`: the flights filed under it, most important first.
+    IndexRecord { attribute: U64, flights: Run, }
+}
+
+/// A dimension that flights target and requests carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dimension {
+    Title,
+    Genre,
+    Position,
+    Tier,
+    Country,
+    Device,
+    Category,
+}
+
+/// Files the untargeted paid flights.
+pub(crate) const ANYONE: u64 = 0;
+/// Files the untargeted house flights, apart, so the floor is found however many paid flights there are.
+pub(crate) const ANYONE_HOUSE: u64 = 1;
+
+/// The attribute `value` in `dimension`: FNV-1a over both, in 64 bits, never one of the two reserved values.
+/// The builder refuses a plan in which two different attributes collide.
+pub(crate) fn attribute(dimension: Dimension, value: &str) -> u64 {
+    let start = (0xcbf2_9ce4_8422_2325 ^ (dimension as u64 + 1)).wrapping_mul(0x0100_0000_01b3);
+    value.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)).max(2)
+}

@@ -1,0 +1,121 @@
+//! What a plan is built from: plain values, as the origin knows them.
+
+use alloc::{string::String, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    caps::Cap,
+    contract::{DemandClass, Rating},
+    id::{AdId, AdvertiserId, CampaignId, CreativeId, FlightId, RecordId},
+    time::UnixMillis,
+};
+
+/// Everything sellable at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanSource {
+    /// Greater than that of every plan before.
+    pub version: u64,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// From when it may be decided from.
+    pub valid_from: UnixMillis,
+    /// When it is too old to decide from.
+    pub valid_until: UnixMillis,
+    /// How long a fill's token and claim live, in milliseconds.
+    pub lease_ms: u32,
+    /// What may be watched.
+    pub titles: Vec<TitleSource>,
+    /// What may be shown.
+    pub flights: Vec<FlightSource>,
+}
+
+/// A title, as far as deciding needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TitleSource {
+    /// As players name it.
+    pub title_id: String,
+    /// Who it is suitable for.
+    pub rating: Rating,
+    /// For targeting.
+    pub genres: Vec<String>,
+}
+
+/// A flight in force or soon to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlightSource {
+    /// The contract.
+    pub flight_id: FlightId,
+    /// What it belongs to.
+    pub campaign_id: CampaignId,
+    /// Who buys.
+    pub advertiser_id: AdvertiserId,
+    /// Guaranteed or house.
+    pub class: DemandClass,
+    /// First instant.
+    pub starts_at: UnixMillis,
+    /// The instant after the last.
+    pub ends_at: UnixMillis,
+    /// The flight's share when several compete: impressions per day it still needs. 0: ahead of its plan, it yields.
+    pub allocation: u32,
+    /// All must hold at once.
+    pub caps: Vec<Cap>,
+    /// Title ratings it may run in; empty allows every rating.
+    pub ratings: Vec<Rating>,
+    /// Competitive category, as booked; two of one category never share a pod.
+    pub category: Option<String>,
+    /// Whom it may be shown to.
+    pub targeting: Targeting,
+    /// Its creatives.
+    pub ads: Vec<AdSource>,
+}
+
+/// Allow-lists, one a dimension; an empty list allows everything. All dimensions must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Targeting {
+    /// Title ids.
+    pub titles: Vec<String>,
+    /// Genres of the title; one is enough.
+    pub genres: Vec<String>,
+    /// `preroll`, `midroll`, `postroll`.
+    pub positions: Vec<String>,
+    /// Subscription tiers.
+    pub tiers: Vec<String>,
+    /// ISO 3166-1 alpha-2.
+    pub countries: Vec<String>,
+    /// Device classes.
+    pub devices: Vec<String>,
+}
+
+/// A creative in a flight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdSource {
+    /// The pairing of creative and flight.
+    pub ad_id: AdId,
+    /// The video.
+    pub creative_id: CreativeId,
+    /// Its registry record.
+    pub record_id: RecordId,
+    /// Its length.
+    pub duration_ms: u32,
+    /// Its registered id, or `unknown`.
+    pub universal_ad_id: String,
+    /// What to call it on screen and in logs.
+    pub name: String,
+    /// Its files, best first.
+    pub media: Vec<MediaSource>,
+}
+
+/// One file of a creative.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaSource {
+    /// Where it is.
+    pub url: String,
+    /// Its MIME type.
+    pub mime_type: String,
+    /// Pixels.
+    pub width: u16,
+    /// Pixels.
+    pub height: u16,
+}
