@@ -277,8 +277,8 @@ mod tests {
 
     #[test]
     fn a_request_out_of_bounds_is_refused_by_field() {
-        assert_eq!(request().validate(), Ok(()));
         type Change = fn(&mut BreakRequest);
+        assert_eq!(request().validate(), Ok(()));
         let cases: [(&str, Change); 8] = [
             ("request_id", |r| r.request_id.clear()),
             ("profile_id", |r| r.profile_id = "x".repeat(129)),

@@ -12,7 +12,10 @@
 //! `AGE_MS` is how long before the sending the event happened, so a client's wrong clock does no harm.
 
 use alloc::{string::String, vec::Vec};
-use core::{fmt, str::FromStr};
+use core::{
+    fmt::{self, Write as _},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -189,7 +192,7 @@ impl<'a> Batch<'a> {
     pub fn to_text(&self) -> String {
         let mut text = alloc::format!("sk1 {} {}\n", self.session_id, self.sequence);
         for Beacon { token, event, age_ms } in &self.beacons {
-            text.push_str(&alloc::format!("{token} {event} {age_ms}\n"));
+            let _ = writeln!(text, "{token} {event} {age_ms}"); // writing to a String cannot fail
         }
         text
     }

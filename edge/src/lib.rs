@@ -1,1 +1,41 @@
-//! Placeholder.
+//! The edge: HTTP in, decisions out, one commit per break.
+//!
+//! This crate is the decision module without a platform. An adapter (`edge/spin`, `edge/cloudflare`) implements
+//! [`Platform`] and [`store::Store`], turns the platform's request into a [`Head`] and a bounded body, and the [`Reply`]
+//! back into the platform's response. Nothing else differs between platforms.
+//!
+//! **What this crate never does:** name a platform, open a socket, read a clock, keep anything between requests.
+//!
+//! Where to start reading: [`serve`], then [`breaks`] (the one path that must not go wrong).
+
+pub mod answer;
+pub mod beacons;
+pub mod breaks;
+pub mod health;
+pub mod outbox;
+pub mod plans;
+pub mod platform;
+pub mod reply;
+pub mod route;
+pub mod settings;
+pub mod sql;
+pub mod store;
+
+pub use platform::Platform;
+pub use reply::Reply;
+pub use route::{Head, Route};
+pub use settings::Settings;
+
+/// Answers one request whose route is known and whose body is within the route's bound.
+pub async fn serve(platform: &impl Platform, route: Route, body: &[u8]) -> Reply {
+    match route {
+        Route::Preflight => Reply::preflight(),
+        Route::Hello => Reply::text("hello"),
+        Route::Health => health::report(platform).await,
+        Route::Break => breaks::open(platform, body).await,
+        Route::Beacons => beacons::accept_batch(platform, body).await,
+        Route::Pixel { token } => beacons::accept_pixel(platform, &token).await,
+        Route::PutPlan => plans::put(platform, body).await,
+        Route::ShipOutbox => outbox::ship_on_request(platform).await,
+    }
+}

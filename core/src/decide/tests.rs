@@ -116,7 +116,8 @@ fn one(flights: Vec<FlightSource>) -> Result<u32, UnfilledReason> {
 #[test]
 fn every_reason_is_given_exactly_when_it_is_true() {
     use UnfilledReason::{ContentUnsuitable, DurationExceeded, FrequencyCapped, NoEligibleDemand, PacingThrottled};
-    let cases: [(&str, fn(&mut FlightSource), Result<u32, UnfilledReason>); 11] = [
+    type Case = (&'static str, fn(&mut FlightSource), Result<u32, UnfilledReason>);
+    let cases: [Case; 11] = [
         ("as it is", |_| {}, Ok(1)),
         ("ended", |f| f.ends_at = NOW, Err(NoEligibleDemand)),
         ("not yet begun", |f| f.starts_at = NOW.plus_ms(1), Err(NoEligibleDemand)),

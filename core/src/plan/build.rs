@@ -30,7 +30,7 @@ pub const TITLES_MAX: usize = 200_000;
 /// The most flights a plan holds.
 pub const FLIGHTS_MAX: usize = 50_000;
 /// The most creatives in one flight.
-pub const ADS_PER_FLIGHT_MAX: usize = 64;
+const ADS_PER_FLIGHT_MAX: usize = 64;
 /// How much longer than the lease a token may have to live, because a request id may date its break earlier.
 const LEASE_MS_MAX: u64 = LIFE_MS_MAX - crate::id::REQUEST_TIME_SKEW_MS_MAX;
 
@@ -99,8 +99,8 @@ fn bound(what: &str, actual: usize, max: usize) -> Result<(), PlanBuildError> {
     if actual > max { Err(PlanBuildError::TooMany { what: what.into(), actual, max }) } else { Ok(()) }
 }
 
-fn invalid(what: &str, value: impl alloc::string::ToString, expected: &'static str) -> PlanBuildError {
-    PlanBuildError::Invalid { what: what.into(), value: value.to_string(), expected }
+fn invalid(what: &str, value: impl core::fmt::Display, expected: &'static str) -> PlanBuildError {
+    PlanBuildError::Invalid { what: what.into(), value: alloc::format!("{value}"), expected }
 }
 
 #[derive(Default)]
@@ -232,7 +232,9 @@ impl Builder {
                 }
                 let clause =
                     values.iter().map(|value| self.attribute(dimension, value)).collect::<Result<BTreeSet<_>, _>>()?;
-                clause.iter().for_each(|attribute| *popularity.entry(*attribute).or_default() += 1);
+                for attribute in &clause {
+                    *popularity.entry(*attribute).or_default() += 1;
+                }
                 clauses.push(clause);
             }
             clauses_of.push(clauses);
@@ -327,7 +329,9 @@ impl Builder {
         };
         let mut bytes = Vec::with_capacity(total);
         bytes.extend_from_slice(header.as_bytes());
-        sections.iter().for_each(|(section, _)| bytes.extend_from_slice(section));
+        for (section, _) in sections {
+            bytes.extend_from_slice(section);
+        }
         let mac = blake3::keyed_hash(&key, &bytes);
         bytes.extend_from_slice(mac.as_bytes());
         Ok(bytes)

@@ -136,19 +136,19 @@ impl<'a> Plan<'a> {
     }
 
     fn check_references(&self) -> Result<(), PlanError> {
-        let text = |run: &Run| core::str::from_utf8(of(self.text, run)?).ok();
-        let titles = self.titles.iter().all(|title| of(self.attributes, &title.genres).is_some());
+        let text = |run: Run| core::str::from_utf8(of(self.text, run)?).ok();
+        let titles = self.titles.iter().all(|title| of(self.attributes, title.genres).is_some());
         let flights = self.flights.iter().all(|flight| {
-            of(self.caps, &flight.caps).is_some_and(|caps| caps.len() <= CAPS_PER_FLIGHT_MAX)
-                && of(self.clauses, &flight.clauses).is_some()
-                && of(self.ads, &flight.ads).is_some_and(|ads| !ads.is_empty())
+            of(self.caps, flight.caps).is_some_and(|caps| caps.len() <= CAPS_PER_FLIGHT_MAX)
+                && of(self.clauses, flight.clauses).is_some()
+                && of(self.ads, flight.ads).is_some_and(|ads| !ads.is_empty())
         });
         let ads = self.ads.iter().all(|ad| {
-            text(&ad.universal_ad_id).is_some() && text(&ad.name).is_some() && of(self.media, &ad.media).is_some()
+            text(ad.universal_ad_id).is_some() && text(ad.name).is_some() && of(self.media, ad.media).is_some()
         });
-        let media = self.media.iter().all(|media| text(&media.url).is_some() && text(&media.mime_type).is_some());
-        let clauses = self.clauses.iter().all(|clause| of(self.attributes, &clause.any_of).is_some());
-        let index = self.index.iter().all(|entry| of(self.postings, &entry.flights).is_some())
+        let media = self.media.iter().all(|media| text(media.url).is_some() && text(media.mime_type).is_some());
+        let clauses = self.clauses.iter().all(|clause| of(self.attributes, clause.any_of).is_some());
+        let index = self.index.iter().all(|entry| of(self.postings, entry.flights).is_some())
             && self.index.is_sorted_by_key(|entry| entry.attribute.get())
             && self.titles.is_sorted_by_key(|title| title.title.get());
         let postings = self.postings.iter().all(|flight| (flight.get() as usize) < self.flights.len());
@@ -195,7 +195,7 @@ impl<'a> Plan<'a> {
         let at = self.titles.binary_search_by_key(&title_attribute, |title| title.title.get()).ok()?;
         let title = self.titles.get(at)?;
         let rating = Rating::ALL.get(usize::from(title.rating))?;
-        Some((rating.bit(), of(self.attributes, &title.genres).unwrap_or_default()))
+        Some((rating.bit(), of(self.attributes, title.genres).unwrap_or_default()))
     }
 
     /// The flights whose targeting may match a request with these attributes, at most [`CANDIDATES_MAX`], each once.
@@ -221,7 +221,7 @@ impl<'a> Plan<'a> {
         self.index
             .binary_search_by_key(&attribute, |entry| entry.attribute.get())
             .ok()
-            .and_then(|at| of(self.postings, &self.index.get(at)?.flights))
+            .and_then(|at| of(self.postings, self.index.get(at)?.flights))
             .unwrap_or_default()
     }
 
@@ -230,18 +230,18 @@ impl<'a> Plan<'a> {
     }
 
     pub(crate) fn targets(&self, flight: &FlightRecord, attributes: &[u64]) -> bool {
-        of(self.clauses, &flight.clauses).unwrap_or_default().iter().all(|clause| {
-            let any_of = of(self.attributes, &clause.any_of).unwrap_or_default();
+        of(self.clauses, flight.clauses).unwrap_or_default().iter().all(|clause| {
+            let any_of = of(self.attributes, clause.any_of).unwrap_or_default();
             any_of.iter().any(|wanted| attributes.contains(&wanted.get()))
         })
     }
 
     pub(crate) fn ads(&self, flight: &FlightRecord) -> &'a [AdRecord] {
-        of(self.ads, &flight.ads).unwrap_or_default()
+        of(self.ads, flight.ads).unwrap_or_default()
     }
 
     pub(crate) fn caps(&self, flight: &FlightRecord) -> Vec<Cap> {
-        of(self.caps, &flight.caps).unwrap_or_default().iter().map(Cap::from).collect()
+        of(self.caps, flight.caps).unwrap_or_default().iter().map(Cap::from).collect()
     }
 
     /// The ad of this id with its name, registered id and files; for building answers.
@@ -249,15 +249,15 @@ impl<'a> Plan<'a> {
         let at = |place: &U32| self.ads.get(place.get() as usize);
         let place = self.ads_by_id.binary_search_by_key(&Some(ad_id.0), |place| Some(at(place)?.ad_id.get())).ok()?;
         let record = at(self.ads_by_id.get(place)?)?;
-        let media = of(self.media, &record.media).unwrap_or_default();
+        let media = of(self.media, record.media).unwrap_or_default();
         Some(Ad {
-            universal_ad_id: self.text(&record.universal_ad_id),
-            name: self.text(&record.name),
+            universal_ad_id: self.text(record.universal_ad_id),
+            name: self.text(record.name),
             media: media
                 .iter()
                 .map(|file| Media {
-                    url: self.text(&file.url),
-                    mime_type: self.text(&file.mime_type),
+                    url: self.text(file.url),
+                    mime_type: self.text(file.mime_type),
                     width: file.width.get(),
                     height: file.height.get(),
                 })
@@ -265,7 +265,7 @@ impl<'a> Plan<'a> {
         })
     }
 
-    fn text(&self, run: &Run) -> &'a str {
+    fn text(&self, run: Run) -> &'a str {
         of(self.text, run).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 }
@@ -342,7 +342,7 @@ where
 }
 
 /// The records of `run`, or `None` where it leads outside.
-fn of<'a, T>(records: &'a [T], run: &Run) -> Option<&'a [T]> {
+fn of<T>(records: &[T], run: Run) -> Option<&[T]> {
     let start = run.start.get() as usize;
     records.get(start..start.checked_add(run.count.get() as usize)?)
 }

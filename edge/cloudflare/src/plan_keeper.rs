@@ -1,0 +1,90 @@
+//! The keeper of the plan: one object, so that two racing publications cannot bring back the older plan.
+//!
+//! Workers ask it at most once a second each, and are sent the bytes only when there is a newer plan.
+
+use slotkeeper_core::plan::Plan;
+use slotkeeper_edge::{sql, store::StoreError};
+use worker::{
+    DurableObject, Env, Request, Response, Result, SqlStorage, SqlStorageValue as Value, State, durable_object,
+};
+
+use crate::{
+    http::path_of,
+    platform::failed,
+    store::{blob, integer, number},
+};
+
+/// A row of a Durable Object's SQLite holds at most 2 MB, so a plan is stored in parts.
+const PART_BYTES: usize = 1024 * 1024;
+
+/// The Durable Object.
+#[durable_object]
+pub struct PlanKeeper {
+    sql: SqlStorage,
+}
+
+impl DurableObject for PlanKeeper {
+    fn new(state: State, _env: Env) -> Self {
+        Self { sql: state.storage().sql() }
+    }
+
+    /// `POST /put` with a verified plan: 200 stored, 208 already in force, 409 older (the body is the version in force).
+    /// `POST /newer-than/{version}`: 200 with the plan in force if it is newer, else 204.
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let url = request.inner().url();
+        let answered = match path_of(&url).strip_prefix("/newer-than/") {
+            Some(version) => self.newer_than(version.parse().unwrap_or(0)),
+            None => self.put(&request.bytes().await?),
+        };
+        match answered {
+            Ok((204, _)) => Ok(Response::empty()?.with_status(204)),
+            Ok((status, body)) => Ok(Response::from_bytes(body)?.with_status(status)),
+            Err(error) => Response::error(error.to_string(), 503),
+        }
+    }
+}
+
+impl PlanKeeper {
+    fn newer_than(&self, version: u64) -> std::result::Result<(u16, Vec<u8>), StoreError> {
+        match self.in_force()? {
+            Some(current) if current > version => {
+                let parts = self.query("SELECT bytes FROM plan_parts ORDER BY part", vec![])?;
+                let bytes = parts.into_iter().flatten().flat_map(|part| match part {
+                    Value::Blob(bytes) => bytes,
+                    _ => Vec::new(),
+                });
+                Ok((200, bytes.collect()))
+            }
+            _ => Ok((204, Vec::new())),
+        }
+    }
+
+    /// All statements run in one turn, so the runtime writes them together or not at all.
+    fn put(&self, bytes: &[u8]) -> std::result::Result<(u16, Vec<u8>), StoreError> {
+        let version = Plan::open(bytes).map_err(failed)?.version();
+        match self.in_force()? {
+            Some(current) if current > version => return Ok((409, current.to_string().into_bytes())),
+            Some(current) if current == version => return Ok((208, Vec::new())),
+            _ => {}
+        }
+        self.query("DELETE FROM plan_parts", vec![])?;
+        for (part, bytes) in (0..).zip(bytes.chunks(PART_BYTES)) {
+            self.query("INSERT INTO plan_parts(part, bytes) VALUES (?1, ?2)", vec![integer(part), blob(bytes)])?;
+        }
+        self.query(sql::PUT_PLAN_IN_FORCE, vec![integer(version)])?;
+        Ok((200, Vec::new()))
+    }
+
+    fn in_force(&self) -> std::result::Result<Option<u64>, StoreError> {
+        for statement in sql::SCHEMA {
+            self.query(statement, vec![])?;
+        }
+        self.query("CREATE TABLE IF NOT EXISTS plan_parts(part INTEGER PRIMARY KEY, bytes BLOB NOT NULL)", vec![])?;
+        Ok(self.query(sql::PLAN_IN_FORCE, vec![])?.first().and_then(|row| number(row.first()?)))
+    }
+
+    fn query(&self, statement: &str, parameters: Vec<Value>) -> std::result::Result<Vec<Vec<Value>>, StoreError> {
+        let cursor = self.sql.exec(statement, parameters).map_err(failed)?;
+        cursor.raw().collect::<std::result::Result<_, _>>().map_err(failed)
+    }
+}

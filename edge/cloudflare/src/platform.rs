@@ -1,0 +1,203 @@
+//! Clock, plan, origin and store on Cloudflare-style workers.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+
+use slotkeeper_core::{keys::Purpose, plan::Plan, time::UnixMillis};
+use slotkeeper_edge::{
+    Platform, Settings,
+    breaks::Asked,
+    outbox::Shipped,
+    platform::{OriginError, PlanStored, within},
+    settings::SettingsError,
+    store::StoreError,
+};
+use worker::{Date, Delay, Env, Fetch, Headers, Method, Request, RequestInit, Response, Result, js_sys::Uint8Array};
+
+/// How long a worker decides from its plan before it asks whether there is a newer one.
+const PLAN_FRESH_MS: u64 = 1_000;
+/// How many shards viewers are spread over, unless `SLOTKEEPER_SHARDS` says otherwise. It must never change: a viewer
+/// in another shard is a viewer without claims.
+const SHARDS_DEFAULT: u32 = 64;
+
+#[derive(Clone)]
+struct KeptPlan {
+    version: u64,
+    bytes: Rc<[u8]>,
+    checked_at: UnixMillis,
+}
+
+thread_local! {
+    /// Bindings do not change while an isolate lives.
+    static SETTINGS: RefCell<Option<Rc<Settings>>> = const { RefCell::new(None) };
+    /// Shared by the worker and the objects of this isolate.
+    static PLAN: RefCell<Option<KeptPlan>> = const { RefCell::new(None) };
+}
+
+/// The settings, read once an isolate. The binding of `edge_id` is `SLOTKEEPER_EDGE_ID`, and so on.
+pub(crate) fn settings(env: &Env) -> std::result::Result<Rc<Settings>, SettingsError> {
+    if let Some(settings) = SETTINGS.with_borrow(Clone::clone) {
+        return Ok(settings);
+    }
+    let settings = Rc::new(Settings::read(|name| binding(env, name))?);
+    SETTINGS.set(Some(settings.clone()));
+    Ok(settings)
+}
+
+fn binding(env: &Env, name: &str) -> Option<String> {
+    let name = format!("SLOTKEEPER_{}", name.to_ascii_uppercase());
+    env.var(&name).map(|value| value.to_string()).ok()
+}
+
+pub(crate) fn now() -> UnixMillis {
+    UnixMillis(Date::now().as_millis())
+}
+
+pub(crate) async fn wait_ms(ms: u64) {
+    Delay::from(Duration::from_millis(ms)).await;
+}
+
+/// Posts facts to the origin; both the worker and the shards do.
+pub(crate) async fn post_facts(settings: &Settings, batch: &str) -> std::result::Result<(), OriginError> {
+    let failed = |error: worker::Error| OriginError(error.to_string());
+    let url = format!("{}/v1/facts", settings.origin_url);
+    let headers = Headers::new();
+    headers.set("content-type", "application/json").map_err(failed)?;
+    let bearer = format!("Bearer {}", settings.keys.bearer(Purpose::Collector));
+    headers.set("authorization", &bearer).map_err(failed)?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_headers(headers).with_body(Some(batch.into()));
+    let request = Request::new_with_init(&url, &init).map_err(failed)?;
+    let deadline_ms = settings.origin_deadline_ms;
+    match within(wait_ms(deadline_ms), Fetch::Request(request).send()).await {
+        None => Err(OriginError(format!("no answer within {deadline_ms} ms"))),
+        Some(Err(error)) => Err(failed(error)),
+        Some(Ok(response)) if response.status_code() == 202 => Ok(()),
+        Some(Ok(response)) => Err(OriginError(format!("it answered {}", response.status_code()))),
+    }
+}
+
+/// The plan: what this isolate has if it is fresh, else what the plan keeper has. Counts the calls it makes.
+pub(crate) async fn plan(env: &Env, trips: &Cell<u32>) -> std::result::Result<Option<Rc<[u8]>>, StoreError> {
+    let kept = PLAN.with_borrow(Clone::clone);
+    if let Some(kept) = &kept
+        && now().since_ms(kept.checked_at) < PLAN_FRESH_MS
+    {
+        return Ok(Some(kept.bytes.clone()));
+    }
+    trips.set(trips.get() + 1);
+    let have = kept.as_ref().map_or(0, |kept| kept.version);
+    let mut response = call(env, "PLAN", "plan", &format!("/newer-than/{have}"), &[]).await.map_err(failed)?;
+    match (response.status_code(), kept) {
+        (200, _) => {
+            let bytes: Rc<[u8]> = response.bytes().await.map_err(failed)?.into();
+            let version = Plan::open(&bytes).map_err(failed)?.version();
+            PLAN.set(Some(KeptPlan { version, bytes: bytes.clone(), checked_at: now() }));
+            Ok(Some(bytes))
+        }
+        (204, Some(kept)) => {
+            PLAN.set(Some(KeptPlan { checked_at: now(), ..kept.clone() }));
+            Ok(Some(kept.bytes))
+        }
+        (204, None) => Ok(None),
+        (status, _) => Err(failed(format!("the plan keeper answered {status}"))),
+    }
+}
+
+/// One call to a Durable Object.
+pub(crate) async fn call(env: &Env, binding: &str, name: &str, path: &str, body: &[u8]) -> Result<Response> {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(Uint8Array::from(body).into()));
+    let request = Request::new_with_init(&format!("http://object{path}"), &init)?;
+    env.durable_object(binding)?.get_by_name(name)?.fetch_with_request(request).await
+}
+
+pub(crate) fn failed(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Failed(error.to_string())
+}
+
+/// One request at the worker that listens.
+pub(crate) struct Cloudflare {
+    env: Env,
+    settings: Rc<Settings>,
+    shard_trips: Cell<u32>,
+    plan_trips: Cell<u32>,
+}
+
+impl Cloudflare {
+    pub(crate) fn new(env: Env, settings: Rc<Settings>) -> Self {
+        Self { env, settings, shard_trips: Cell::new(0), plan_trips: Cell::new(0) }
+    }
+
+    fn shard_of(&self, asked: &Asked) -> String {
+        let shards = binding(&self.env, "shards").and_then(|text| text.parse().ok()).unwrap_or(SHARDS_DEFAULT).max(1);
+        let hash = asked.viewer.0.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        format!("shard-{}", hash % shards)
+    }
+}
+
+impl Platform for Cloudflare {
+    const NAME: &'static str = "cloudflare";
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn now(&self) -> UnixMillis {
+        now()
+    }
+
+    async fn wait_ms(&self, ms: u64) {
+        wait_ms(ms).await;
+    }
+
+    /// One plan is in force everywhere, so the version asked for makes no difference.
+    async fn plan(&self, _version: Option<u64>) -> Option<Rc<[u8]>> {
+        let fresh = plan(&self.env, &self.plan_trips).await;
+        // When the keeper cannot be asked, what this isolate has is still valid for as long as it says.
+        fresh.unwrap_or_else(|_| PLAN.with_borrow(|kept| kept.as_ref().map(|kept| kept.bytes.clone())))
+    }
+
+    async fn store_plan(&self, _version: u64, bytes: &[u8]) -> std::result::Result<PlanStored, StoreError> {
+        let mut response = call(&self.env, "PLAN", "plan", "/put", bytes).await.map_err(failed)?;
+        match response.status_code() {
+            200 => Ok(PlanStored::Stored),
+            208 => Ok(PlanStored::AlreadyCurrent),
+            409 => {
+                let current = response.text().await.map_err(failed)?;
+                Ok(PlanStored::Older { current: current.parse().map_err(failed)? })
+            }
+            status => Err(failed(format!("the plan keeper answered {status}"))),
+        }
+    }
+
+    async fn plan_in_force(&self) -> std::result::Result<Option<u64>, StoreError> {
+        let bytes = plan(&self.env, &self.plan_trips).await?;
+        Ok(bytes.and_then(|bytes| Plan::open(&bytes).ok().map(|plan| plan.version())))
+    }
+
+    async fn decide_at_store(&self, asked: &Asked) -> std::result::Result<Vec<u8>, StoreError> {
+        let body = serde_json::to_vec(asked).map_err(failed)?;
+        self.shard_trips.set(self.shard_trips.get() + 1);
+        let mut response = call(&self.env, "SHARDS", &self.shard_of(asked), "/decide", &body).await.map_err(failed)?;
+        match response.status_code() {
+            200 => response.bytes().await.map_err(failed),
+            status => Err(failed(format!("the shard answered {status}"))),
+        }
+    }
+
+    async fn post_facts(&self, batch: String) -> std::result::Result<(), OriginError> {
+        post_facts(&self.settings, &batch).await
+    }
+
+    async fn ship_outbox(&self) -> Option<std::result::Result<Shipped, StoreError>> {
+        None // every shard has an alarm of its own
+    }
+
+    fn store_trips(&self) -> Vec<(&'static str, u32)> {
+        vec![("shard", self.shard_trips.get()), ("plan-keeper", self.plan_trips.get())]
+    }
+}

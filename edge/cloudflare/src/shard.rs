@@ -1,0 +1,70 @@
+//! A shard of viewers: their claims, the answers given to them, and the outbox of their rows.
+
+use std::cell::Cell;
+
+use slotkeeper_edge::{
+    breaks::{Asked, decide_at},
+    outbox::ship,
+};
+use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
+
+use crate::{
+    platform::{self, now, post_facts, settings},
+    store::ShardStore,
+};
+
+/// How many loads one alarm ships before it lets others have the object.
+const LOADS_PER_ALARM_MAX: usize = 20;
+/// How long to wait after the origin did not take a load.
+const RETRY_AFTER_MS: u64 = 1_000;
+
+/// The Durable Object.
+#[durable_object]
+pub struct Shard {
+    env: Env,
+    store: ShardStore,
+    /// Why the database could not be set up, if it could not. A constructor cannot fail without taking the instance along.
+    fault: Option<String>,
+}
+
+impl DurableObject for Shard {
+    fn new(state: State, env: Env) -> Self {
+        let store = ShardStore::new(state.storage());
+        let fault = store.create_schema().err().map(|error| error.to_string());
+        Self { env, store, fault }
+    }
+
+    /// `POST /decide`: an [`Asked`] in, the response's JSON out.
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        if let Some(fault) = &self.fault {
+            return Response::error(fault, 503);
+        }
+        let asked: Asked = serde_json::from_slice(&request.bytes().await?)?;
+        let settings = settings(&self.env).map_err(|error| error.to_string())?;
+        let trips = Cell::new(0);
+        let plan = async |_version| platform::plan(&self.env, &trips).await.ok().flatten();
+        match decide_at(&self.store, plan, &settings, &asked).await {
+            Ok(answer) => Response::from_bytes(answer),
+            Err(error) => Response::error(error.to_string(), 503),
+        }
+    }
+
+    /// Ships the outbox. Comes again by itself until it is empty.
+    async fn alarm(&self) -> Result<Response> {
+        self.store.alarm_has_rung();
+        let settings = settings(&self.env).map_err(|error| error.to_string())?;
+        for _ in 0..LOADS_PER_ALARM_MAX {
+            let post = async |batch: String| post_facts(&settings, &batch).await;
+            match ship(&self.store, &settings, now(), post).await {
+                Ok(shipped) if shipped.left == 0 => return Response::empty(),
+                Ok(_) => {}
+                Err(_) => {
+                    self.store.set_alarm(RETRY_AFTER_MS).await.map_err(|error| error.to_string())?;
+                    return Response::empty();
+                }
+            }
+        }
+        self.store.set_alarm(0).await.map_err(|error| error.to_string())?;
+        Response::empty()
+    }
+}

@@ -1,0 +1,54 @@
+//! Spin's requests and responses to and from the edge's own.
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use slotkeeper_edge::{Head, Reply, Route, serve};
+use spin_sdk::http::{FullBody, Request, Response, Result};
+
+use crate::platform::{Spin, settings};
+
+/// Answers one request, whatever it holds.
+pub(crate) async fn answer(request: Request) -> Result<Response<FullBody<Bytes>>> {
+    respond(match settings().await {
+        Ok(settings) => match read(request, &settings).await {
+            Ok((route, body)) => serve(&Spin::new(settings), route, &body).await,
+            Err(refusal) => refusal,
+        },
+        Err(error) => Reply::error(500, "misconfigured", None, error.to_string()),
+    })
+}
+
+async fn read(request: Request, settings: &slotkeeper_edge::Settings) -> std::result::Result<(Route, Vec<u8>), Reply> {
+    let (parts, mut incoming) = request.into_parts();
+    let text_of = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let head = Head { method: parts.method.as_str(), path: parts.uri.path(), authorization: text_of("authorization") };
+    let route = Route::find(&head, settings)?;
+    let mut body = Vec::new();
+    if !route.has_body() {
+        return Ok((route, body));
+    }
+    let announced = text_of("content-length").and_then(|len| len.parse::<usize>().ok()).unwrap_or_default();
+    if announced > route.body_bytes_max() {
+        return Err(route.body_too_large());
+    }
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|error| {
+            Reply::error(400, "body_unreadable", Some("body"), format!("the body ended early: {error:?}"))
+        })?;
+        if let Ok(data) = frame.into_data() {
+            if body.len() + data.len() > route.body_bytes_max() {
+                return Err(route.body_too_large());
+            }
+            body.extend_from_slice(&data);
+        }
+    }
+    Ok((route, body))
+}
+
+fn respond(reply: Reply) -> Result<Response<FullBody<Bytes>>> {
+    let mut response = Response::<()>::builder().status(reply.status).header("content-length", reply.body.len());
+    for (name, value) in reply.headers {
+        response = response.header(name, value);
+    }
+    Ok(response.body(FullBody::new(Bytes::from(reply.body)))?)
+}

@@ -1,0 +1,82 @@
+//! From a decided pod to what the player is told.
+
+use slotkeeper_core::{
+    api::{AdResponse, BreakResponse, MediaResponse, Pixel, SlotOutcome, SlotResponse, Tracking},
+    beacon::Event,
+    keys::Keyring,
+    plan::Plan,
+    pod::{Fill, Opportunity, Outcome, Pod},
+    token::{EventClass, Token},
+};
+
+use crate::breaks::Asked;
+
+/// What a player without the SDK can report, in the order VAST lists it.
+const PIXEL_EVENTS: [Event; 7] = [
+    Event::Start,
+    Event::FirstQuartile,
+    Event::Midpoint,
+    Event::ThirdQuartile,
+    Event::Complete,
+    Event::Error,
+    Event::NotUsed,
+];
+
+/// The response to a break request.
+pub fn answer(pod: &Pod, plan: Option<&Plan<'_>>, asked: &Asked, keys: &Keyring) -> BreakResponse {
+    BreakResponse {
+        request_id: asked.request.request_id.clone(),
+        break_id: asked.break_id,
+        plan_version: plan.map(Plan::version),
+        decided_at_ms: asked.now,
+        slots: pod.slots.iter().map(|slot| answer_slot(slot, plan, asked.request.tracking, keys)).collect(),
+    }
+}
+
+fn answer_slot(slot: &Opportunity, plan: Option<&Plan<'_>>, tracking: Tracking, keys: &Keyring) -> SlotResponse {
+    let outcome = match &slot.outcome {
+        Outcome::Unfilled { unfilled_reason } => SlotOutcome::Unfilled { unfilled_reason: *unfilled_reason },
+        Outcome::Filled(fill) => SlotOutcome::Filled {
+            fill_reason: fill.fill_reason,
+            ad: answer_ad(fill, plan),
+            token: seal(slot, fill, EventClass::Any, keys),
+            expires_at_ms: fill.expires_at,
+            pixels: (tracking == Tracking::Pixels).then(|| pixels(slot, fill, keys)),
+        },
+    };
+    SlotResponse { slot_index: slot.slot_index, opportunity_id: slot.opportunity_id, outcome }
+}
+
+fn answer_ad(fill: &Fill, plan: Option<&Plan<'_>>) -> AdResponse {
+    let ad = plan.and_then(|plan| plan.ad(fill.ad_id)); // the plan it was decided from: always there
+    let media = ad.iter().flat_map(|ad| &ad.media).map(|file| MediaResponse {
+        url: file.url.into(),
+        mime_type: file.mime_type.into(),
+        width: file.width,
+        height: file.height,
+    });
+    AdResponse {
+        ad_id: fill.ad_id,
+        creative_id: fill.booking.creative_id,
+        universal_ad_id: ad.as_ref().map_or("unknown", |ad| ad.universal_ad_id).into(),
+        name: ad.as_ref().map_or("", |ad| ad.name).into(),
+        duration_ms: fill.duration_ms,
+        media: media.collect(),
+    }
+}
+
+fn pixels(slot: &Opportunity, fill: &Fill, keys: &Keyring) -> Vec<Pixel> {
+    let pixel = |event| Pixel { event, path: format!("/v1/t/{}", seal(slot, fill, EventClass::Only(event), keys)) };
+    PIXEL_EVENTS.into_iter().map(pixel).collect()
+}
+
+fn seal(slot: &Opportunity, fill: &Fill, class: EventClass, keys: &Keyring) -> String {
+    let token = Token {
+        opportunity_id: slot.opportunity_id,
+        ad_id: fill.ad_id,
+        record_id: fill.record_id,
+        class,
+        expires_at: fill.expires_at,
+    };
+    token.seal(keys)
+}

@@ -1,0 +1,213 @@
+//! `POST /v1/breaks`: the one path that must not go wrong.
+//!
+//! ```text
+//! parse ─▶ view ─▶ decide ─▶ commit ─▶ answer            the store is well: two round trips
+//!            ▲                  │ lost a race: again, a bounded number of times
+//!            └──────────────────┘
+//!          view or commit fails, twice or for too long:
+//!          decide without caps ─▶ rows straight to the collector ─▶ answer
+//!                                    │ that fails too: 503, nothing was shown, the player asks again
+//! ```
+//!
+//! No pod is answered whose rows are not durable somewhere, and no capped ad is in a pod whose claims are not committed.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use slotkeeper_core::{
+    api::{BreakRequest, InvalidField},
+    caps::{CapState, Viewer},
+    decide::{Occasion, decide},
+    fact::{Fact, FactBatch, Recording},
+    id::{BreakId, ViewerKey, opened_at},
+    plan::Plan,
+    pod::Pod,
+    time::UnixMillis,
+};
+
+use crate::{
+    Platform, Reply, Settings,
+    answer::answer,
+    platform::{store_call, within},
+    store::{Commit, Committed, NewState, Store, StoreError},
+};
+
+/// How often a commit that lost a race is decided again. Each loss means that another commit for the viewer went
+/// through, so only a viewer with this many simultaneous breaks ever sees capped ads declined for it.
+const ATTEMPTS_MAX: usize = 32;
+
+/// How many store failures are borne before the break is decided without caps. The second try finds out whether the
+/// first commit landed.
+const FAILURES_MAX: usize = 2;
+
+/// A break request with what the edge adds to it. Serialisable, because a platform may decide elsewhere than it listens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Asked {
+    /// As sent; validated.
+    pub request: BreakRequest,
+    /// Who watches, as a pseudonym.
+    pub viewer: ViewerKey,
+    /// The break's identity.
+    pub break_id: BreakId,
+    /// When the break opened.
+    pub opened_at: UnixMillis,
+    /// When the request came.
+    pub now: UnixMillis,
+}
+
+impl Asked {
+    /// Reads and checks a request's body.
+    pub fn parse(body: &[u8], settings: &Settings, now: UnixMillis) -> Result<Self, InvalidField> {
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let request: BreakRequest = serde_path_to_error::deserialize(&mut json).map_err(|fault| InvalidField {
+            field: match fault.path().to_string() {
+                path if path == "." => "body".into(),
+                path => path,
+            },
+            message: fault.inner().to_string(),
+        })?;
+        json.end().map_err(|fault| InvalidField { field: "body".into(), message: fault.to_string() })?;
+        request.validate()?;
+        Ok(Self {
+            viewer: settings.pseudonyms.viewer(&request.profile_id),
+            break_id: settings.pseudonyms.break_id(&request.profile_id, &request.request_id),
+            opened_at: opened_at(&request.request_id, now),
+            now,
+            request,
+        })
+    }
+
+    fn occasion(&self) -> Occasion<'_> {
+        Occasion {
+            request: &self.request,
+            break_id: self.break_id,
+            viewer: self.viewer,
+            opened_at: self.opened_at,
+            now: self.now,
+        }
+    }
+}
+
+/// Answers a break request.
+pub(crate) async fn open(platform: &impl Platform, body: &[u8]) -> Reply {
+    let settings = platform.settings();
+    let asked = match Asked::parse(body, settings, platform.now()) {
+        Ok(asked) => asked,
+        Err(fault) => return Reply::invalid(fault),
+    };
+    let budget_ms = settings.decision_deadline_ms;
+    let decided = store_call(platform.wait_ms(budget_ms), budget_ms, platform.decide_at_store(&asked)).await;
+    let reply = match decided {
+        Ok(answer) => Reply::json_bytes(200, answer),
+        Err(_) => open_without_store(platform, &asked).await,
+    };
+    let trips: Vec<String> = platform.store_trips().iter().map(|(store, trips)| format!("{store}={trips}")).collect();
+    reply.with_header("x-slotkeeper-store-trips", trips.join(" "))
+}
+
+/// Decides where the viewer's state is, and commits. `plan` finds a plan by version, as [`Platform::plan`] does.
+pub async fn decide_at(
+    store: &impl Store,
+    plan: impl AsyncFn(Option<u64>) -> Option<Rc<[u8]>>,
+    settings: &Settings,
+    asked: &Asked,
+) -> Result<Vec<u8>, StoreError> {
+    let mut failures = 0;
+    for attempt in 1.. {
+        match attempt_at(store, &plan, settings, asked, attempt > ATTEMPTS_MAX).await {
+            Ok(Attempt::Answered(answer)) => return Ok(answer),
+            Ok(Attempt::Lost) if attempt <= ATTEMPTS_MAX => {}
+            Ok(Attempt::Lost) => break,
+            Err(error) => {
+                failures += 1;
+                if failures == FAILURES_MAX {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Err(StoreError::Failed(format!("the viewer's state changed {ATTEMPTS_MAX} times while deciding")))
+}
+
+enum Attempt {
+    Answered(Vec<u8>),
+    Lost,
+}
+
+async fn attempt_at(
+    store: &impl Store,
+    plan: impl AsyncFn(Option<u64>) -> Option<Rc<[u8]>>,
+    settings: &Settings,
+    asked: &Asked,
+    is_contended: bool,
+) -> Result<Attempt, StoreError> {
+    let view = store.view(asked.viewer, asked.break_id).await?;
+    if let Some(answer) = view.answered {
+        return Ok(Attempt::Answered(answer));
+    }
+    let plan_bytes = plan(view.plan_version).await;
+    let caps = match Viewer::decode(&view.state) {
+        Ok(viewer) if !is_contended => CapState::Known(viewer),
+        _ => CapState::Unavailable, // contended or unreadable: when in doubt, do not fill
+    };
+    let (pod, answer) = decide_and_answer(plan_bytes.as_deref(), &caps, settings, asked);
+    let commit = Commit {
+        break_id: asked.break_id,
+        viewer: asked.viewer,
+        new_state: new_state(caps, view.state_version, &pod, asked.now),
+        answer,
+        remember_until: remember_until(&pod, asked.now),
+        facts: facts_json(&pod, Recording::Committed),
+    };
+    Ok(match store.commit(&commit).await? {
+        Committed::Yes => Attempt::Answered(commit.answer),
+        Committed::Lost => Attempt::Lost,
+    })
+}
+
+/// The store cannot be used: uncapped demand and honest empty slots, their rows straight to the collector.
+async fn open_without_store(platform: &impl Platform, asked: &Asked) -> Reply {
+    let settings = platform.settings();
+    let plan_wait = platform.wait_ms(settings.store_deadline_ms);
+    let plan_bytes = within(plan_wait, platform.plan(None)).await.flatten();
+    let (pod, answer) = decide_and_answer(plan_bytes.as_deref(), &CapState::Unavailable, settings, asked);
+    let batch = FactBatch { edge_id: settings.edge_id.clone(), facts: facts(&pod, Recording::Uncommitted).collect() };
+    let posted = platform.post_facts(serde_json::to_string(&batch).unwrap_or_default()).await;
+    match posted {
+        Ok(()) => Reply::json_bytes(200, answer),
+        Err(error) => {
+            let message = format!("neither the store nor the origin could take the rows of this break: {error}");
+            Reply::error(503, "break_not_recorded", None, message)
+        }
+    }
+}
+
+fn decide_and_answer(plan: Option<&[u8]>, caps: &CapState, settings: &Settings, asked: &Asked) -> (Pod, Vec<u8>) {
+    let plan = plan.and_then(|bytes| Plan::open(bytes).ok());
+    let pod = decide(plan.as_ref(), caps, &asked.occasion());
+    let response = answer(&pod, plan.as_ref(), asked, &settings.keys);
+    (pod, serde_json::to_vec(&response).unwrap_or_default())
+}
+
+fn new_state(caps: CapState, from_version: u64, pod: &Pod, now: UnixMillis) -> Option<NewState> {
+    let CapState::Known(mut viewer) = caps else { return None };
+    pod.claims().next()?;
+    viewer.forget_ended(now);
+    pod.claims().for_each(|claim| viewer.add(*claim));
+    Some(NewState { from_version, state: viewer.encode(), keep_until: viewer.keep_until() })
+}
+
+/// An answer is remembered as long as its tokens live, and not less than ten minutes.
+fn remember_until(pod: &Pod, now: UnixMillis) -> UnixMillis {
+    let last = pod.slots.iter().filter_map(|slot| Some(slot.fill()?.expires_at)).max();
+    last.unwrap_or_default().max(now.plus_ms(10 * 60 * 1000))
+}
+
+fn facts(pod: &Pod, recording: Recording) -> impl Iterator<Item = Fact> + '_ {
+    pod.slots.iter().map(move |row| Fact::Opportunity { recording, row: row.clone() })
+}
+
+fn facts_json(pod: &Pod, recording: Recording) -> String {
+    let facts: Vec<Fact> = facts(pod, recording).collect();
+    serde_json::to_string(&facts).unwrap_or_default() // string keys only: it always serialises
+}

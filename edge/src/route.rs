@@ -1,0 +1,99 @@
+//! What is asked: method and path, before any body is read.
+
+use slotkeeper_core::{api::BREAK_REQUEST_BYTES_MAX, beacon, keys::Purpose, plan::PLAN_BYTES_MAX};
+
+use crate::{Reply, Settings};
+
+/// The part of a request that decides where it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// `GET`, `POST`, …
+    pub method: &'a str,
+    /// The path, without the query.
+    pub path: &'a str,
+    /// The `Authorization` header.
+    pub authorization: Option<&'a str>,
+}
+
+/// A request that is known and allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `OPTIONS` on anything: a browser asks whether a page may call us. It may.
+    Preflight,
+    /// `GET /v1/hello`: touches nothing; what every measurement is compared with.
+    Hello,
+    /// `GET /healthz`
+    Health,
+    /// `POST /v1/breaks`
+    Break,
+    /// `POST /v1/beacons`
+    Beacons,
+    /// `GET /v1/t/{token}`
+    Pixel {
+        /// As sent.
+        token: String,
+    },
+    /// `PUT /v1/plan`, by the origin.
+    PutPlan,
+    /// `POST /v1/outbox/ship`, by the origin.
+    ShipOutbox,
+}
+
+impl Route {
+    /// Finds the route, or the refusal to send: unknown path, wrong method, not authorised.
+    pub fn find(head: &Head<'_>, settings: &Settings) -> Result<Self, Reply> {
+        let (route, method) = match head.path {
+            _ if head.method == "OPTIONS" => return Ok(Self::Preflight),
+            "/v1/hello" => (Self::Hello, "GET"),
+            "/healthz" => (Self::Health, "GET"),
+            "/v1/breaks" => (Self::Break, "POST"),
+            "/v1/beacons" => (Self::Beacons, "POST"),
+            "/v1/plan" => (Self::PutPlan, "PUT"),
+            "/v1/outbox/ship" => (Self::ShipOutbox, "POST"),
+            path => match path.strip_prefix("/v1/t/") {
+                Some(token) => (Self::Pixel { token: token.into() }, "GET"),
+                None => return Err(Reply::error(404, "not_found", None, format!("there is nothing at {path:?}"))),
+            },
+        };
+        if head.method != method {
+            let message = format!("{} takes {method}, not {:?}", head.path, head.method);
+            return Err(Reply::error(405, "method_not_allowed", None, message));
+        }
+        if route.is_for_the_origin_only() && !is_origin(head, settings) {
+            let message = "this call needs the bearer of the origin that this edge belongs to";
+            return Err(Reply::error(401, "unauthorized", Some("authorization"), message.into()));
+        }
+        Ok(route)
+    }
+
+    fn is_for_the_origin_only(&self) -> bool {
+        matches!(self, Self::PutPlan | Self::ShipOutbox)
+    }
+
+    /// The longest body this route reads, in bytes.
+    pub fn body_bytes_max(&self) -> usize {
+        match self {
+            Self::Break => BREAK_REQUEST_BYTES_MAX,
+            Self::Beacons => beacon::BATCH_BYTES_MAX,
+            Self::PutPlan => PLAN_BYTES_MAX,
+            Self::Preflight | Self::Hello | Self::Health | Self::Pixel { .. } | Self::ShipOutbox => 0,
+        }
+    }
+
+    /// Whether the body has to be read at all.
+    pub fn has_body(&self) -> bool {
+        self.body_bytes_max() > 0
+    }
+
+    /// The refusal of a body that went past the bound.
+    pub fn body_too_large(&self) -> Reply {
+        let message = format!("the body is longer than the {} bytes allowed here", self.body_bytes_max());
+        Reply::error(413, "body_too_large", Some("body"), message)
+    }
+}
+
+fn is_origin(head: &Head<'_>, settings: &Settings) -> bool {
+    head.authorization
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .is_some_and(|bearer| settings.keys.accepts_bearer(Purpose::Admin, bearer))
+}

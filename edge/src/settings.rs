@@ -1,0 +1,83 @@
+//! What a deployment chooses, under the same names on every platform.
+
+use slotkeeper_core::keys::{Keyring, KeyringError, Pseudonyms};
+
+/// Everything that is configured.
+#[derive(Clone)]
+pub struct Settings {
+    /// `keys`: the keyring, newest first.
+    pub keys: Keyring,
+    /// `pseudonym_key`: the secret behind viewers' pseudonyms. Never changes.
+    pub pseudonyms: Pseudonyms,
+    /// `origin_url`: where facts go, without a slash at the end.
+    pub origin_url: String,
+    /// `edge_id`: what the origin calls this edge.
+    pub edge_id: String,
+    /// `store_deadline_ms`: how long one store call may take.
+    pub store_deadline_ms: u64,
+    /// `decision_deadline_ms`: how long deciding may take with all its store calls.
+    pub decision_deadline_ms: u64,
+    /// `origin_deadline_ms`: how long the origin may take to make facts durable.
+    pub origin_deadline_ms: u64,
+}
+
+/// A setting that cannot be used. Never shows a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// Not given and without a default.
+    #[error("the setting {0} is missing")]
+    Missing(&'static str),
+    /// The keyring cannot be read.
+    #[error("the setting keys: {0}")]
+    Keys(#[from] KeyringError),
+    /// Given, but wrong.
+    #[error("the setting {name} {expected}")]
+    Invalid {
+        /// Which.
+        name: &'static str,
+        /// What would have been right.
+        expected: &'static str,
+    },
+}
+
+impl Settings {
+    /// Every name, in the lower-case form that Spin's variables have.
+    pub const NAMES: [&'static str; 7] = [
+        "keys",
+        "pseudonym_key",
+        "origin_url",
+        "edge_id",
+        "store_deadline_ms",
+        "decision_deadline_ms",
+        "origin_deadline_ms",
+    ];
+
+    /// Reads the settings through a platform's look-up. An empty value is a missing one.
+    pub fn read(get: impl Fn(&'static str) -> Option<String>) -> Result<Self, SettingsError> {
+        let given = |name| get(name).filter(|value| !value.trim().is_empty());
+        let required = |name| given(name).ok_or(SettingsError::Missing(name));
+        let milliseconds = |name, default| match given(name) {
+            None => Ok(default),
+            Some(text) => {
+                text.trim().parse().ok().filter(|ms| (1..=60_000).contains(ms)).ok_or(SettingsError::Invalid {
+                    name,
+                    expected: "must be a whole number of milliseconds from 1 to 60000",
+                })
+            }
+        };
+        let origin_url = required("origin_url")?.trim().trim_end_matches('/').to_owned();
+        if !origin_url.starts_with("http://") && !origin_url.starts_with("https://") {
+            return Err(SettingsError::Invalid { name: "origin_url", expected: "must begin with http:// or https://" });
+        }
+        Ok(Self {
+            keys: Keyring::parse(&required("keys")?)?,
+            pseudonyms: Pseudonyms::parse(&required("pseudonym_key")?)
+                .ok_or(SettingsError::Invalid { name: "pseudonym_key", expected: "must be 64 hexadecimal digits" })?,
+            origin_url,
+            edge_id: required("edge_id")?,
+            store_deadline_ms: milliseconds("store_deadline_ms", 250)?,
+            decision_deadline_ms: milliseconds("decision_deadline_ms", 800)?,
+            origin_deadline_ms: milliseconds("origin_deadline_ms", 2_000)?,
+        })
+    }
+}

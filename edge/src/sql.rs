@@ -1,0 +1,80 @@
+//! The store's schema and statements in SQLite, for every platform whose store is SQLite.
+//!
+//! A whole break is one `INSERT` into the view `commits`: its trigger checks, claims, remembers and appends, and an
+//! `INSERT` is atomic whatever happens around it. Numbers stay below 2^53, because one platform passes them through
+//! JavaScript.
+
+use crate::store::OUTBOX_ENTRIES_MAX;
+
+/// The schema's number, kept in `PRAGMA user_version` where there is one.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What the trigger raises, and so what the error's text holds, when a commit lost a race.
+pub const LOST: &str = "slotkeeper:lost";
+
+/// One statement each; all can be repeated.
+pub const SCHEMA: [&str; 8] = [
+    "CREATE TABLE IF NOT EXISTS viewers(
+       viewer BLOB PRIMARY KEY, version INTEGER NOT NULL, state BLOB NOT NULL, keep_until INTEGER NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS viewers_by_end ON viewers(keep_until)",
+    "CREATE TABLE IF NOT EXISTS answers(
+       break_id BLOB PRIMARY KEY, answer BLOB NOT NULL, remember_until INTEGER NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS answers_by_end ON answers(remember_until)",
+    // AUTOINCREMENT: a number is never used twice, so an acknowledgement never deletes what came later.
+    "CREATE TABLE IF NOT EXISTS outbox(sequence INTEGER PRIMARY KEY AUTOINCREMENT, facts TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS plan_in_force(one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL)",
+    "CREATE VIEW IF NOT EXISTS commits AS
+       SELECT NULL AS break_id, NULL AS viewer, NULL AS from_version, NULL AS state, NULL AS keep_until,
+              NULL AS answer, NULL AS remember_until, NULL AS facts WHERE 0",
+    "CREATE TRIGGER IF NOT EXISTS commit_break INSTEAD OF INSERT ON commits BEGIN
+       SELECT RAISE(ABORT, 'slotkeeper:lost')
+        WHERE EXISTS (SELECT 1 FROM answers WHERE break_id = NEW.break_id)
+           OR (NEW.state IS NOT NULL
+               AND NEW.from_version <> coalesce((SELECT version FROM viewers WHERE viewer = NEW.viewer), 0));
+       INSERT INTO viewers(viewer, version, state, keep_until)
+         SELECT NEW.viewer, NEW.from_version + 1, NEW.state, NEW.keep_until WHERE NEW.state IS NOT NULL
+         ON CONFLICT(viewer) DO UPDATE
+           SET version = excluded.version, state = excluded.state, keep_until = excluded.keep_until;
+       INSERT INTO answers(break_id, answer, remember_until) VALUES (NEW.break_id, NEW.answer, NEW.remember_until);
+       INSERT INTO outbox(facts) VALUES (NEW.facts);
+     END",
+];
+
+/// Parameters: viewer, break id. One row: state version, state or null, answer or null, plan version or null.
+pub const VIEW: &str = "SELECT coalesce(v.version, 0) AS state_version, v.state AS state, a.answer AS answer,
+       p.version AS plan_version
+  FROM (SELECT 1) LEFT JOIN viewers v ON v.viewer = ?1 LEFT JOIN answers a ON a.break_id = ?2
+  LEFT JOIN plan_in_force p ON p.one = 1";
+
+/// Parameters: break id, viewer, from version, state or null, keep until, answer, remember until, facts.
+pub const COMMIT: &str =
+    "INSERT INTO commits(break_id, viewer, from_version, state, keep_until, answer, remember_until, facts)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+/// Rows: sequence, facts; oldest first.
+pub fn outbox() -> String {
+    format!("SELECT sequence, facts FROM outbox ORDER BY sequence LIMIT {OUTBOX_ENTRIES_MAX}")
+}
+
+/// Parameter: the last acknowledged sequence.
+pub const ACKNOWLEDGE: &str = "DELETE FROM outbox WHERE sequence <= ?1";
+
+/// One row, one number.
+pub const OUTBOX_LEFT: &str = "SELECT count(*) AS n FROM outbox";
+
+/// How long an ended state or answer is kept all the same, so that no decision in flight can meet a state that was
+/// forgotten and begun again.
+pub const GRACE_MS: u64 = 3_600_000;
+
+/// Each forgets a bounded number of what ended before the instant given as parameter.
+pub const SWEEP: [&str; 2] = [
+    "DELETE FROM answers WHERE break_id IN (SELECT break_id FROM answers WHERE remember_until < ?1 LIMIT 500)",
+    "DELETE FROM viewers WHERE viewer IN (SELECT viewer FROM viewers WHERE keep_until < ?1 LIMIT 500)",
+];
+
+/// Parameter: a plan's version. Moves forward only.
+pub const PUT_PLAN_IN_FORCE: &str = "INSERT INTO plan_in_force(one, version) VALUES (1, ?1)
+  ON CONFLICT(one) DO UPDATE SET version = excluded.version WHERE excluded.version > version";
+
+/// One row if there is a plan, else none.
+pub const PLAN_IN_FORCE: &str = "SELECT version FROM plan_in_force";

@@ -1,0 +1,100 @@
+//! The store behind the edge: one read, one commit.
+//!
+//! A store keeps, for each viewer, a versioned opaque state (their live claims), the answers already given, the plan's
+//! current version, and an outbox of facts. It knows one rule: a commit that changes a viewer's state must have been
+//! decided from the state as it is now. What the state means, and every cap, is the core's business.
+
+use slotkeeper_core::{
+    id::{BreakId, ViewerKey},
+    time::UnixMillis,
+};
+
+/// Everything a decision needs of the store, in one read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// The version of the viewer's state; 0 if there is none.
+    pub state_version: u64,
+    /// The viewer's state; empty if there is none.
+    pub state: Vec<u8>,
+    /// The answer, if this break was answered before.
+    pub answered: Option<Vec<u8>>,
+    /// The version of the plan in force, if there is one.
+    pub plan_version: Option<u64>,
+}
+
+/// A whole break, to be stored at once or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The break; it can be committed once.
+    pub break_id: BreakId,
+    /// Whose.
+    pub viewer: ViewerKey,
+    /// The viewer's new state, if the pod holds claims.
+    pub new_state: Option<NewState>,
+    /// What is answered, and will be answered again to a retry.
+    pub answer: Vec<u8>,
+    /// Until when the answer is remembered.
+    pub remember_until: UnixMillis,
+    /// The rows, as a JSON array of facts.
+    pub facts: String,
+}
+
+/// A viewer's state after the claims of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewState {
+    /// The version it was decided from.
+    pub from_version: u64,
+    /// The bytes.
+    pub state: Vec<u8>,
+    /// When all of it may be forgotten.
+    pub keep_until: UnixMillis,
+}
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// It is stored, whole.
+    Yes,
+    /// Nothing of it is stored: somebody else committed this break, or claims of this viewer, since the view.
+    Lost,
+}
+
+/// A store call that failed; whether it took effect is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// No answer within the deadline.
+    #[error("the store did not answer within {0} ms")]
+    Deadline(u64),
+    /// The platform's own error.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}
+
+/// Facts that the origin has not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxEntry {
+    /// Its place; entries are read and deleted in this order.
+    pub sequence: u64,
+    /// A JSON array of facts.
+    pub facts: String,
+}
+
+/// The most entries shipped at once.
+pub const OUTBOX_ENTRIES_MAX: usize = 60;
+
+/// What every platform's store does.
+#[expect(async_fn_in_trait, reason = "the edge is single-threaded wasm: no future needs to be Send")]
+pub trait Store {
+    /// Reads all that a decision on this break needs.
+    async fn view(&self, viewer: ViewerKey, break_id: BreakId) -> Result<View, StoreError>;
+
+    /// Stores a break: state, answer and facts together, or nothing.
+    async fn commit(&self, commit: &Commit) -> Result<Committed, StoreError>;
+
+    /// The oldest unacknowledged facts, at most [`OUTBOX_ENTRIES_MAX`].
+    async fn outbox(&self) -> Result<Vec<OutboxEntry>, StoreError>;
+
+    /// Deletes the outbox up to and including `sequence`, and whatever else has ended by `now`. Answers how many
+    /// entries are left.
+    async fn acknowledge(&self, sequence: u64, now: UnixMillis) -> Result<u64, StoreError>;
+}
