@@ -1,0 +1,79 @@
+//! `cargo xtask measure`: the figures that are published, one JSON object a line on standard output.
+//!
+//! A group is a file here with a function in [`GROUPS`].
+
+mod decide;
+mod edge;
+mod size;
+mod token;
+
+use anyhow::Result;
+use clap::{Args, builder::PossibleValuesParser};
+use serde_json::{Map, Value};
+use xtask::workspace::Workspace;
+
+use crate::{
+    build::{Builder, Native},
+    process::{Interrupted, interrupted},
+    setup::{self, Purpose},
+};
+
+/// A group's name and what measures it.
+type Group = (&'static str, fn(&Builder<'_>, &Report) -> Result<()>);
+
+const GROUPS: [Group; 4] =
+    [("size", size::measure), ("token", token::measure), ("decide", decide::measure), ("edge", edge::measure)];
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Which groups [default: all]
+    #[arg(value_name = "GROUP", value_parser = PossibleValuesParser::new(GROUPS.map(|(name, _)| name)))]
+    groups: Vec<String>,
+}
+
+pub(crate) fn measure(workspace: &Workspace, options: &Options) -> Result<()> {
+    setup::run_for(workspace, Purpose::Up)?;
+    if options.groups.is_empty() || options.groups.iter().any(|group| group == "decide") {
+        setup::run_for(workspace, Purpose::Measure)?;
+    }
+    let builder = Builder::new(workspace, Native::Release);
+    for (name, measure) in GROUPS {
+        if options.groups.is_empty() || options.groups.iter().any(|group| group == name) {
+            measure(&builder, &Report { group: name })?;
+        }
+        if interrupted() {
+            return Err(Interrupted.into());
+        }
+    }
+    Ok(())
+}
+
+/// Where a group puts its figures.
+struct Report {
+    group: &'static str,
+}
+
+impl Report {
+    /// One figure.
+    fn figure(&self, name: &str, value: impl Into<Value>, unit: &str) {
+        self.line(name, value.into(), unit, None);
+    }
+
+    /// One figure beside another of the same unit, measured in the same run.
+    fn compared(&self, name: &str, value: impl Into<Value>, unit: &str, other: &str, other_value: impl Into<Value>) {
+        let vs = [("name", Value::from(other)), ("value", other_value.into())];
+        self.line(name, value.into(), unit, Some(vs.map(|(key, value)| (key.into(), value)).into_iter().collect()));
+    }
+
+    fn line(&self, name: &str, value: Value, unit: &str, vs: Option<Map<String, Value>>) {
+        let mut line = Map::new();
+        line.insert("group".into(), self.group.into());
+        line.insert("name".into(), format!("{}.{name}", self.group).into());
+        line.insert("value".into(), value);
+        line.insert("unit".into(), unit.into());
+        if let Some(vs) = vs {
+            line.insert("vs".into(), vs.into());
+        }
+        println!("{}", Value::Object(line));
+    }
+}

@@ -1,0 +1,32 @@
+//! What is shipped, in bytes: as it is, and compressed as a server would.
+
+use anyhow::Result;
+
+use super::Report;
+use crate::{
+    build::Builder,
+    npm::{self, Sizes},
+};
+
+pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
+    let cloudflare = builder.cloudflare()?;
+    let sdk = builder.sdk()?;
+    let shipped = [
+        ("edge-spin", vec![builder.spin()?]),
+        ("edge-cloudflare", vec![cloudflare.join("index_bg.wasm"), cloudflare.join("index.js")]),
+        ("sdk-wasm", vec![sdk.join("slotkeeper_bg.wasm")]),
+        ("sdk-js", vec![sdk.join("slotkeeper.js")]),
+    ];
+    for (name, files) in shipped {
+        let mut total = Sizes::default();
+        for sizes in npm::sizes(&files)? {
+            total.raw += sizes.raw;
+            total.gzip += sizes.gzip;
+            total.brotli += sizes.brotli;
+        }
+        for (form, bytes) in [("raw", total.raw), ("gzip", total.gzip), ("brotli", total.brotli)] {
+            report.figure(&format!("{name}.{form}"), bytes, "bytes");
+        }
+    }
+    Ok(())
+}

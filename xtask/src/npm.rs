@@ -1,0 +1,36 @@
+//! What Node.js does for us besides running npm's tools: compressing.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+/// One file's sizes in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sizes {
+    pub(crate) raw: u64,
+    pub(crate) gzip: u64,
+    pub(crate) brotli: u64,
+}
+
+/// The sizes of files, in their order, compressed with node's zlib.
+pub(crate) fn sizes(files: &[PathBuf]) -> Result<Vec<Sizes>> {
+    let output = Command::new("node")
+        .args(["--input-type=module", "--eval", include_str!("../compress.mjs")])
+        .arg("--")
+        .args(files)
+        .output()
+        .context("cannot run node; install Node.js 20 or later (https://nodejs.org)")?;
+    ensure!(output.status.success(), "cannot compress: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout)?;
+    let sizes: Result<Vec<Sizes>> = text.lines().map(parse).collect();
+    let sizes = sizes?;
+    ensure!(sizes.len() == files.len(), "compressed {} of {} files", sizes.len(), files.len());
+    Ok(sizes)
+}
+
+fn parse(line: &str) -> Result<Sizes> {
+    let sizes: Value = serde_json::from_str(line)?;
+    let size = |name: &str| sizes[name].as_u64().with_context(|| format!("no {name} in {line}"));
+    Ok(Sizes { raw: size("raw")?, gzip: size("gzip")?, brotli: size("brotli")? })
+}

@@ -1,0 +1,108 @@
+//! `cargo xtask setup`: what the other chores need on this machine. Each step looks first, so a second run is quick.
+
+use std::{env, fs, path::Path, process::Command};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::ValueEnum;
+use xtask::workspace::{Workspace, on_path};
+
+use crate::process::run;
+
+/// The rustup targets of everything that runs as wasm.
+const WASM_TARGETS: [&str; 2] = ["wasm32-wasip2", "wasm32-unknown-unknown"];
+/// The names a Chromium goes by.
+pub(crate) const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+/// A copy of the lock file that `node_modules` was installed from.
+const NPM_STAMP: &str = "node_modules/.installed-package-lock.json";
+
+/// What to prepare for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Purpose {
+    /// `build`, `up` and `lint`: wasm targets and npm tools
+    Up,
+    /// `test`: also a browser
+    Test,
+    /// `measure`: also valgrind
+    Measure,
+}
+
+/// Does what is missing, one line a step.
+pub(crate) fn run_for(workspace: &Workspace, purpose: Purpose) -> Result<()> {
+    for target in WASM_TARGETS {
+        wasm_target(workspace, target)?;
+    }
+    npm_tools(workspace)?;
+    match purpose {
+        Purpose::Up => Ok(()),
+        Purpose::Test => program("browser", &BROWSERS, "chromium"),
+        Purpose::Measure => program("valgrind", &["valgrind"], "valgrind"),
+    }
+}
+
+fn wasm_target(workspace: &Workspace, target: &str) -> Result<()> {
+    // Asked of rustc, not of rustup, so that it also holds for a Rust that did not come with rustup.
+    let answer = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", target])
+        .current_dir(&workspace.root)
+        .output()
+        .context("cannot run rustc: install Rust with rustup (https://rustup.rs)")?;
+    let folder = String::from_utf8_lossy(&answer.stdout);
+    if answer.status.success() && Path::new(folder.trim()).is_dir() {
+        say(target, "there");
+        return Ok(());
+    }
+    ensure!(
+        on_path(&["rustup"]).is_some(),
+        "the Rust in use has no standard library for {target}, and there is no rustup on PATH to add it; install the \
+         target the way this Rust was installed"
+    );
+    say(target, "adding it with rustup");
+    run(Command::new("rustup").args(["target", "add", target]).current_dir(&workspace.root))
+}
+
+fn npm_tools(workspace: &Workspace) -> Result<()> {
+    let wanted = fs::read(workspace.root.join("package-lock.json")).context("cannot read package-lock.json")?;
+    let stamp = workspace.root.join(NPM_STAMP);
+    if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
+        say("npm tools", "there");
+        return Ok(());
+    }
+    ensure!(on_path(&["npm"]).is_some(), "npm is not on PATH; install Node.js 20 or later (https://nodejs.org)");
+    say("npm tools", "installing them (npm ci)");
+    run(Command::new("npm").args(["ci", "--no-progress"]).current_dir(&workspace.root))
+        .context("npm could not install the tools of package-lock.json; is a package registry reachable?")?;
+    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+fn program(what: &str, names: &[&str], debian_package: &str) -> Result<()> {
+    if let Some(path) = on_path(names) {
+        say(what, &path.display().to_string());
+        return Ok(());
+    }
+    let by_hand = format!("none of {} is on PATH; install one of them and try again", names.join(", "));
+    if on_path(&["apt-get"]).is_none() {
+        bail!("{what}: {by_hand}");
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!("{what}: {by_hand}: `sudo apt-get install {debian_package}`");
+    }
+    say(what, "installing it with apt-get");
+    let apt =
+        |arguments: &[&str]| run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"));
+    let install = ["install", "--yes", "--quiet", "--no-install-recommends", debian_package];
+    if apt(&install).is_err() {
+        apt(&["update", "--quiet"])?; // the package list may be too old, or missing
+        apt(&install).with_context(|| format!("{what}: {by_hand}"))?;
+    }
+    ensure!(on_path(names).is_some(), "{what}: {by_hand}");
+    Ok(())
+}
+
+fn say(what: &str, state: &str) {
+    eprintln!("setup: {what}: {state}");
+}
+
+/// The browser for tests: `CHROMIUM` if it is set, else the first on `PATH`.
+pub(crate) fn browser() -> Option<std::path::PathBuf> {
+    env::var_os("CHROMIUM").map(Into::into).or_else(|| on_path(&BROWSERS))
+}

@@ -1,0 +1,202 @@
+//! The product running: one edge, one origin, a published plan.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use xtask::{
+    spin, workerd,
+    workspace::{Workspace, on_path},
+};
+
+use crate::{
+    build::Builder,
+    http::{loopback, wait_for},
+    origin::{Edge, Origin, Secrets},
+    process::Process,
+};
+
+const CONTRACTS: &str = "worker/demo/contracts.toml";
+/// A component that was never compiled for this machine takes some seconds to start.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What the edge runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Runtime {
+    /// The Spin component, by `spin up`
+    Spin,
+    /// The Cloudflare worker, by workerd (from npm)
+    Cloudflare,
+    /// The Spin component, by a wasmtime host of this repository: the way to try it where `spin` is not installed
+    SpinHost,
+}
+
+impl Runtime {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Spin => "spin",
+            Self::Cloudflare => "cloudflare",
+            Self::SpinHost => "spin-host",
+        }
+    }
+
+    /// Spin where it is installed, else workerd, which npm brings.
+    pub(crate) fn usual() -> Self {
+        if on_path(&["spin"]).is_some() { Self::Spin } else { Self::Cloudflare }
+    }
+
+    /// The Spin component on the best host there is.
+    pub(crate) fn of_spin_component() -> Self {
+        if on_path(&["spin"]).is_some() { Self::Spin } else { Self::SpinHost }
+    }
+}
+
+/// Everything that was built for one run.
+pub(crate) struct Programs {
+    origin: PathBuf,
+    www: PathBuf,
+    edge: EdgeProgram,
+}
+
+enum EdgeProgram {
+    Spin { spin: PathBuf },
+    Cloudflare { workerd: PathBuf },
+    SpinHost { host: PathBuf, component: PathBuf },
+}
+
+impl Programs {
+    pub(crate) fn build(builder: &Builder<'_>, runtime: Runtime) -> Result<Self> {
+        let edge = match runtime {
+            Runtime::Spin => {
+                let spin = on_path(&["spin"]).context(
+                    "spin is not on PATH; install it (https://spinframework.dev), or take `--edge spin-host` for the \
+                     same component on a wasmtime host, or `--edge cloudflare`",
+                )?;
+                builder.spin()?;
+                EdgeProgram::Spin { spin }
+            }
+            Runtime::Cloudflare => {
+                builder.cloudflare()?;
+                EdgeProgram::Cloudflare { workerd: builder.workspace.workerd()? }
+            }
+            Runtime::SpinHost => EdgeProgram::SpinHost { host: builder.spin_host()?, component: builder.spin()? },
+        };
+        Ok(Self { edge, origin: builder.origin()?, www: builder.www()? })
+    }
+}
+
+/// Where a run keeps its data and listens.
+pub(crate) struct Place {
+    pub(crate) data: PathBuf,
+    pub(crate) origin_port: u16,
+    pub(crate) edge_port: u16,
+}
+
+/// A running product. Dropping it ends both programs.
+pub(crate) struct Stack {
+    // In the order in which they are ended: the edge has nowhere to send its rows without the origin.
+    edge: Process,
+    origin: Process,
+    pub(crate) edge_address: SocketAddr,
+    pub(crate) origin_address: SocketAddr,
+}
+
+impl Stack {
+    pub(crate) fn start(workspace: &Workspace, programs: &Programs, runtime: Runtime, place: &Place) -> Result<Self> {
+        let data = &place.data;
+        fs::create_dir_all(data).with_context(|| format!("cannot create {}", data.display()))?;
+        let (origin_address, edge_address) = (loopback(place.origin_port), loopback(place.edge_port));
+        let secrets = Secrets::of(&programs.origin, data)?;
+        let origin =
+            Origin { program: &programs.origin, data: data.join("origin"), listen: origin_address, secrets: &secrets };
+        let edge = Edge { name: runtime.name(), address: edge_address };
+
+        fs::create_dir_all(&origin.data)?;
+        origin.import_contracts(&workspace.root.join(CONTRACTS))?;
+        let mut variables: Vec<_> = secrets.edge_variables().collect();
+        variables.push(("origin_url".into(), format!("http://{origin_address}")));
+        variables.push(("edge_id".into(), edge.name.into()));
+        let mut command = edge_command(workspace, &programs.edge, data, edge_address, &variables)?;
+        let mut stack = Self {
+            edge: Process::start_logged("the edge", &mut command, &data.join("edge.log"))?,
+            origin: Process::start_logged(
+                "the origin",
+                &mut origin.serve(&programs.www, &edge),
+                &data.join("origin.log"),
+            )?,
+            edge_address,
+            origin_address,
+        };
+        stack.wait_for_health(origin_address, |_| true)?;
+        stack.wait_for_health(edge_address, |_| true)?;
+        origin.publish_plan(&edge)?;
+        stack.wait_for_health(edge_address, has_a_plan)?;
+        Ok(stack)
+    }
+
+    fn wait_for_health(&mut self, address: SocketAddr, good: fn(&str) -> bool) -> Result<()> {
+        wait_for(address, "/healthz", PATIENCE, good, || self.check())
+    }
+
+    /// An error if one of the programs has ended by itself.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.edge.check()?;
+        self.origin.check()
+    }
+
+    /// Ends both programs.
+    pub(crate) fn stop(&mut self) {
+        self.edge.stop();
+        self.origin.stop();
+    }
+}
+
+/// Whether the edge decides from a valid plan.
+fn has_a_plan(health: &str) -> bool {
+    health.contains(r#""status":"ok""#)
+}
+
+fn edge_command(
+    workspace: &Workspace,
+    program: &EdgeProgram,
+    data: &Path,
+    listen: SocketAddr,
+    variables: &[(String, String)],
+) -> Result<Command> {
+    match program {
+        EdgeProgram::Cloudflare { workerd } => {
+            let config = workerd::install(workspace, &data.join("workerd"), listen, variables)?;
+            let mut command = Command::new(workerd);
+            command.arg("serve").arg(config);
+            Ok(command)
+        }
+        EdgeProgram::SpinHost { host, component } => {
+            let mut command = Command::new(host);
+            command.arg("--wasm").arg(component).args(["--listen", &listen.to_string()]);
+            command.arg("--state").arg(made(data.join("spin-host"))?);
+            for (name, value) in variables {
+                command.arg("--variable").arg(format!("{name}={value}"));
+            }
+            Ok(command)
+        }
+        EdgeProgram::Spin { spin: program } => {
+            let mut command = Command::new(program);
+            command.arg("up").arg("--from").arg(spin::manifest(workspace, data)?);
+            command.args(["--listen", &listen.to_string()]).arg("--state-dir").arg(made(data.join("spin"))?);
+            command
+                .envs(variables.iter().map(|(name, value)| (format!("SPIN_VARIABLE_{}", name.to_uppercase()), value)));
+            Ok(command)
+        }
+    }
+}
+
+fn made(folder: PathBuf) -> Result<PathBuf> {
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
+}

@@ -1,0 +1,74 @@
+//! The product's pages in a real browser, on a stack of their own: free ports, a fresh data folder.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use xtask::workspace::on_path;
+
+use super::counts::Counts;
+use crate::{
+    build::Builder,
+    http::claim_port,
+    setup,
+    stack::{Place, Programs, Runtime, Stack},
+    stamp::clear,
+};
+
+/// The parts that need a browser.
+pub(super) const PARTS: [&str; 2] = ["browser", "spin-smoke"];
+const FOLDER: &str = "tests/browser";
+
+pub(super) fn all(builder: &Builder<'_>) -> Result<Counts> {
+    let mut counts = Counts::default();
+    for runtime in [Runtime::Cloudflare, Runtime::SpinHost] {
+        counts += on(builder, runtime)?;
+    }
+    Ok(counts)
+}
+
+pub(super) fn spin_smoke(builder: &Builder<'_>) -> Result<Counts> {
+    if on_path(&["spin"]).is_none() {
+        println!("SKIPPED: spin is not on PATH; the Spin component was run on the wasmtime host only");
+        return Ok(Counts::one_skipped());
+    }
+    on(builder, Runtime::Spin)
+}
+
+fn on(builder: &Builder<'_>, runtime: Runtime) -> Result<Counts> {
+    let workspace = builder.workspace;
+    let tests = tests(&workspace.root.join(FOLDER))?;
+    let programs = Programs::build(builder, runtime)?;
+    let data = workspace.target.join("test").join(runtime.name());
+    clear(&data)?;
+    let place = Place { data, origin_port: claim_port(0, "")?, edge_port: claim_port(0, "")? };
+    println!("-- edge: {}", runtime.name());
+    let mut stack = Stack::start(workspace, &programs, runtime, &place)?;
+    let mut command = Command::new("node");
+    command
+        .args(["--test", "--test-reporter=spec"])
+        .args(tests)
+        .env("ORIGIN_URL", format!("http://{}", stack.origin_address))
+        .env("EDGE_URL", format!("http://{}", stack.edge_address))
+        .env("EDGE_RUNTIME", runtime.name())
+        .env("CARGO_TARGET_DIR", &workspace.target)
+        .env("CHROMIUM", setup::browser().context("there is no browser; `cargo xtask setup` installs one")?)
+        .current_dir(&workspace.root);
+    let counts = Counts::of_run(&mut command, Counts::of_node)?;
+    stack.check()?; // a program that died under the tests is a failure, whatever they say
+    stack.stop();
+    Ok(counts)
+}
+
+fn tests(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let paths: std::io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+    let mut tests = paths?;
+    tests.retain(|path| path.to_string_lossy().ends_with(".test.mjs"));
+    tests.sort();
+    ensure!(!tests.is_empty(), "there is no *.test.mjs in {}", folder.display());
+    Ok(tests)
+}

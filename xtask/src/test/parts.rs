@@ -1,0 +1,109 @@
+//! The parts of a test run, in their order. A check that has no tests of its own counts as one.
+
+use std::{fs, process::Command};
+
+use anyhow::{Result, ensure};
+use clap::builder::PossibleValuesParser;
+use xtask::workspace::{WASM_PROFILE, cargo};
+
+use super::{Part, browser, counts::Counts};
+use crate::{
+    build::{Artifact, Builder, WASM},
+    lint, npm,
+    process::run,
+};
+
+pub(super) const PARTS: [Part; 9] = [
+    Part { name: "fmt", about: "the sources are formatted", run: fmt },
+    Part { name: "clippy", about: "no warning, natively and for the wasm targets", run: clippy },
+    Part { name: "build", about: "everything that is run, served or shipped builds", run: build },
+    Part { name: "cargo-test", about: "unit tests, and the edge's contract tests on every platform", run: cargo_test },
+    Part { name: "wasm-core", about: "the core builds for both wasm targets", run: wasm_core },
+    Part {
+        name: "browser",
+        about: "the pages in a browser, on workerd and on the Spin component's host",
+        run: browser::all,
+    },
+    Part {
+        name: "spin-smoke",
+        about: "the same in a browser on `spin up`, where spin is on PATH",
+        run: browser::spin_smoke,
+    },
+    Part { name: "docs", about: "the documentation builds without a warning", run: docs },
+    Part { name: "sdk-size", about: "the SDK keeps within its size budget", run: sdk_size },
+];
+
+/// What the SDK may weigh on the wire: wasm and JavaScript together, brotli at its best, in bytes.
+const SDK_BROTLI_BYTES_MAX: u64 = 48 * 1024;
+
+pub(super) fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(PARTS.iter().map(|part| part.name))
+}
+
+fn fmt(builder: &Builder<'_>) -> Result<Counts> {
+    lint::check_format(builder.workspace)?;
+    Ok(Counts::passed(1))
+}
+
+fn clippy(builder: &Builder<'_>) -> Result<Counts> {
+    Ok(Counts::passed(lint::clippy(builder.workspace)?))
+}
+
+fn build(builder: &Builder<'_>) -> Result<Counts> {
+    let mut counts = Counts::default();
+    for artifact in Artifact::ALL {
+        builder.build(artifact)?;
+        counts.passed += 1;
+    }
+    Ok(counts)
+}
+
+fn cargo_test(builder: &Builder<'_>) -> Result<Counts> {
+    // The contract tests run both edges as built.
+    builder.spin()?;
+    builder.cloudflare()?;
+    let mut command = Command::new(cargo());
+    command.args(["test", "--workspace", "--no-fail-fast"]).current_dir(&builder.workspace.root);
+    Counts::of_run(&mut command, Counts::of_libtest)
+}
+
+fn wasm_core(builder: &Builder<'_>) -> Result<Counts> {
+    let targets = ["wasm32-unknown-unknown", "wasm32-wasip2"];
+    for target in targets {
+        run(Command::new(cargo())
+            .args(["build", "--package", "slotkeeper-core", "--profile", WASM_PROFILE, "--target", target])
+            .current_dir(&builder.workspace.root))?;
+    }
+    Ok(Counts::passed(targets.len() as u64))
+}
+
+fn docs(builder: &Builder<'_>) -> Result<Counts> {
+    let doc = |arguments: &[&str]| {
+        run(Command::new(cargo())
+            .args(["doc", "--no-deps"])
+            .args(arguments)
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .current_dir(&builder.workspace.root))
+    };
+    doc(&["--workspace"])?;
+    for (package, target) in WASM {
+        doc(&["--package", package, "--target", target])?;
+    }
+    Ok(Counts::passed(1 + WASM.len() as u64))
+}
+
+fn sdk_size(builder: &Builder<'_>) -> Result<Counts> {
+    let sdk = builder.sdk()?;
+    let files = [sdk.join("slotkeeper_bg.wasm"), sdk.join("slotkeeper.js")];
+    let mut total = 0;
+    for (file, sizes) in files.iter().zip(npm::sizes(&files)?) {
+        println!("{}: {} bytes, {} with brotli", file.display(), fs::metadata(file)?.len(), sizes.brotli);
+        total += sizes.brotli;
+    }
+    ensure!(
+        total <= SDK_BROTLI_BYTES_MAX,
+        "the SDK weighs {total} bytes with brotli, more than its budget of {SDK_BROTLI_BYTES_MAX}; make it smaller, or \
+         raise the budget here and say why"
+    );
+    Ok(Counts::passed(1))
+}
