@@ -3,7 +3,7 @@
 //! Statements run synchronously inside the object, so between the view and the commit nothing else runs unless the plan
 //! had to be fetched; the commit checks for that like any other.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 
 use slotkeeper_core::{
     id::{BreakId, ViewerKey},
@@ -15,7 +15,7 @@ use slotkeeper_edge::{
 };
 use worker::{SqlStorage, SqlStorageValue as Value, Storage};
 
-use crate::platform::{failed, now};
+use crate::platform::failed;
 
 /// How long rows wait in the outbox for company before they are shipped.
 const SHIP_AFTER_MS: u64 = 100;
@@ -49,8 +49,7 @@ impl ShardStore {
         if self.alarm_is_set.replace(true) {
             return Ok(());
         }
-        let at = i64::try_from(now().plus_ms(after_ms).0).unwrap_or(i64::MAX);
-        self.storage.set_alarm(at).await.map_err(failed)
+        self.storage.set_alarm(Duration::from_millis(after_ms)).await.map_err(failed)
     }
 
     fn query(&self, statement: &str, parameters: Vec<Value>) -> Result<Vec<Vec<Value>>, StoreError> {

@@ -1,0 +1,59 @@
+//! The edge contract: what every edge promises, written once, run against each runtime.
+//!
+//! `suite` holds the promises, one function each; `spin` and `workerd` hold what it takes to run the same wasm that is
+//! deployed. The origin here is a collector that records what it is sent and fails when told; the real origin is in the
+//! end-to-end tests.
+
+mod collector;
+mod edge;
+mod http_client;
+mod openapi;
+mod spin;
+mod spin_faults;
+mod spin_up;
+mod suite;
+mod workerd;
+mod world;
+
+/// Makes a test of every promise, for every runtime.
+macro_rules! contract {
+    ($($promise:ident)*) => {
+        mod on_spin {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                crate::suite::$promise(crate::edge::Edge::<crate::spin::Spin>::start().await).await;
+            })*
+        }
+        mod on_workerd {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                crate::suite::$promise(crate::edge::Edge::<crate::workerd::Workerd>::start().await).await;
+            })*
+        }
+    };
+}
+
+contract! {
+    every_slot_is_filled_or_unfilled_and_explained
+    opportunities_are_the_sum_of_filled_and_unfilled_with_no_slot_lost_or_doubled
+    a_retried_break_returns_the_same_pod_the_same_rows_and_the_same_claims
+    retries_that_race_are_one_break
+    two_hundred_concurrent_breaks_against_a_cap_of_5_are_exactly_5_fills
+    several_caps_raced_at_once_are_each_filled_exactly
+    a_failing_cap_store_declines_capped_ads_and_keeps_uncapped_ones
+    a_hanging_cap_store_costs_no_more_than_the_budget
+    a_commit_that_landed_but_said_it_failed_is_found_again
+    rows_that_neither_store_nor_origin_take_are_not_answered
+    what_the_origin_did_not_take_is_shipped_when_it_is_back
+    a_killed_edge_keeps_its_claims_its_answers_and_its_outbox
+    beacons_are_acknowledged_only_when_the_origin_has_them
+    a_pixel_reports_its_own_event_and_no_other
+    forged_expired_and_other_key_tokens_are_refused
+    malformed_requests_are_refused_by_field
+    oversize_bodies_are_refused
+    a_plan_is_taken_only_from_the_origin_signed_and_newer
+    plans_published_in_a_race_leave_the_newest_in_force
+    without_a_plan_every_slot_says_so
+    a_page_on_any_site_may_call_the_edge
+    a_break_costs_two_round_trips_at_most
+}

@@ -1,0 +1,79 @@
+//! The Spin component on the wasmtime host.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use slotkeeper_tests::{Component, Fault, Op, Reuse, SpinHost, World, cache_folder};
+use xtask::workspace::Workspace;
+
+use crate::edge::{Runtime, StoreFault};
+
+static COMPONENT: LazyLock<Component> = LazyLock::new(|| {
+    let wasm = Workspace::find().expect("the workspace").spin_component();
+    Component::load(&wasm, cache_folder()).expect("the Spin component; `cargo xtask build spin` makes it")
+});
+
+/// One host over one folder, with Spin's own reuse of instances.
+pub(crate) struct Spin {
+    pub(crate) host: SpinHost,
+    pub(crate) world: Arc<World>,
+    /// Whether a test lets instances trap. Otherwise a trap, on whatever input, fails the test: it takes neighbours along.
+    pub(crate) traps_expected: AtomicBool,
+}
+
+impl Drop for Spin {
+    fn drop(&mut self) {
+        if !self.traps_expected.load(Relaxed) && !std::thread::panicking() {
+            assert_eq!(self.world.traps(), [""; 0], "the component trapped:\n{}", self.world.output());
+        }
+    }
+}
+
+impl Spin {
+    pub(crate) fn with_reuse(settings: &[(String, String)], folder: &Path, reuse: Reuse) -> Self {
+        let world = World::new(folder).expect("a world");
+        for (name, value) in settings {
+            world.set_variable(name, value);
+        }
+        world.allow_loopback();
+        Self { host: SpinHost::new(&COMPONENT, &world, reuse), world, traps_expected: AtomicBool::new(false) }
+    }
+}
+
+impl Runtime for Spin {
+    async fn start(settings: &[(String, String)], folder: &Path) -> Self {
+        Self::with_reuse(settings, folder, Reuse::SPIN)
+    }
+
+    async fn send(&self, request: Request<Bytes>) -> Response<Bytes> {
+        self.host.handle(request).await
+    }
+
+    async fn strike(&self, fault: Option<StoreFault>) {
+        self.world.clear_faults();
+        let sqlite = [Op::SqlOpen, Op::SqlExecute];
+        match fault {
+            None => {}
+            Some(StoreFault::Error) => drop(self.world.inject(sqlite, "*", u32::MAX, Fault::Error("disk I/O error"))),
+            Some(StoreFault::Hang) => {
+                drop(self.world.inject(sqlite, "*", u32::MAX, Fault::Hang(Duration::from_secs(3_600))));
+            }
+            Some(StoreFault::NextCommitIsAmbiguous) => {
+                let fault = Fault::Ambiguous("connection reset");
+                drop(self.world.inject(Op::SqlExecute, "INSERT INTO commits*", 1, fault));
+            }
+        }
+    }
+
+    async fn kill(self) {
+        self.host.clone().stop().await;
+    }
+}

@@ -1,0 +1,140 @@
+//! What only the wasmtime host can show: a fault at every single call that the component makes.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use slotkeeper_core::{keys::Purpose, pod::UnfilledReason};
+use slotkeeper_tests::{Fault, Injection, Op, Reuse};
+
+use crate::{
+    edge::{Edge, json, outcomes},
+    spin::Spin,
+    world::{self, capped, flight, request},
+};
+
+const EVERY_CALL: [Op; 10] = [
+    Op::KvOpen,
+    Op::KvGet,
+    Op::KvSet,
+    Op::KvDelete,
+    Op::KvExists,
+    Op::KvGetKeys,
+    Op::SqlOpen,
+    Op::SqlExecute,
+    Op::VariableGet,
+    Op::HttpSend,
+];
+
+/// Lets one fault strike at the first call, then in a new world at the second, and so on until there is no such call.
+async fn at_every_call(fault: Fault, scenario: impl AsyncFn(&Edge<Spin>, &dyn Fn() -> Injection)) {
+    for spared in 0..200 {
+        let edge = Edge::<Spin>::start().await;
+        edge.runtime.traps_expected.store(true, Relaxed);
+        edge.publish(vec![capped(1, 1), flight(2)]).await;
+        let injection = std::cell::RefCell::new(None);
+        let begin = || {
+            let begun = edge.runtime.world.inject_after(spared, EVERY_CALL, "*", 1, fault);
+            injection.replace(Some(begun.clone()));
+            begun
+        };
+        scenario(&edge, &begin).await;
+        if injection.borrow().as_ref().is_some_and(|injection| injection.struck() == 0) {
+            assert!(spared > 2, "the fault never struck");
+            return;
+        }
+    }
+    panic!("200 calls for one break");
+}
+
+/// A break, asked again until it is answered, and shipped: whatever broke, its slots are stored once and its cap holds.
+async fn break_and_ship(edge: &Edge<Spin>, begin_fault: &dyn Fn() -> Injection) {
+    begin_fault();
+    let mut answer = edge.runtime.host.handle(as_http("r")).await;
+    for _ in 0..3 {
+        if answer.status() == 200 {
+            break;
+        }
+        answer = edge.runtime.host.handle(as_http("r")).await;
+    }
+    let answered: slotkeeper_core::api::BreakResponse = serde_json::from_slice(answer.body()).expect("an answer");
+    let bearer = format!("Bearer {}", world::keys().bearer(Purpose::Admin));
+    for _ in 0..2 {
+        let ship = http::Request::post("/v1/outbox/ship").header("authorization", &bearer);
+        edge.runtime.host.handle(ship.body(bytes::Bytes::new()).unwrap()).await; // may be struck
+    }
+    edge.runtime.world.clear_faults();
+    let rows = edge.rows(2).await;
+    let ids: Vec<_> = rows.iter().map(|(_, row)| row.opportunity_id).collect();
+    let mut asked: Vec<_> = answered.slots.iter().map(|slot| slot.opportunity_id).collect();
+    asked.sort();
+    assert_eq!(ids, asked);
+    let filled = rows.iter().filter(|(_, row)| row.fill().is_some()).count();
+    assert_eq!(filled, outcomes(&answered).iter().filter(|outcome| outcome.is_ok()).count());
+    let next = edge.open(&request("next", "sue", 2)).await;
+    assert_eq!(
+        outcomes(&next).contains(&Ok(10)),
+        !outcomes(&answered).contains(&Ok(10)),
+        "the cap of 1 holds, and a claim without a fill is not held: {answered:?} {next:?}"
+    );
+}
+
+fn as_http(request_id: &str) -> http::Request<bytes::Bytes> {
+    let body = serde_json::to_vec(&request(request_id, "sue", 2)).unwrap();
+    http::Request::post("/v1/breaks").body(body.into()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_between_any_two_steps_loses_no_slot_and_breaks_no_cap() {
+    at_every_call(Fault::Trap, break_and_ship).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_at_any_step_loses_no_slot_and_breaks_no_cap() {
+    at_every_call(Fault::Error("disk I/O error"), break_and_ship).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_is_done_but_said_to_have_failed_loses_no_slot_and_breaks_no_cap() {
+    at_every_call(Fault::Ambiguous("connection reset"), break_and_ship).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreadable_viewer_is_declined_and_not_taken_for_a_new_one() {
+    let edge = Edge::<Spin>::start().await;
+    edge.publish(vec![capped(1, 1), flight(2)]).await;
+    edge.open(&request("first", "tom", 2)).await;
+    let database = edge.runtime.world.open_database().unwrap();
+    assert_eq!(database.execute("UPDATE viewers SET state = x'0102'", []).unwrap(), 1);
+    let pod = edge.open(&request("second", "tom", 2)).await;
+    assert_eq!(outcomes(&pod), [Ok(20), Err(UnfilledReason::CapCheckUnavailable)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_race_is_exact_when_every_request_has_an_instance_of_its_own() {
+    let edge = Edge::<Spin>::start_with(|settings, folder| Spin::with_reuse(settings, folder, Reuse::NONE)).await;
+    edge.publish(vec![capped(1, 5)]).await;
+    let edge = std::sync::Arc::new(edge);
+    let racing: Vec<_> = (0..40)
+        .map(|n| {
+            let edge = std::sync::Arc::clone(&edge);
+            tokio::spawn(async move { edge.open(&request(&format!("race{n}"), "uma", 1)).await })
+        })
+        .collect();
+    let mut fills = 0;
+    for opened in racing {
+        fills += outcomes(&opened.await.unwrap()).iter().filter(|outcome| outcome.is_ok()).count();
+    }
+    assert_eq!(fills, 5);
+    edge.rows(40).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_setting_is_named_and_nothing_else_is_told() {
+    let edge = Edge::<Spin>::start_with(|settings, folder| {
+        let without_keys: Vec<_> = settings.iter().filter(|(name, _)| name != "keys").cloned().collect();
+        Spin::with_reuse(&without_keys, folder, Reuse::SPIN)
+    })
+    .await;
+    let answer = edge.runtime.host.handle(http::Request::get("/healthz").body(bytes::Bytes::new()).unwrap()).await;
+    assert_eq!(answer.status(), 500);
+    assert_eq!(json(&answer)["error"]["message"], "the setting keys is missing");
+}
