@@ -1,0 +1,217 @@
+//! Carries beacons to the edge until it says that the origin has them.
+
+use core::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use slotkeeper_core::beacon::Event;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::VisibilityState;
+
+use crate::{
+    backoff::Backoff,
+    queue::{Outgoing, Queue},
+};
+
+use super::{
+    http, object,
+    page::{self, Listener, Listeners, Timer},
+    signal::Signal,
+};
+
+/// How long beacons gather before they are sent together.
+const GATHER_MS: u32 = 1_000;
+/// The first and the longest wait after a failure.
+const RETRY_MS_FIRST: u32 = 1_000;
+const RETRY_MS_MAX: u32 = 30_000;
+/// How long an answer may take: the edge answers once the origin's disk has the batch.
+const ANSWER_MS_MAX: u32 = 10_000;
+
+/// What became of one sending.
+enum Sent {
+    Settled { refused: u32 },
+    Failed,
+}
+
+/// The one who carries. Busy only while there is something to carry.
+pub(super) struct Courier {
+    url: String,
+    queue: RefCell<Queue>,
+    backoff: RefCell<Backoff>,
+    busy: Cell<bool>,
+    stopped: Cell<bool>,
+    refused: Cell<u32>,
+    /// Ends the wait before the next sending.
+    hurry: RefCell<Signal<()>>,
+    /// Fired when the queue is empty, or a sending failed.
+    attempted: RefCell<Vec<Signal<()>>>,
+    listeners: Listeners,
+}
+
+impl Courier {
+    pub(super) fn new(url: String, queue: Queue) -> Rc<Self> {
+        let courier = Rc::new(Self {
+            url,
+            queue: RefCell::new(queue),
+            backoff: RefCell::new(Backoff::new(RETRY_MS_FIRST, RETRY_MS_MAX)),
+            busy: Cell::new(false),
+            stopped: Cell::new(false),
+            refused: Cell::new(0),
+            hurry: RefCell::new(Signal::new()),
+            attempted: RefCell::default(),
+            listeners: Listeners::default(),
+        });
+        courier.follow_the_page();
+        courier
+    }
+
+    /// Takes what happened just now to the ad of `token`.
+    pub(super) fn take(self: &Rc<Self>, token: &str, event: Event) {
+        if self.queue.borrow_mut().push(token, event, page::clock_ms()).is_err() {
+            self.refused.set(self.refused.get().saturating_add(1));
+        }
+        self.go(GATHER_MS);
+    }
+
+    /// Sends now; returns how many beacons are still here once all are gone or a sending failed.
+    pub(super) async fn flush(self: &Rc<Self>) -> usize {
+        if !self.queue.borrow().is_empty() {
+            let attempted = Signal::new();
+            self.attempted.borrow_mut().push(attempted.clone());
+            self.hurry.borrow().fire(());
+            self.go(0);
+            attempted.wait().await;
+        }
+        self.waiting()
+    }
+
+    /// How many beacons are not acknowledged.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.borrow().len()
+    }
+
+    /// How many beacons were lost: to the queue's bound, or refused for good.
+    pub(super) fn lost(&self) -> (u32, u32) {
+        (self.queue.borrow().overflowed(), self.refused.get())
+    }
+
+    /// The page may never run again: everything goes to the browser, which outlives it.
+    pub(super) fn part(&self) {
+        let parting = self.queue.borrow_mut().parting(page::clock_ms());
+        let navigator = page::window().navigator();
+        for Outgoing { sequence, text } in parting {
+            if !navigator.send_beacon_with_opt_str(&self.url, Some(&text)).unwrap_or(false) {
+                return; // The browser holds no more now. What is left stays here, for a page that lives on.
+            }
+            self.queue.borrow_mut().parted(sequence);
+        }
+    }
+
+    /// Hands everything over and stops for good.
+    pub(super) fn stop(&self) {
+        self.part();
+        self.stopped.set(true);
+        self.listeners.clear();
+        self.hurry.borrow().fire(());
+        self.tell_attempted();
+    }
+
+    fn follow_the_page(self: &Rc<Self>) {
+        let window = page::window();
+        let Some(document) = window.document() else { return };
+        let listen = |target: &web_sys::EventTarget, name, then: fn(&Rc<Self>)| {
+            let weak = Rc::downgrade(self);
+            self.listeners.add(Listener::new(target, name, move || {
+                if let Some(courier) = weak.upgrade() {
+                    then(&courier);
+                }
+            }));
+        };
+        listen(&document, "visibilitychange", |courier| {
+            let document = page::window().document();
+            if document.is_some_and(|document| document.visibility_state() == VisibilityState::Hidden) {
+                courier.part();
+            } else {
+                courier.come_back();
+            }
+        });
+        listen(&window, "pagehide", |courier| courier.part());
+        listen(&document, "freeze", |courier| courier.part());
+        listen(&window, "pageshow", Self::come_back);
+        listen(&window, "online", Self::come_back);
+    }
+
+    fn come_back(self: &Rc<Self>) {
+        self.queue.borrow_mut().came_back();
+        self.backoff.borrow_mut().reset();
+        self.hurry.borrow().fire(());
+        self.go(GATHER_MS);
+    }
+
+    /// Starts carrying, after a while, unless it is under way.
+    fn go(self: &Rc<Self>, wait_ms: u32) {
+        if !self.busy.get() && !self.stopped.get() && !self.queue.borrow().is_empty() {
+            self.busy.set(true);
+            let courier = Rc::clone(self);
+            spawn_local(async move { courier.carry(wait_ms).await });
+        }
+    }
+
+    async fn carry(&self, mut wait_ms: u32) {
+        loop {
+            self.wait(wait_ms).await;
+            let outgoing = self.queue.borrow_mut().outgoing(page::clock_ms());
+            let Some(outgoing) = outgoing.filter(|_| !self.stopped.get()) else { break };
+            wait_ms = match self.send(&outgoing).await {
+                Sent::Settled { refused } => {
+                    self.refused.set(self.refused.get().saturating_add(refused));
+                    self.queue.borrow_mut().settle(outgoing.sequence);
+                    self.backoff.borrow_mut().reset();
+                    0
+                }
+                Sent::Failed => {
+                    self.tell_attempted();
+                    self.backoff.borrow_mut().next_ms(page::random())
+                }
+            };
+        }
+        self.busy.set(false);
+        self.tell_attempted();
+    }
+
+    /// Waits for the time, or for someone in a hurry.
+    async fn wait(&self, ms: u32) {
+        if ms > 0 {
+            let signal = Signal::new();
+            *self.hurry.borrow_mut() = signal.clone();
+            let timer = {
+                let signal = signal.clone();
+                Timer::after(ms, move || signal.fire(()))
+            };
+            signal.wait().await;
+            drop(timer);
+        }
+    }
+
+    async fn send(&self, outgoing: &Outgoing) -> Sent {
+        let Ok(reply) = http::post(&self.url, &outgoing.text, ANSWER_MS_MAX).await else { return Sent::Failed };
+        let answer = object::parse(&reply.body);
+        match reply.status {
+            // Anything may answer 200: only the edge knows the number of the batch.
+            202 if object::number(&answer, "sequence") == Some(f64::from(outgoing.sequence)) => {
+                Sent::Settled { refused: object::array(&answer, "refused").length() }
+            }
+            // The edge read the batch and will never take it. No other answer is that sure.
+            400 | 413 if object::text(&object::get(&answer, "error"), "code").is_some() => {
+                Sent::Settled { refused: u32::try_from(outgoing.text.lines().count()).unwrap_or(u32::MAX) - 1 }
+            }
+            _ => Sent::Failed,
+        }
+    }
+
+    fn tell_attempted(&self) {
+        let waiting = core::mem::take(&mut *self.attempted.borrow_mut());
+        for signal in waiting {
+            signal.fire(());
+        }
+    }
+}

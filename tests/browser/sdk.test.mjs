@@ -1,0 +1,234 @@
+// The SDK in a real browser against an edge whose answers the test writes: what the demo never provokes.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { EDGE, ORIGIN, QUARTILES, eventually, inState, launch, openPage } from "./browser.mjs";
+
+const AD_MS = 6_000;
+const PROVOKED = /Failed to load resource/;
+const NAMES = [...QUARTILES, "pause", "resume", "mute", "unmute", "skip", "error", "notUsed", "breakStart", "breakEnd"];
+
+let browser;
+before(async () => {
+  browser = await launch();
+});
+after(() => browser?.close());
+
+/** A slot as the edge answers it. The token says which slot it is. */
+function filled(index, { url = `${ORIGIN}/media/aurora-coffee-6.webm`, lifeMs = 60_000 } = {}) {
+  return {
+    slot_index: index, opportunity_id: `opportunity-${index}`, outcome: "filled", fill_reason: "guaranteed",
+    token: `token-${index}`, expires_at_ms: 1_000_000 + lifeMs,
+    ad: {
+      ad_id: index, creative_id: index, universal_ad_id: "unknown", name: `Ad ${index}`, duration_ms: AD_MS,
+      media: [{ url, mime_type: "video/webm", width: 640, height: 360 }],
+    },
+  };
+}
+
+const unfilled = (index) => ({
+  slot_index: index, opportunity_id: `opportunity-${index}`, outcome: "unfilled", unfilled_reason: "pacing_throttled",
+});
+
+const headers = { "access-control-allow-origin": "*", "content-type": "application/json" };
+
+/** A page with the SDK, a film, a client and a break of these slots; and what the edge was sent. */
+async function open(slots, { answerBreak, answerBeacons } = {}) {
+  const { page, complaints } = await openPage(browser, "player.html", { expected: PROVOKED });
+  const asked = [];
+  const batches = [];
+  await page.route(`${EDGE}/v1/breaks`, (route) => {
+    const request = route.request().postDataJSON();
+    asked.push(request);
+    const answer = { request_id: request.request_id, break_id: "b", plan_version: 1, decided_at_ms: 1_000_000, slots };
+    return answerBreak?.(route, asked.length) ?? route.fulfill({ status: 200, headers, json: answer });
+  });
+  await page.route(`${EDGE}/v1/beacons`, (route) => {
+    const [head, ...lines] = route.request().postData().trimEnd().split("\n");
+    const [version, session_id, sequence] = head.split(" ");
+    assert.equal(version, "sk1");
+    const beacons = lines.map((line) => line.split(" ")).map(([token, event, age]) => ({ token, event, age: Number(age) }));
+    batches.push({ sequence: Number(sequence), beacons });
+    const json = { session_id, sequence: Number(sequence), accepted: beacons.length, refused: [] };
+    return answerBeacons?.(route, batches.length) ?? route.fulfill({ status: 202, headers, json });
+  });
+  await page.locator("#play:enabled").waitFor();
+  await page.evaluate(async ([edgeUrl, names]) => {
+    const { default: init, AdClient } = await import("/sdk/slotkeeper.js");
+    await init();
+    window.client = await AdClient.load({ edgeUrl, profileId: "p" });
+    window.told = [];
+    for (const name of names) window.client.on(name, ({ type, slotIndex }) => window.told.push([type, slotIndex ?? null]));
+    window.options = { titleId: "t", position: "midroll", slots: [{ maxDurationMs: 10_000 }] };
+    window.video = document.querySelector("video");
+    window.video.muted = false;
+    window.video.src = "media/the-lighthouse.webm";
+  }, [EDGE, NAMES]);
+  const told = () => page.evaluate(() => window.told);
+  const sent = () => batches.flatMap(({ beacons }) => beacons.map(({ token, event }) => `${token} ${event}`));
+  return { page, complaints, asked, batches, told, sent };
+}
+
+const request = (page) => page.evaluate(async () => {
+  try {
+    window.adBreak = await window.client.requestBreak(window.options);
+    return { slots: window.adBreak.slots };
+  } catch ({ name, code, field, status, message }) {
+    return { name, code, field, status, message };
+  }
+});
+
+const failed = (route, status, error) => route.fulfill({ status, headers, json: { error } });
+
+test("a break is asked for again under one request id, until the edge answers", async () => {
+  const { page, asked } = await open([filled(0), unfilled(1)], {
+    answerBreak: (route, nth) =>
+      [null, route.abort.bind(route, "connectionrefused"), () => failed(route, 503, { code: "x", field: null, message: "y" })][nth]?.(),
+  });
+  const { slots } = await request(page);
+  assert.equal(asked.length, 3);
+  assert.equal(new Set(asked.map(({ request_id }) => request_id)).size, 1);
+  assert.match(asked[0].request_id, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  assert.deepEqual(slots.map(({ outcome, fillReason, unfilledReason, ad }) => [outcome, fillReason ?? unfilledReason, ad?.name]), [
+    ["filled", "guaranteed", "Ad 0"],
+    ["unfilled", "pacing_throttled", undefined],
+  ]);
+  await page.context().close();
+});
+
+test("what the edge refuses is not asked again, and says which field was wrong", async () => {
+  const error = { code: "invalid_request", field: "slots[0].max_duration_ms", message: "10; it must be from 1000" };
+  const { page, asked } = await open([], { answerBreak: (route) => failed(route, 400, error) });
+  assert.deepEqual(await request(page), { name: "SlotkeeperError", ...error, status: 400 });
+  assert.equal(asked.length, 1);
+  await page.context().close();
+});
+
+test("ads that fail or have expired are passed over, and the content comes back as it was", { timeout: 60_000 }, async () => {
+  const broken = filled(0, { url: `${ORIGIN}/media/no-such-file.webm` });
+  const { page, complaints, told, sent } = await open([broken, filled(1, { lifeMs: 0 }), unfilled(2), filled(3)]);
+  await request(page);
+  const after = await page.evaluate(async () => {
+    const { video } = window;
+    video.currentTime = 5;
+    video.loop = true;
+    await video.play();
+    await window.adBreak.play(video);
+    await new Promise((resolve) => video.addEventListener("playing", resolve, { once: true }));
+    return { path: new URL(video.currentSrc).pathname, at: video.currentTime, paused: video.paused, loop: video.loop };
+  });
+  assert.deepEqual({ ...after, at: Math.floor(after.at) }, { path: "/media/the-lighthouse.webm", at: 5, paused: false, loop: true });
+  const expected = [["error", 0], ["notUsed", 1], ...QUARTILES.map((name) => [name, 3])];
+  assert.deepEqual(await told(), [["breakStart", null], ...expected, ["breakEnd", null]]);
+  const beacons = expected.map(([name, index]) => `token-${index} ${name}`);
+  await eventually("all beacons", sent, (list) => list.length >= beacons.length);
+  assert.deepEqual(sent(), beacons);
+  assert.deepEqual(complaints, []);
+  await page.context().close();
+});
+
+test("pauses, sound and a skip are told; what was not seen is not", { timeout: 60_000 }, async () => {
+  const { page, told } = await open([filled(0), filled(1)]);
+  await request(page);
+  await page.evaluate(() => {
+    window.over = window.adBreak.play(window.video);
+  });
+  const has = (name, index) => eventually(name, told, (list) => list.some(([type, slot]) => type === name && slot === index));
+  await has("start", 0);
+  for (const [act, name] of [
+    [() => window.video.pause(), "pause"],
+    [() => window.video.play(), "resume"],
+    [() => { window.video.muted = true; }, "mute"],
+    [() => { window.video.muted = false; }, "unmute"],
+    [() => window.adBreak.skip(), "skip"],
+  ]) {
+    await page.evaluate(act);
+    await has(name, 0);
+  }
+  await has("start", 1);
+  await page.evaluate(() => { window.video.currentTime = 5.5; });
+  await page.evaluate(() => window.over);
+  const expected = [["start", 0], ["pause", 0], ["resume", 0], ["mute", 0], ["unmute", 0], ["skip", 0], ["start", 1]];
+  assert.deepEqual(await told(), [["breakStart", null], ...expected, ["breakEnd", null]], "the second was jumped through");
+  await page.context().close();
+});
+
+test("an ad inside a stream is reported from what played of it, not from where the viewer jumped", { timeout: 60_000 }, async () => {
+  const { page, told } = await open([filled(0)]);
+  await request(page);
+  await page.evaluate(async () => {
+    const { video } = window;
+    window.adBreak.observe(video, 0, { startTime: 2, endTime: 6 });
+    video.currentTime = 1.5;
+    await video.play();
+    const reach = (time) => new Promise((resolve) => {
+      video.addEventListener("timeupdate", function look() {
+        if (video.currentTime >= time) resolve(video.removeEventListener("timeupdate", look));
+      });
+    });
+    await reach(2.4);
+    video.currentTime = 5.7; // over everything, and out of the ad
+    await reach(6.5);
+    window.jumped = [...window.told];
+    video.currentTime = 1.9; // back, and through all of it
+    await reach(6.5);
+  });
+  assert.deepEqual(await page.evaluate(() => window.jumped), [["start", 0]]);
+  assert.deepEqual(await told(), QUARTILES.map((name) => [name, 0]));
+  await page.context().close();
+});
+
+test("a batch is kept, with its number, until the edge says that the origin has it", { timeout: 60_000 }, async () => {
+  const { page, batches } = await open([filled(0)], {
+    answerBeacons: (route, nth) => [
+      null,
+      () => failed(route, 503, { code: "origin_unreachable", field: null, message: "" }),
+      () => route.fulfill({ status: 200, headers, body: "<html>a captive portal</html>" }),
+      () => route.fulfill({ status: 202, headers, json: { session_id: "s", sequence: 99, accepted: 1, refused: [] } }),
+    ][nth]?.(),
+  });
+  await request(page);
+  const waiting = await page.evaluate(async () => {
+    window.adBreak.discard();
+    const after = [];
+    for (let left = 4; left > 0; left -= 1) after.push(await window.client.flush());
+    return after;
+  });
+  assert.deepEqual(waiting, [1, 1, 1, 0]);
+  assert.deepEqual(batches.map(({ sequence, beacons }) => [sequence, beacons.length]), Array(4).fill([0, 1]));
+  const ages = batches.map(({ beacons: [{ age }] }) => age);
+  assert.deepEqual(ages, ages.toSorted((a, b) => a - b), "the age is that of each sending");
+  await page.context().close();
+});
+
+test("destroying the client ends the ad, brings the content back and reports the rest not used", { timeout: 60_000 }, async () => {
+  const { page, told, sent } = await open([filled(0), filled(1)]);
+  await request(page);
+  await page.evaluate(() => {
+    window.over = window.adBreak.play(window.video);
+  });
+  await eventually("start", told, (list) => list.some(([type]) => type === "start"));
+  const error = await page.evaluate(async () => {
+    window.client.destroy();
+    await window.over;
+    return window.client.requestBreak(window.options).catch(({ code }) => code);
+  });
+  assert.equal(error, "client_destroyed");
+  assert.equal(await page.evaluate(() => new URL(window.video.currentSrc).pathname), "/media/the-lighthouse.webm");
+  await eventually("the last beacons", sent, (list) => list.includes("token-1 notUsed"));
+  assert.deepEqual([...new Set(sent())], ["token-0 start", "token-1 notUsed"]);
+  await page.context().close();
+});
+
+test("a film goes on when the edge has no answer", { timeout: 60_000 }, async () => {
+  const { page, complaints } = await open([], { answerBreak: (route) => route.abort("connectionrefused") });
+  await page.click("#play");
+  await inState(page, "content", 30_000);
+  await page.locator('#events li[data-event="requestFailed"]', { hasText: "edge_unreachable" }).waitFor();
+  await page.locator("video").evaluate((video) => new Promise((resolve) => {
+    video.addEventListener("timeupdate", () => video.currentTime > 0.5 && resolve());
+  }));
+  assert.deepEqual(complaints, []);
+  await page.context().close();
+});
