@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The origin of Slotkeeper: it keeps the books.
+//!
+//! Facts come in at the [`collector`] and are durable in the [`log`] before they are acknowledged; the [`fold`] turns
+//! them into rows and impressions; [`contracts`] are imported and published as a [`plan`] to the [`edges`]; the [`api`]
+//! shows all of it. [`serve`] is all of it in one process.
+//!
+//! **Invariants.** What is acknowledged is fsynced. What is folded can be folded again from `log.db` and `contracts.db`,
+//! byte for byte. Nothing here decides what fills a slot: that is `slotkeeper-core`, at the edge.
+//!
+//! Where to start reading: [`serve::serve`], then [`log`], [`fold`] and [`plan`].
+
+pub mod api;
+pub mod clock;
+pub mod collector;
+pub mod contracts;
+pub mod data_dir;
+pub mod edges;
+pub mod error;
+pub mod fold;
+pub mod log;
+pub mod plan;
+pub mod registry;
+pub mod serve;

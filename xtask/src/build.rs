@@ -130,6 +130,11 @@ impl<'a> Builder<'a> {
         Ok(path)
     }
 
+    /// Part of every stamp: another way to call wasm-bindgen makes other files of the same wasm.
+    fn bindgen_source(&self) -> PathBuf {
+        self.workspace.root.join("xtask/bindgen/src/main.rs")
+    }
+
     fn cargo(&self, subcommand: &str) -> Command {
         let mut command = Command::new(cargo());
         command.arg(subcommand).current_dir(&self.workspace.root);
@@ -157,7 +162,8 @@ impl<'a> Builder<'a> {
         let shim = built(self.workspace.root.join("edge/cloudflare/shim.mjs"), "git checkout")?;
         let out = self.workspace.cloudflare_worker();
         let outputs = [out.join("index.js"), out.join("index_bg.wasm")];
-        let stamp = Stamp::new(out.join(STAMP), &[&wasm, &shim, &self.package_lock()], &WASM_FEATURES)?;
+        let stamp =
+            Stamp::new(out.join(STAMP), &[&wasm, &shim, &self.bindgen_source(), &self.package_lock()], &WASM_FEATURES)?;
         if stamp.is_current(&outputs) {
             return Ok(out);
         }
@@ -187,7 +193,8 @@ impl<'a> Builder<'a> {
         let wasm = self.wasm("slotkeeper-sdk", "wasm32-unknown-unknown")?;
         let (out, bindgen) = (self.workspace.sdk(), self.workspace.target.join("sdk"));
         let outputs = ["slotkeeper.js", "slotkeeper.d.ts", "slotkeeper_bg.wasm"].map(|file| out.join(file));
-        let stamp = Stamp::new(bindgen.join(STAMP), &[&wasm, &self.package_lock()], &WASM_FEATURES)?;
+        let stamp =
+            Stamp::new(bindgen.join(STAMP), &[&wasm, &self.bindgen_source(), &self.package_lock()], &WASM_FEATURES)?;
         if stamp.is_current(&outputs) {
             return Ok(out);
         }

@@ -167,9 +167,10 @@ fn last_lines(log: &Path) -> String {
     format!("; the end of {}:\n  {last}", log.display())
 }
 
-/// Shows and runs `command` to its end.
+/// Shows and runs `command` to its end. All it says goes to our standard error: standard output is for answers.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = show(command);
+    command.stdout(std::io::stderr());
     let status = Process::start(&shown, command)?.wait()?;
     ensure!(status.success(), "`{shown}` failed ({status})");
     Ok(())

@@ -35,7 +35,8 @@ fn main() -> anyhow::Result<()> {
     let mut bindgen = Bindgen::new();
     bindgen.input_path(&input).out_name(&name).remove_name_section(true).remove_producers_section(true);
     match target {
-        Target::Web => bindgen.web(true)?.typescript(true),
+        // As a library, wasm-bindgen leaves out the default path of the wasm file unless told.
+        Target::Web => bindgen.omit_default_module_path(false).web(true)?.typescript(true),
         // After a panic the worker makes itself a new wasm instance: for that it needs the abort handler and the reset.
         Target::Worker => {
             bindgen.module(true)?.typescript(false).reset_state_function(true).force_enable_abort_handler(true)

@@ -1,7 +1,7 @@
 //! Ad breaks a second on each edge, beside a handler of the same program that touches nothing; and how often a break
 //! goes to each store.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -22,13 +22,14 @@ const BREAKS: u32 = 4_000;
 const WARM_UP: u32 = 500;
 
 pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
+    let program = builder.bench("load")?;
     for runtime in [Runtime::of_spin_component(), Runtime::Cloudflare] {
         let programs = Programs::build(builder, runtime)?;
         let data = builder.workspace.target.join("measure").join(runtime.name());
         clear(&data)?;
         let place = Place { data, origin_port: claim_port(0, "")?, edge_port: claim_port(0, "")? };
         let mut stack = Stack::start(builder.workspace, &programs, runtime, &place)?;
-        let load = Load { builder, url: format!("http://{}", stack.edge_address) };
+        let load = Load { program: &program, url: format!("http://{}", stack.edge_address) };
         load.run("/v1/hello", WARM_UP, None)?;
         let hello = load.run("/v1/hello", HELLOS, None)?;
         load.run("/v1/breaks", WARM_UP, Some(&body("warm-up")))?;
@@ -52,13 +53,13 @@ pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
 }
 
 struct Load<'a> {
-    builder: &'a Builder<'a>,
+    program: &'a Path,
     url: String,
 }
 
 impl Load<'_> {
     fn run(&self, path: &str, requests: u32, body: Option<&str>) -> Result<Value> {
-        let mut command = Command::new(self.builder.bench("load")?);
+        let mut command = Command::new(self.program);
         command.arg(format!("{}{path}", self.url)).args([CONNECTIONS.to_string(), requests.to_string()]);
         command.args(body);
         show(&command);

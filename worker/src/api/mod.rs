@@ -1,0 +1,120 @@
+//! The JSON that the pages read: `/api/v1/…` and `/healthz`.
+//!
+//! | path | answer |
+//! | --- | --- |
+//! | `GET /api/v1/slots?limit=50&after=CURSOR` | [`slots::Page`]: slots, newest first |
+//! | `GET /api/v1/slots/stream` | server-sent events: `slot` with one [`slots::Slot`] whenever it or its impression changes; `resync` when the client should read the page again |
+//! | `GET /api/v1/summary` | [`summary::Summary`]: totals, and the proof that no slot is lost |
+//! | `GET /api/v1/config` | `{"edge_url": …}`: the first edge, for the demo page; null without one |
+//! | `GET /healthz` | [`health::OriginHealth`] |
+//!
+//! Errors have the one shape of [`slotkeeper_core::api::ErrorResponse`].
+
+pub mod health;
+pub mod pages;
+pub mod slots;
+pub mod stream;
+pub mod summary;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::{
+    Json, Router,
+    extract::{Query, State, rejection::QueryRejection},
+    routing::get,
+};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::{
+    edges::{Edge, EdgesSeen},
+    error::ApiError,
+    fold::Progress,
+};
+use slots::{Cursor, PAGE_SLOTS_DEFAULT, PAGE_SLOTS_MAX, Page, SlotReader};
+use stream::Feed;
+use summary::{Summary, SummaryReader};
+
+/// What the API reads from.
+#[derive(Clone)]
+pub struct Api {
+    /// The folded slots.
+    pub slots: Arc<Mutex<SlotReader>>,
+    /// The totals.
+    pub summary: Arc<Mutex<SummaryReader>>,
+    /// What changes.
+    pub feed: Feed,
+    /// Turns true when the origin stops, so that streams end.
+    pub stop: watch::Receiver<bool>,
+    /// How far the log reaches.
+    pub durable_seq: watch::Receiver<u64>,
+    /// How far it is folded.
+    pub fold: watch::Receiver<Progress>,
+    /// As configured.
+    pub edges: Arc<[Edge]>,
+    /// As last seen.
+    pub edges_seen: EdgesSeen,
+}
+
+impl Api {
+    /// The routes.
+    pub fn routes(self) -> Router {
+        Router::new()
+            .route("/api/v1/slots", get(slots_page))
+            .route("/api/v1/slots/stream", get(stream::stream))
+            .route("/api/v1/summary", get(totals))
+            .route("/api/v1/config", get(config))
+            .route("/healthz", get(health::health))
+            .with_state(self)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SlotsQuery {
+    #[serde(default = "default_limit")]
+    limit: usize,
+    after: Option<String>,
+}
+
+fn default_limit() -> usize {
+    PAGE_SLOTS_DEFAULT
+}
+
+async fn slots_page(
+    State(api): State<Api>,
+    query: Result<Query<SlotsQuery>, QueryRejection>,
+) -> Result<Json<Page>, ApiError> {
+    let Query(query) = query.map_err(|rejection| ApiError::field("query", rejection.body_text()))?;
+    if !(1..=PAGE_SLOTS_MAX).contains(&query.limit) {
+        return Err(ApiError::field("limit", format!("{}; it must be from 1 to {PAGE_SLOTS_MAX}", query.limit)));
+    }
+    let after = query.after.as_deref().map(str::parse::<Cursor>).transpose();
+    let after = after.map_err(|odd| ApiError::field("after", format!("{odd}; send `next` of the page before")))?;
+    let page = read(&api.slots, move |slots| slots.page(query.limit, after.as_ref())).await?;
+    Ok(Json(page))
+}
+
+async fn totals(State(api): State<Api>) -> Result<Json<Summary>, ApiError> {
+    read(&api.summary, SummaryReader::summary).await.map(Json)
+}
+
+async fn config(State(api): State<Api>) -> Json<serde_json::Value> {
+    Json(json!({ "edge_url": api.edges.first().map(|edge| &edge.url) }))
+}
+
+/// Reads from a database on a thread where waiting is allowed.
+async fn read<R, T>(
+    reader: &Arc<Mutex<R>>,
+    read: impl FnOnce(&mut R) -> rusqlite::Result<T> + Send + 'static,
+) -> Result<T, ApiError>
+where
+    R: Send + 'static,
+    T: Send + 'static,
+{
+    let reader = Arc::clone(reader);
+    let outcome =
+        tokio::task::spawn_blocking(move || read(&mut reader.lock().unwrap_or_else(PoisonError::into_inner))).await;
+    Ok(outcome.map_err(|panic| ApiError::internal(&panic))??)
+}

@@ -1,0 +1,93 @@
+//! The command line: what can be asked of the origin, and with which settings.
+
+mod contracts;
+mod keys;
+mod plan;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use slotkeeper::edges::Edge;
+use slotkeeper_core::keys::Keyring;
+
+/// The origin of Slotkeeper, an ad server for streaming TV: it collects facts, keeps the books and publishes plans.
+#[derive(Parser)]
+#[command(name = "slotkeeper", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the origin: collector, fold, plan publisher, API and pages
+    Serve(serve::Serve),
+    /// Book contracts, and show what is booked
+    #[command(subcommand)]
+    Contracts(contracts::Contracts),
+    /// Make plans and push them to the edges
+    #[command(subcommand)]
+    Plan(plan::Plan),
+    /// Make secrets
+    #[command(subcommand)]
+    Keys(keys::Keys),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Serve(serve) => serve.run(),
+            Command::Contracts(contracts) => contracts.run(),
+            Command::Plan(plan) => plan.run(),
+            Command::Keys(keys) => keys.run(),
+        }
+    }
+}
+
+/// Where the state is.
+#[derive(Args)]
+pub(crate) struct Data {
+    /// The folder that holds all state; made if there is none
+    #[arg(long, env = "SLOTKEEPER_DATA", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+}
+
+/// What is shared with the edges.
+#[derive(Args)]
+pub(crate) struct Shared {
+    /// The keyring, ID:HEX[,ID:HEX…]; the first key signs, all verify. `slotkeeper keys new` makes one
+    #[arg(long, env = "SLOTKEEPER_KEYS", hide_env_values = true, value_name = "KEYRING")]
+    keys: String,
+
+    /// An edge, [NAME=]URL; give it once for each edge. Plain HTTP only: this build speaks no TLS
+    #[arg(long = "edge", env = "SLOTKEEPER_EDGES", value_delimiter = ',', value_name = "[NAME=]URL")]
+    edges: Vec<Edge>,
+
+    /// Where players reach this origin: prefixed to media that are booked as paths
+    #[arg(long, env = "SLOTKEEPER_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+}
+
+impl Shared {
+    pub(crate) fn keyring(&self) -> anyhow::Result<Keyring> {
+        Keyring::parse(&self.keys).context("--keys (SLOTKEEPER_KEYS)")
+    }
+
+    pub(crate) fn edges(&self) -> Vec<Edge> {
+        self.edges.clone()
+    }
+
+    pub(crate) fn public_url(&self) -> anyhow::Result<Option<String>> {
+        let Some(url) = &self.public_url else { return Ok(None) };
+        let usable = url.starts_with("http://") || url.starts_with("https://");
+        anyhow::ensure!(usable, "--public-url {url:?} must be a URL such as http://127.0.0.1:8080");
+        Ok(Some(url.trim_end_matches('/').to_owned()))
+    }
+}
+
+/// The runtime of the commands that talk to the network.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")
+}

@@ -1,0 +1,64 @@
+//! `slotkeeper serve`.
+
+use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use slotkeeper::serve::{Options, serve};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Data, Shared, runtime};
+
+/// How long what still runs may take to end, after everything that matters has ended.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    data: Data,
+    #[command(flatten)]
+    shared: Shared,
+
+    /// Where to listen; port 0 takes any that is free
+    #[arg(long, env = "SLOTKEEPER_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: SocketAddr,
+
+    /// The folder of the pages; without, only the API is served
+    #[arg(long, env = "SLOTKEEPER_WWW", value_name = "DIR")]
+    www: Option<PathBuf>,
+
+    /// How often to publish a plan with fresh allocations; 0 never
+    #[arg(long, env = "SLOTKEEPER_PUBLISH_EVERY", default_value_t = 60, value_name = "SECONDS")]
+    publish_every: u64,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let options = Options {
+            data: self.data.data,
+            keys: self.shared.keyring()?,
+            edges: self.shared.edges(),
+            listen: self.listen,
+            www: self.www,
+            publish_every: (self.publish_every > 0).then(|| Duration::from_secs(self.publish_every)),
+            public_url: self.shared.public_url()?,
+        };
+        let runtime = runtime()?;
+        let outcome = runtime.block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
+            let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+            let stop = async {
+                tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
+            };
+            serve(options, announce, stop).await.map_err(anyhow::Error::from)
+        });
+        runtime.shutdown_timeout(LAST_WAIT);
+        outcome.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+/// Whoever started the origin waits for this line.
+fn announce(address: SocketAddr) {
+    println!("slotkeeper origin on http://{address}");
+    let _ = std::io::stdout().flush(); // nobody may be reading, and the origin serves all the same
+}

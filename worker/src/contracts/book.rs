@@ -1,0 +1,306 @@
+//! What a contracts file holds, field by field. References are still the names of the file.
+
+use jiff::tz::TimeZone;
+use slotkeeper_core::{
+    caps::{CAPS_PER_FLIGHT_MAX, Cap},
+    contract::{DemandClass, Rating},
+    impression::Quartile,
+    money::{Currency, Money},
+    plan::{FLIGHTS_MAX, MediaSource, TITLES_MAX, Targeting},
+    time::UnixMillis,
+};
+
+use super::{
+    document::{Faults, Found, Node},
+    fields::Fields,
+    values,
+};
+
+const NAME_CHARS_MAX: usize = 200;
+const ADVERTISERS_MAX: usize = 50_000;
+const CREATIVES_MAX: usize = 200_000;
+/// As many as a plan takes in one flight.
+const CREATIVES_PER_FLIGHT_MAX: usize = 64;
+const MEDIA_MAX: usize = 16;
+const GENRES_MAX: usize = 32;
+const TARGETS_MAX: usize = 200;
+const COMMITTED_MAX: u64 = 1_000_000_000_000;
+const WEIGHT_MAX: u32 = 1_000_000;
+/// As long as a slot may be.
+const AD_MS_MAX: u32 = slotkeeper_core::api::SLOT_MS_MAX;
+const TITLE_MS_MAX: u32 = 7 * 24 * 3_600_000;
+
+/// Everything in one file.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Book {
+    pub(super) advertisers: Vec<Advertiser>,
+    pub(super) campaigns: Vec<Campaign>,
+    pub(super) creatives: Vec<Creative>,
+    pub(super) flights: Vec<Flight>,
+    pub(super) titles: Vec<Title>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct Advertiser {
+    pub(super) id: Found<String>,
+    pub(super) name: String,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct Campaign {
+    pub(super) id: Found<String>,
+    pub(super) advertiser: Found<String>,
+    pub(super) name: String,
+    pub(super) category: Option<String>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct Creative {
+    pub(super) id: Found<String>,
+    pub(super) advertiser: Found<String>,
+    pub(super) name: String,
+    pub(super) duration_ms: u32,
+    pub(super) universal_ad_id: String,
+    pub(super) media: Vec<MediaSource>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct Flight {
+    pub(super) id: Found<String>,
+    pub(super) campaign: Found<String>,
+    pub(super) class: Found<DemandClass>,
+    pub(super) starts_at: UnixMillis,
+    pub(super) ends_at: UnixMillis,
+    /// Of a guaranteed flight.
+    pub(super) committed_impressions: Option<u64>,
+    pub(super) cpm: Money,
+    /// Where the file names the currency, or the flight.
+    pub(super) currency_at: usize,
+    pub(super) completion_threshold: Quartile,
+    /// Of a house flight.
+    pub(super) weight: Option<u32>,
+    pub(super) caps: Vec<Cap>,
+    pub(super) ratings: Vec<Rating>,
+    pub(super) creatives: Vec<Found<String>>,
+    pub(super) targeted_titles: Vec<Found<String>>,
+    pub(super) targeting: Targeting,
+    pub(super) paused: bool,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct Title {
+    pub(super) id: Found<String>,
+    pub(super) name: String,
+    pub(super) rating: Rating,
+    pub(super) genres: Vec<String>,
+    pub(super) duration_ms: Option<u32>,
+}
+
+/// Reads all that can be read of a file's tree, and notes what cannot.
+pub(super) fn read(root: &Node, faults: &Faults) -> Book {
+    let Some(root) = Fields::of(root, String::new(), faults) else { return Book::default() };
+    let book = Book {
+        advertisers: root.tables("advertisers", ADVERTISERS_MAX).into_iter().filter_map(advertiser).collect(),
+        campaigns: root.tables("campaigns", FLIGHTS_MAX).into_iter().filter_map(campaign).collect(),
+        creatives: root.tables("creatives", CREATIVES_MAX).into_iter().filter_map(creative).collect(),
+        flights: root.tables("flights", FLIGHTS_MAX).into_iter().filter_map(flight).collect(),
+        titles: root.tables("titles", TITLES_MAX).into_iter().filter_map(title).collect(),
+    };
+    root.end();
+    book
+}
+
+// Every reader reads all fields before it gives up for one that is missing, so that all faults are noted.
+
+fn advertiser(fields: Fields<'_>) -> Option<Advertiser> {
+    let id = fields.required("id", values::slug);
+    let name = fields.required("name", values::text(NAME_CHARS_MAX));
+    fields.end();
+    Some(Advertiser { id: id?, name: name?.value })
+}
+
+fn campaign(fields: Fields<'_>) -> Option<Campaign> {
+    let id = fields.required("id", values::slug);
+    let advertiser = fields.required("advertiser", values::slug);
+    let name = fields.required("name", values::text(NAME_CHARS_MAX));
+    let category = fields.optional("category", values::slug).map(plain);
+    fields.end();
+    Some(Campaign { id: id?, advertiser: advertiser?, name: name?.value, category })
+}
+
+fn creative(fields: Fields<'_>) -> Option<Creative> {
+    let id = fields.required("id", values::slug);
+    let advertiser = fields.required("advertiser", values::slug);
+    let name = fields.required("name", values::text(NAME_CHARS_MAX));
+    let duration_ms = fields.required("duration_ms", values::integer(1..=AD_MS_MAX));
+    let universal_ad_id = fields.optional("universal_ad_id", values::text(NAME_CHARS_MAX));
+    let files = fields.tables("media", MEDIA_MAX);
+    if files.is_empty() {
+        fields.faults.note(fields.at, &format!("{}.media", fields.path), "a creative needs at least one file");
+    }
+    let media = files.into_iter().filter_map(media).collect();
+    fields.end();
+    Some(Creative {
+        id: id?,
+        advertiser: advertiser?,
+        name: name?.value,
+        duration_ms: duration_ms?.value,
+        universal_ad_id: universal_ad_id.map_or_else(|| "unknown".into(), plain), // VAST 4.3's word for none
+        media,
+    })
+}
+
+fn media(fields: Fields<'_>) -> Option<MediaSource> {
+    let url = fields.required("url", values::media_url);
+    let mime_type = fields.required("mime_type", values::mime_type);
+    let width = fields.required("width", values::integer(1..=16_384_u16));
+    let height = fields.required("height", values::integer(1..=16_384_u16));
+    fields.end();
+    Some(MediaSource { url: url?.value, mime_type: mime_type?.value, width: width?.value, height: height?.value })
+}
+
+fn title(fields: Fields<'_>) -> Option<Title> {
+    let id = fields.required("id", values::caller_text);
+    let name = fields.required("name", values::text(NAME_CHARS_MAX));
+    let rating = fields.required("rating", values::rating);
+    let genres = fields.values("genres", GENRES_MAX, values::caller_text);
+    let duration_ms = fields.optional("duration_ms", values::integer(1..=TITLE_MS_MAX)).map(plain);
+    fields.end();
+    Some(Title {
+        id: id?,
+        name: name?.value,
+        rating: rating?.value,
+        genres: genres.into_iter().map(plain).collect(),
+        duration_ms,
+    })
+}
+
+fn flight(fields: Fields<'_>) -> Option<Flight> {
+    let id = fields.required("id", values::slug);
+    let campaign = fields.required("campaign", values::slug);
+    let class = fields.required("class", values::class);
+    let dates = dates(&fields);
+    let terms = class.as_ref().and_then(|class| terms(&fields, class.value));
+    let caps = fields.tables("caps", CAPS_PER_FLIGHT_MAX).into_iter().filter_map(cap).collect();
+    let ratings = fields.values("ratings", Rating::ALL.len(), values::rating);
+    let creatives = fields.values("creatives", CREATIVES_PER_FLIGHT_MAX, values::slug);
+    if creatives.is_empty() {
+        fields.faults.note(fields.at, &format!("{}.creatives", fields.path), "a flight needs at least one creative");
+    }
+    let paused = fields.optional("paused", values::boolean).is_some_and(|paused| paused.value);
+    let (targeted_titles, targeting) = fields.table("targeting").map(targeting).unwrap_or_default();
+    if class.is_some() {
+        fields.end(); // without a class, it is not known which fields there are
+    }
+    let (starts_at, ends_at) = dates?;
+    let terms = terms?;
+    Some(Flight {
+        id: id?,
+        campaign: campaign?,
+        class: class?,
+        starts_at,
+        ends_at,
+        committed_impressions: terms.committed_impressions,
+        cpm: terms.cpm,
+        currency_at: terms.currency_at,
+        completion_threshold: terms.completion_threshold,
+        weight: terms.weight,
+        caps,
+        ratings: ratings.into_iter().map(plain).collect(),
+        creatives,
+        targeted_titles,
+        targeting,
+        paused,
+    })
+}
+
+fn dates(fields: &Fields<'_>) -> Option<(UnixMillis, UnixMillis)> {
+    let zone = fields.optional("time_zone", values::time_zone).map_or(TimeZone::UTC, plain);
+    let starts_at = fields.required("start", values::instant(&zone));
+    let ends_at = fields.required("end", values::instant(&zone));
+    let (starts_at, ends_at) = (starts_at?, ends_at?);
+    if starts_at.value >= ends_at.value {
+        let (start, end) = (shown(starts_at.value), shown(ends_at.value));
+        fields.faults.note(ends_at.at, &ends_at.path, format!("{end} must be after the start, {start}"));
+        return None;
+    }
+    Some((starts_at.value, ends_at.value))
+}
+
+fn shown(at: UnixMillis) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |at| at.to_string())
+}
+
+struct Terms {
+    committed_impressions: Option<u64>,
+    cpm: Money,
+    currency_at: usize,
+    completion_threshold: Quartile,
+    weight: Option<u32>,
+}
+
+fn terms(fields: &Fields<'_>, class: DemandClass) -> Option<Terms> {
+    if class == DemandClass::Guaranteed {
+        let committed = fields.required("committed_impressions", values::integer(1..=COMMITTED_MAX));
+        let cpm = fields.required("cpm", values::cpm);
+        let currency = fields.required("currency", values::currency);
+        let threshold = fields.required("completion_threshold", values::threshold);
+        fields.forbidden("weight", "only house flights have a weight");
+        let currency = currency?;
+        return Some(Terms {
+            committed_impressions: Some(committed?.value),
+            cpm: Money { micros: cpm?.value, currency: currency.value },
+            currency_at: currency.at,
+            completion_threshold: threshold?.value,
+            weight: None,
+        });
+    }
+    for name in ["committed_impressions", "cpm"] {
+        fields.forbidden(name, "a house flight is not sold");
+    }
+    let currency = fields.optional("currency", values::currency);
+    let threshold = fields.optional("completion_threshold", values::threshold);
+    let weight = fields.optional("weight", values::integer(1..=WEIGHT_MAX));
+    Some(Terms {
+        committed_impressions: None,
+        currency_at: currency.as_ref().map_or(fields.at, |currency| currency.at),
+        cpm: Money { micros: 0, currency: currency.map_or_else(no_currency, plain) },
+        completion_threshold: threshold.map_or(Quartile::Start, plain),
+        weight: Some(weight.map_or(1, plain)),
+    })
+}
+
+/// ISO 4217's code for transactions without a currency.
+fn no_currency() -> Currency {
+    Currency::parse("XXX").unwrap_or_else(|| unreachable!("three capital letters"))
+}
+
+fn cap(fields: Fields<'_>) -> Option<Cap> {
+    let scope = fields.required("scope", values::cap_scope);
+    let limit = fields.required("limit", values::integer(0..=1_000_u32));
+    let window = fields.required("per", values::window);
+    fields.end();
+    Some(Cap { scope: scope?.value, limit: limit?.value, window: window?.value })
+}
+
+fn targeting(fields: Fields<'_>) -> (Vec<Found<String>>, Targeting) {
+    let list = |name, read: fn(&super::document::Value) -> Result<String, String>| -> Vec<String> {
+        fields.values(name, TARGETS_MAX, read).into_iter().map(plain).collect()
+    };
+    let titles = fields.values("titles", TARGETS_MAX, values::caller_text);
+    let targeting = Targeting {
+        titles: titles.iter().map(|title| title.value.clone()).collect(),
+        genres: list("genres", values::caller_text),
+        positions: list("positions", values::position),
+        tiers: list("tiers", values::caller_text),
+        countries: list("countries", values::country),
+        devices: list("devices", values::caller_text),
+    };
+    fields.end();
+    (titles, targeting)
+}
+
+fn plain<T>(read: Found<T>) -> T {
+    read.value
+}

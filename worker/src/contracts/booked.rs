@@ -1,0 +1,174 @@
+//! Reading what is booked.
+
+use rusqlite::{Connection, Row, types::Type};
+use serde::{Serialize, de::DeserializeOwned};
+use slotkeeper_core::{
+    caps::Cap,
+    contract::{DemandClass, Rating},
+    id::{AdId, AdvertiserId, CampaignId, CreativeId, FlightId},
+    impression::Quartile,
+    money::Money,
+    plan::{MediaSource, Targeting, TitleSource},
+    time::UnixMillis,
+};
+
+use super::store;
+
+/// Everything that is booked.
+#[derive(Debug, Default, Serialize)]
+pub struct Booked {
+    /// In the order of their ids.
+    pub titles: Vec<TitleSource>,
+    /// In the order of their numbers.
+    pub flights: Vec<BookedFlight>,
+}
+
+/// A flight with what it hangs on.
+#[derive(Debug, Serialize)]
+pub struct BookedFlight {
+    /// Its number.
+    pub flight_id: FlightId,
+    /// Its id in the contracts file.
+    pub slug: String,
+    /// What it belongs to.
+    pub campaign_id: CampaignId,
+    /// The campaign's id in the contracts file.
+    pub campaign: String,
+    /// Who buys.
+    pub advertiser_id: AdvertiserId,
+    /// The advertiser's id in the contracts file.
+    pub advertiser: String,
+    /// The campaign's competitive category.
+    pub category: Option<String>,
+    /// Guaranteed or house.
+    pub class: DemandClass,
+    /// First instant.
+    pub starts_at: UnixMillis,
+    /// The instant after the last.
+    pub ends_at: UnixMillis,
+    /// What was promised; of a guaranteed flight.
+    pub committed_impressions: Option<u64>,
+    /// The price of a thousand.
+    pub cpm: Money,
+    /// How far an impression must play to count.
+    pub completion_threshold: Quartile,
+    /// Its share among house flights; of a house flight.
+    pub weight: Option<u32>,
+    /// All hold at once.
+    pub caps: Vec<Cap>,
+    /// Where it may run; empty is everywhere.
+    pub ratings: Vec<Rating>,
+    /// Whom it may be shown to.
+    pub targeting: Targeting,
+    /// Not to be sold from for now.
+    pub paused: bool,
+    /// Its creatives.
+    pub ads: Vec<BookedAd>,
+}
+
+/// A creative as booked in a flight.
+#[derive(Debug, Serialize)]
+pub struct BookedAd {
+    /// The pairing's number.
+    pub ad_id: AdId,
+    /// The video's number.
+    pub creative_id: CreativeId,
+    /// The creative's id in the contracts file.
+    pub creative: String,
+    /// What to call it.
+    pub name: String,
+    /// Its length.
+    pub duration_ms: u32,
+    /// Its registered id, or `unknown`.
+    pub universal_ad_id: String,
+    /// Its files as booked; a URL may be a path.
+    pub media: Vec<MediaSource>,
+}
+
+pub(super) fn read(db: &Connection) -> rusqlite::Result<Booked> {
+    // One read transaction, so that an import in between cannot tear the picture.
+    let snapshot = db.unchecked_transaction()?;
+    let mut booked = Booked { titles: titles(&snapshot)?, flights: flights(&snapshot)? };
+    for (flight_id, ad) in ads(&snapshot)? {
+        if let Ok(at) = booked.flights.binary_search_by_key(&flight_id, |flight| flight.flight_id.0) {
+            booked.flights[at].ads.push(ad);
+        }
+    }
+    Ok(booked)
+}
+
+fn titles(db: &Connection) -> rusqlite::Result<Vec<TitleSource>> {
+    let read = |row: &Row<'_>| Ok(TitleSource { title_id: row.get(0)?, rating: name(row, 1)?, genres: json(row, 2)? });
+    db.prepare("SELECT title_id, rating, genres FROM titles ORDER BY title_id")?.query_map([], read)?.collect()
+}
+
+fn flights(db: &Connection) -> rusqlite::Result<Vec<BookedFlight>> {
+    db.prepare(
+        "SELECT f.flight_id, f.slug, c.campaign_id, c.slug, a.advertiser_id, a.slug, c.category, f.class,
+             f.starts_at_ms, f.ends_at_ms, f.committed_impressions, f.cpm_micros, f.currency, f.completion_threshold,
+             f.weight, f.caps, f.ratings, f.targeting, f.paused
+         FROM flights f JOIN campaigns c USING (campaign_id) JOIN advertisers a USING (advertiser_id)
+         ORDER BY f.flight_id",
+    )?
+    .query_map([], flight)?
+    .collect()
+}
+
+fn flight(row: &Row<'_>) -> rusqlite::Result<BookedFlight> {
+    Ok(BookedFlight {
+        flight_id: FlightId(row.get(0)?),
+        slug: row.get(1)?,
+        campaign_id: CampaignId(row.get(2)?),
+        campaign: row.get(3)?,
+        advertiser_id: AdvertiserId(row.get(4)?),
+        advertiser: row.get(5)?,
+        category: row.get(6)?,
+        class: name(row, 7)?,
+        starts_at: UnixMillis(row.get(8)?),
+        ends_at: UnixMillis(row.get(9)?),
+        committed_impressions: row.get(10)?,
+        cpm: Money { micros: row.get(11)?, currency: store::currency(row, 12)? },
+        completion_threshold: name(row, 13)?,
+        weight: row.get(14)?,
+        caps: json(row, 15)?,
+        ratings: json(row, 16)?,
+        targeting: json(row, 17)?,
+        paused: row.get(18)?,
+        ads: vec![],
+    })
+}
+
+fn ads(db: &Connection) -> rusqlite::Result<Vec<(u32, BookedAd)>> {
+    let read = |row: &Row<'_>| {
+        let ad = BookedAd {
+            ad_id: AdId(row.get(1)?),
+            creative_id: CreativeId(row.get(2)?),
+            creative: row.get(3)?,
+            name: row.get(4)?,
+            duration_ms: row.get(5)?,
+            universal_ad_id: row.get(6)?,
+            media: json(row, 7)?,
+        };
+        Ok((row.get(0)?, ad))
+    };
+    db.prepare(
+        "SELECT ads.flight_id, ads.ad_id, c.creative_id, c.slug, c.name, c.duration_ms, c.universal_ad_id, c.media
+         FROM ads JOIN creatives c USING (creative_id) WHERE ads.booked = 1 ORDER BY ads.ad_id",
+    )?
+    .query_map([], read)?
+    .collect()
+}
+
+/// Reads a column of JSON.
+fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}
+
+/// Reads a column that holds the name of an enum's variant.
+fn name<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_value(serde_json::Value::String(text))
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}

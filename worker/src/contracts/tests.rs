@@ -1,0 +1,258 @@
+//! What an import must do, and what it must refuse.
+
+use super::*;
+
+const DEMO: &str = include_str!("../../demo/contracts.toml");
+
+struct World {
+    _folder: tempfile::TempDir,
+    contracts: Contracts,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let contracts = Contracts::open(&folder.path().join("contracts.db")).unwrap();
+        Self { _folder: folder, contracts }
+    }
+
+    fn import(&mut self, text: &str) -> Imported {
+        self.contracts.import("c.toml", text, Format::Toml).unwrap()
+    }
+
+    fn faults(&mut self, text: &str, format: Format) -> Vec<String> {
+        let file = if format == Format::Toml { "c.toml" } else { "c.json" };
+        match self.contracts.import(file, text, format) {
+            Err(ImportError::Invalid(invalid)) => invalid.faults,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+const SMALL: &str = r#"
+[[advertisers]]
+id = "a"
+name = "A"
+
+[[campaigns]]
+id = "c"
+advertiser = "a"
+name = "C"
+
+[[creatives]]
+id = "v"
+advertiser = "a"
+name = "V"
+duration_ms = 6000
+media = [{ url = "/m/v.webm", mime_type = "video/webm", width = 640, height = 360 }]
+
+[[flights]]
+id = "f"
+campaign = "c"
+class = "guaranteed"
+start = "2026-01-01"
+end = 2026-02-01
+committed_impressions = 1000
+cpm = "25.00"
+currency = "USD"
+completion_threshold = "complete"
+creatives = ["v"]
+"#;
+
+#[test]
+fn importing_again_changes_nothing_and_keeps_the_numbers() {
+    let mut world = World::new();
+    let first = world.import(DEMO);
+    assert_eq!(first.map(|(_, tally)| tally.written), [5, 5, 6, 5, 3]);
+    let before = serde_json::to_string(&world.contracts.booked().unwrap()).unwrap();
+    let second = world.import(DEMO);
+    assert_eq!(second.map(|(_, tally)| (tally.in_file, tally.written)), [(5, 0), (5, 0), (6, 0), (5, 0), (3, 0)]);
+    assert_eq!(serde_json::to_string(&world.contracts.booked().unwrap()).unwrap(), before);
+}
+
+#[test]
+fn an_import_changes_what_it_names_and_leaves_the_rest() {
+    let mut world = World::new();
+    world.import(SMALL);
+    let booked = world.import(&SMALL.replace("committed_impressions = 1000", "committed_impressions = 2000"));
+    assert_eq!(booked.map(|(_, tally)| tally.written), [0, 0, 0, 1, 0]);
+    world.import("[[advertisers]]\nid = \"b\"\nname = \"B\"\n");
+    let flights = world.contracts.booked().unwrap().flights;
+    assert_eq!((flights.len(), flights[0].flight_id.0, flights[0].committed_impressions), (1, 1, Some(2000)));
+}
+
+#[test]
+fn a_creative_taken_out_of_its_flight_keeps_its_number_for_when_it_returns() {
+    let mut world = World::new();
+    let second = SMALL.replace(
+        "[[flights]]",
+        "[[creatives]]\nid = \"w\"\nadvertiser = \"a\"\nname = \"W\"\n\
+        duration_ms = 1\nmedia = [{ url = \"/w\", mime_type = \"a/b\", width = 1, height = 1 }]\n\n[[flights]]",
+    );
+    let ads = |world: &World| -> Vec<(u32, String)> {
+        let flights = world.contracts.booked().unwrap().flights;
+        flights[0].ads.iter().map(|ad| (ad.ad_id.0, ad.creative.clone())).collect()
+    };
+    world.import(&second.replace("[\"v\"]", "[\"v\", \"w\"]"));
+    assert_eq!(ads(&world), [(1, "v".into()), (2, "w".into())]);
+    world.import(&second.replace("[\"v\"]", "[\"w\"]"));
+    assert_eq!(ads(&world), [(2, "w".into())]);
+    world.import(&second);
+    assert_eq!(ads(&world), [(1, "v".into())]);
+}
+
+#[test]
+fn a_bad_value_is_refused_with_file_line_column_field_value_and_bound() {
+    let cases = [
+        ("cpm = \"25.00\"", "cpm = \"-3.00\"", "c.toml:25:7: flights[0].cpm: \"-3.00\" must be text such as \"25.00\""),
+        ("cpm = \"25.00\"", "cpm = 25.0", "c.toml:25:7: flights[0].cpm: 25.0 must be text"),
+        (
+            "end = 2026-02-01",
+            "end = 2025-02-01",
+            "c.toml:23:7: flights[0].end: 2025-02-01T00:00:00Z must be after the start, 2026-01-01T00:00:00Z",
+        ),
+        ("end = 2026-02-01\n", "", "c.toml:18:1: flights[0].end: is missing"),
+        (
+            "campaign = \"c\"",
+            "campaign = \"d\"",
+            "c.toml:20:12: flights[0].campaign: there is no campaign \"d\", neither in this file nor booked",
+        ),
+        ("[\"v\"]", "[\"v\", \"x\"]", "c.toml:28:19: flights[0].creatives[1]: there is no creative \"x\""),
+        (
+            "[\"v\"]",
+            "[\"v\", \"v\"]",
+            "c.toml:28:19: flights[0].creatives[1]: \"v\" stands already in flights[0].creatives[0]",
+        ),
+        (
+            "currency = \"USD\"",
+            "currency = \"usd\"",
+            "c.toml:26:12: flights[0].currency: \"usd\" must be an ISO 4217 code",
+        ),
+        (
+            "name = \"C\"",
+            "name = \"C\"\nbudget = 3",
+            "c.toml:10:1: campaigns[0].budget: is not a field here; there are id, advertiser, name, category",
+        ),
+        (
+            "duration_ms = 6000",
+            "duration_ms = 0",
+            "c.toml:15:15: creatives[0].duration_ms: 0 must be a whole number from 1 to 600000",
+        ),
+        ("id = \"a\"", "id = \"A\"", "c.toml:3:6: advertisers[0].id: \"A\" must be 1 to 64 of a-z"),
+        (
+            "[[advertisers]]",
+            "[[advertiser]]",
+            "c.toml:2:3: advertiser: is not a field here; there are advertisers, campaigns",
+        ),
+        (
+            "committed_impressions = 1000",
+            "committed_impressions = 0",
+            "c.toml:24:25: flights[0].committed_impressions: 0 must be a whole number from 1",
+        ),
+        (
+            "creatives = [\"v\"]",
+            "creatives = [\"v\"]\ncaps = [{ scope = \"team\", limit = -1, per = \"1w\" }]",
+            "c.toml:29:19: flights[0].caps[0].scope: \"team\" must be one of creative, flight",
+        ),
+        (
+            "creatives = [\"v\"]",
+            "creatives = [\"v\"]\nweight = 2",
+            "c.toml:29:1: flights[0].weight: 2; only house flights have a weight",
+        ),
+        (
+            "creatives = [\"v\"]",
+            "creatives = [\"v\"]\ntime_zone = \"Mars\"",
+            "c.toml:29:13: flights[0].time_zone: \"Mars\" must be an IANA time zone",
+        ),
+        (
+            "creatives = [\"v\"]",
+            "creatives = [\"v\"]\ntargeting = { titles = [\"t\"] }",
+            "c.toml:29:25: flights[0].targeting.titles[0]: there is no title \"t\"",
+        ),
+        ("name = \"A\"", "name = \"A", "c.toml:4:10: not TOML"),
+    ];
+    for (from, to, expected) in cases {
+        assert!(SMALL.contains(from), "{from}");
+        let faults = World::new().faults(&SMALL.replacen(from, to, 1), Format::Toml);
+        assert!(faults.iter().any(|fault| fault.starts_with(expected)), "{to}: {faults:#?}");
+    }
+}
+
+#[test]
+fn every_fault_of_a_file_is_told_at_once_and_nothing_is_booked() {
+    let mut world = World::new();
+    let bad = SMALL
+        .replace("name = \"A\"", "name = \"\"")
+        .replace("duration_ms = 6000", "duration_ms = \"6\"")
+        .replace("class = \"guaranteed\"", "class = \"guaranteed\"\nratings = [\"TV-X\"]")
+        .replace("cpm = \"25.00\"\n", "");
+    let faults = world.faults(&bad, Format::Toml);
+    let fields: Vec<&str> = faults.iter().map(|fault| fault.split(": ").nth(1).unwrap()).collect();
+    for field in ["advertisers[0].name", "creatives[0].duration_ms", "flights[0].ratings[0]", "flights[0].cpm"] {
+        assert!(fields.contains(&field), "{field} in {faults:#?}");
+    }
+    assert!(world.contracts.booked().unwrap().flights.is_empty());
+}
+
+#[test]
+fn json_of_the_same_shape_is_booked_the_same_and_refused_the_same() {
+    let json = r#"{
+  "advertisers": [{ "id": "a", "name": "A" }],
+  "campaigns": [{ "id": "c", "advertiser": "a", "name": "C" }],
+  "creatives": [{ "id": "v", "advertiser": "a", "name": "V", "duration_ms": 6000,
+    "media": [{ "url": "/m/v.webm", "mime_type": "video/webm", "width": 640, "height": 360 }] }],
+  "flights": [{ "id": "f", "campaign": "c", "class": "guaranteed", "start": "2026-01-01", "end": "2026-02-01",
+    "committed_impressions": 1000, "cpm": "25.00", "currency": "USD", "completion_threshold": "complete",
+    "creatives": ["v"] }]
+}"#;
+    let (mut from_json, mut from_toml) = (World::new(), World::new());
+    from_json.contracts.import("c.json", json, Format::Json).unwrap();
+    from_toml.import(SMALL);
+    let booked = |world: &World| serde_json::to_string(&world.contracts.booked().unwrap()).unwrap();
+    assert_eq!(booked(&from_json), booked(&from_toml));
+
+    let cases = [
+        ("\"25.00\"", "-3", "c.json:7:43: flights[0].cpm: -3 must be text"),
+        ("\"name\": \"C\"", "\"nam\\u0065\": \"C\", \"x\": null", "c.json:3:67: campaigns[0].x: is not a field here"),
+        ("\"name\": \"C\"", "\"name\": \"C\", \"name\": \"D\"", "c.json:3:62: name: stands twice in one object"),
+        ("[\"v\"]", "[\"v\", 1.5]", "c.json:8:24: flights[0].creatives[1]: 1.5 must be text"),
+        ("\"f\",", "\"f\"", "c.json:6:27: not JSON"),
+    ];
+    for (from, to, expected) in cases {
+        let faults = World::new().faults(&json.replacen(from, to, 1), Format::Json);
+        assert!(faults.iter().any(|fault| fault.starts_with(expected)), "{to}: {faults:#?}");
+    }
+    for depth in [50, 100_000] {
+        let deep = format!("{{\"advertisers\": {}1{}}}", "[".repeat(depth), "]".repeat(depth));
+        let faults = World::new().faults(&deep, Format::Json);
+        assert!(faults.iter().any(|fault| fault.contains("nested deeper than 16")), "{faults:?}");
+    }
+}
+
+#[test]
+fn what_money_and_caps_hang_on_cannot_change_under_the_same_id() {
+    let mut world = World::new();
+    world.import(&format!("{SMALL}\n[[advertisers]]\nid = \"b\"\nname = \"B\"\n[[campaigns]]\nid = \"d\"\nadvertiser = \"a\"\nname = \"D\"\n"));
+    let cases = [
+        (
+            ("advertiser = \"a\"\nname = \"C\"", "advertiser = \"b\"\nname = \"C\""),
+            "campaigns[0].advertiser: \"b\": it is booked as \"a\"",
+        ),
+        (("campaign = \"c\"", "campaign = \"d\""), "flights[0].campaign: \"d\": it is booked as \"c\""),
+        (("\"USD\"", "\"EUR\""), "flights[0].currency: \"EUR\": it is booked as \"USD\""),
+    ];
+    for ((from, to), expected) in cases {
+        let faults = world.faults(&SMALL.replacen(from, to, 1), Format::Toml);
+        assert!(faults.iter().any(|fault| fault.contains(expected)), "{to}: {faults:#?}");
+    }
+}
+
+#[test]
+fn a_flight_shows_only_creatives_of_its_own_advertiser() {
+    let foreign = SMALL.replacen("id = \"v\"\nadvertiser = \"a\"", "id = \"v\"\nadvertiser = \"b\"", 1);
+    let faults = World::new().faults(&format!("{foreign}\n[[advertisers]]\nid = \"b\"\nname = \"B\"\n"), Format::Toml);
+    assert!(
+        faults[0].contains("flights[0].creatives[0]: \"v\" is \"b\"'s; the flight's campaign is \"a\"'s"),
+        "{faults:?}"
+    );
+}

@@ -1,0 +1,270 @@
+//! Reading single values of a contracts file. Each reader returns the value, or the bound that it broke.
+
+use std::ops::RangeInclusive;
+
+use jiff::{Timestamp, civil, tz::TimeZone};
+use slotkeeper_core::{
+    api::CALLER_ID_BYTES_MAX,
+    caps::{CapScope, Window},
+    contract::{BreakPosition, DemandClass, Rating},
+    impression::Quartile,
+    money::Currency,
+    time::UnixMillis,
+};
+
+use super::document::Value;
+
+type Read<T> = Result<T, String>;
+
+/// The dearest CPM, in whole units of its currency.
+const CPM_UNITS_MAX: i64 = 1_000_000;
+const MICROS: i64 = 1_000_000;
+/// The longest rolling window.
+const WINDOW_DAYS_MAX: u64 = 366;
+
+fn str_of(value: &Value) -> Read<&str> {
+    if let Value::Text(text) = value { Ok(text) } else { Err("must be text".into()) }
+}
+
+/// An external id: 1 to 64 small letters, digits, `.`, `_` and `-`, with a letter or digit first.
+pub(super) fn slug(value: &Value) -> Read<String> {
+    let text = str_of(value)?;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let sound = (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| plain(byte) || b"._-".contains(&byte))
+        && text.bytes().next().is_some_and(plain);
+    if sound {
+        return Ok(text.into());
+    }
+    Err("must be 1 to 64 of a-z, 0-9, '.', '_' and '-', with a letter or digit first".into())
+}
+
+/// A title's id or a targeting value: what a player may send.
+pub(super) fn caller_text(value: &Value) -> Read<String> {
+    let text = str_of(value)?;
+    if (1..=CALLER_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Ok(text.into());
+    }
+    Err(format!("must be 1 to {CALLER_ID_BYTES_MAX} printable ASCII characters"))
+}
+
+/// Text of 1 to `max` characters, none of them a control character.
+pub(super) fn text(max: usize) -> impl Fn(&Value) -> Read<String> {
+    move |value| {
+        let text = str_of(value)?;
+        if (1..=max).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
+            return Ok(text.into());
+        }
+        Err(format!("must be 1 to {max} characters, without control characters"))
+    }
+}
+
+/// A whole number.
+pub(super) fn integer<T>(bounds: RangeInclusive<T>) -> impl Fn(&Value) -> Read<T>
+where
+    T: TryFrom<i64> + PartialOrd + std::fmt::Display,
+{
+    move |value| {
+        let number = if let Value::Integer(number) = value { T::try_from(*number).ok() } else { None };
+        number
+            .filter(|number| bounds.contains(number))
+            .ok_or_else(|| format!("must be a whole number from {} to {}", bounds.start(), bounds.end()))
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(value: &Value) -> Read<bool> {
+    if let Value::Bool(value) = value { Ok(*value) } else { Err("must be true or false".into()) }
+}
+
+/// A price of a thousand, in micros: text, so that no binary fraction creeps in.
+pub(super) fn cpm(value: &Value) -> Read<i64> {
+    let bound = || format!("must be text such as \"25.00\", from 0 to {CPM_UNITS_MAX}, with at most 6 decimals");
+    let text = str_of(value).map_err(|_| bound())?;
+    let (units, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str, max| (1..=max).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(units, 7) || !digits(decimals, 6) {
+        return Err(bound());
+    }
+    let micros = units.parse::<i64>().ok().zip(format!("{decimals:0<6}").parse::<i64>().ok());
+    micros
+        .map(|(units, decimals)| units * MICROS + decimals)
+        .filter(|micros| *micros <= CPM_UNITS_MAX * MICROS)
+        .ok_or_else(bound)
+}
+
+/// An ISO 4217 code.
+pub(super) fn currency(value: &Value) -> Read<Currency> {
+    str_of(value).ok().and_then(Currency::parse).ok_or_else(|| "must be an ISO 4217 code such as \"USD\"".into())
+}
+
+/// An IANA time zone.
+pub(super) fn time_zone(value: &Value) -> Read<TimeZone> {
+    let zone = str_of(value).ok().and_then(|name| TimeZone::get(name).ok());
+    zone.ok_or_else(|| "must be an IANA time zone such as \"America/New_York\"".into())
+}
+
+/// An instant: RFC 3339, or a date (its midnight) or local time in `zone`.
+pub(super) fn instant(zone: &TimeZone) -> impl Fn(&Value) -> Read<UnixMillis> {
+    move |value| {
+        let bound = "must be an instant such as \"2026-01-01T00:00:00Z\" or a date such as \"2026-01-01\", after 1970";
+        let (Value::Text(text) | Value::Moment(text)) = value else { return Err(bound.into()) };
+        let parsed: Result<Timestamp, jiff::Error> = text.parse();
+        let instant = parsed.or_else(|_| {
+            let local: civil::DateTime = text.parse()?;
+            zone.to_ambiguous_zoned(local).compatible().map(|zoned| zoned.timestamp())
+        });
+        let millis = instant.ok().and_then(|instant| u64::try_from(instant.as_millisecond()).ok());
+        millis.map(UnixMillis).ok_or_else(|| bound.into())
+    }
+}
+
+/// The time over which a cap counts: `flight`, or a number of minutes, hours or days such as `30m`, `1h`, `7d`.
+pub(super) fn window(value: &Value) -> Read<Window> {
+    let bound = || format!("must be \"flight\", or minutes, hours or days up to {WINDOW_DAYS_MAX}d, such as \"1h\"");
+    let text = str_of(value).map_err(|_| bound())?;
+    if text == "flight" {
+        return Ok(Window::Lifetime);
+    }
+    let unit_ms = match text.as_bytes().last() {
+        Some(b'm') => 60_000,
+        Some(b'h') => 3_600_000,
+        Some(b'd') => 86_400_000,
+        _ => return Err(bound()),
+    };
+    let count: Option<u64> = text.get(..text.len() - 1).and_then(|digits| digits.parse().ok());
+    count
+        .and_then(|count| count.checked_mul(unit_ms))
+        .filter(|ms| (1..=WINDOW_DAYS_MAX * 86_400_000).contains(ms))
+        .map(|ms| Window::Rolling { ms })
+        .ok_or_else(bound)
+}
+
+/// Where a media file is: an HTTP URL, or a path at the origin's public address.
+pub(super) fn media_url(value: &Value) -> Read<String> {
+    let text = str_of(value)?;
+    let absolute = text.starts_with("http://") || text.starts_with("https://");
+    let relative = text.starts_with('/') && !text.starts_with("//");
+    let plain = text.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
+    if (absolute || relative) && plain && text.len() <= 2_048 {
+        return Ok(text.into());
+    }
+    Err("must be an http(s) URL or a path from the origin's root such as \"/media/ad.webm\", of at most 2048 bytes"
+        .into())
+}
+
+/// A MIME type.
+pub(super) fn mime_type(value: &Value) -> Read<String> {
+    let text = str_of(value)?;
+    let sound = text.len() <= 127
+        && text.split_once('/').is_some_and(|(kind, subtype)| !kind.is_empty() && !subtype.is_empty())
+        && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
+    if sound { Ok(text.into()) } else { Err("must be a MIME type such as \"video/webm\"".into()) }
+}
+
+/// An ISO 3166-1 alpha-2 code.
+pub(super) fn country(value: &Value) -> Read<String> {
+    let text = str_of(value)?;
+    if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return Ok(text.into());
+    }
+    Err("must be two capital letters (ISO 3166-1) such as \"US\"".into())
+}
+
+/// One of a set of named things.
+fn one_of<T: Copy>(value: &Value, all: &[(&str, T)]) -> Read<T> {
+    let text = str_of(value).unwrap_or_default();
+    all.iter().find(|(name, _)| *name == text).map(|(_, one)| *one).ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+        format!("must be one of {}", names.join(", "))
+    })
+}
+
+/// A content rating.
+pub(super) fn rating(value: &Value) -> Read<Rating> {
+    let all: Vec<_> = Rating::ALL.iter().map(|rating| (rating.as_str(), *rating)).collect();
+    one_of(value, &all)
+}
+
+/// `guaranteed` or `house`.
+pub(super) fn class(value: &Value) -> Read<DemandClass> {
+    one_of(value, &[("guaranteed", DemandClass::Guaranteed), ("house", DemandClass::House)])
+}
+
+/// How far an impression must play.
+pub(super) fn threshold(value: &Value) -> Read<Quartile> {
+    one_of(value, &Quartile::ALL.map(|quartile| (quartile.as_str(), quartile)))
+}
+
+/// What a cap counts together.
+pub(super) fn cap_scope(value: &Value) -> Read<CapScope> {
+    one_of(
+        value,
+        &[
+            ("creative", CapScope::Creative),
+            ("flight", CapScope::Flight),
+            ("campaign", CapScope::Campaign),
+            ("advertiser", CapScope::Advertiser),
+        ],
+    )
+}
+
+/// Where a break stands, by name.
+pub(super) fn position(value: &Value) -> Read<String> {
+    let all = [BreakPosition::Preroll, BreakPosition::Midroll, BreakPosition::Postroll];
+    one_of(value, &all.map(|position| (position.as_str(), position.as_str()))).map(String::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_value(text: &str) -> Value {
+        Value::Text(text.into())
+    }
+
+    #[test]
+    fn a_cpm_is_read_exactly_or_not_at_all() {
+        for (given, micros) in
+            [("25.00", 25_000_000), ("0", 0), ("7.333333", 7_333_333), ("1000000", 1_000_000_000_000)]
+        {
+            assert_eq!(cpm(&text_value(given)), Ok(micros), "{given}");
+        }
+        for given in ["-3.00", "1000000.01", "1.0000001", "1,5", "", ".5", "5.", "+1", "1e3"] {
+            assert!(cpm(&text_value(given)).is_err(), "{given}");
+        }
+        assert!(cpm(&Value::Other("25.0".into())).is_err(), "a float is no money");
+    }
+
+    #[test]
+    fn a_date_is_its_midnight_in_the_time_zone_given() {
+        let in_zone = |name: &str, text: &str| instant(&TimeZone::get(name).unwrap())(&text_value(text)).map(|at| at.0);
+        assert_eq!(in_zone("UTC", "2026-01-01"), Ok(1_767_225_600_000));
+        assert_eq!(in_zone("America/New_York", "2026-01-01"), Ok(1_767_225_600_000 + 5 * 3_600_000));
+        assert_eq!(in_zone("America/New_York", "2026-01-01T00:00:00Z"), Ok(1_767_225_600_000));
+        assert_eq!(in_zone("America/New_York", "2026-07-01T12:00:00"), Ok(1_782_921_600_000));
+        for odd in ["1969-12-31", "2026-02-30", "tomorrow", "2026-13-01T00:00:00Z"] {
+            assert!(in_zone("UTC", odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn windows_are_flights_minutes_hours_or_days() {
+        assert_eq!(window(&text_value("flight")), Ok(Window::Lifetime));
+        assert_eq!(window(&text_value("90m")), Ok(Window::Rolling { ms: 5_400_000 }));
+        assert_eq!(window(&text_value("366d")), Ok(Window::Rolling { ms: 31_622_400_000 }));
+        for odd in ["0h", "367d", "h", "1w", "", "-1d", "1", "99999999999999999999d", "1µ"] {
+            assert!(window(&text_value(odd)).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn media_are_urls_or_paths_of_the_origin() {
+        assert!(["http://a/b", "https://a/b", "/media/x.webm"].iter().all(|url| media_url(&text_value(url)).is_ok()));
+        assert!(
+            ["//evil/x", "ftp://a", "media/x", "/a b", "javascript:x"]
+                .iter()
+                .all(|url| media_url(&text_value(url)).is_err())
+        );
+    }
+}

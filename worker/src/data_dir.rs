@@ -1,0 +1,127 @@
+//! The data directory: all state of an origin, three SQLite files.
+//!
+//! | file | what | if it is lost |
+//! | --- | --- | --- |
+//! | `log.db` | every batch of facts as received; the source of truth | the facts are lost |
+//! | `contracts.db` | what is booked, the registry of ads as sold, the plans published | bookings are lost |
+//! | `fold.db` | the tables folded from the two others | it is folded again |
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+/// How long one statement waits for another process that writes to the same file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where an origin keeps its state.
+#[derive(Clone, Debug)]
+pub struct DataDir(PathBuf);
+
+/// Why the data directory could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// It cannot be made or read.
+    #[error("data directory {path}: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another `serve` works in it.
+    #[error("data directory {0}: another `slotkeeper serve` is using it; stop that one first")]
+    InUse(PathBuf),
+}
+
+/// What a commit survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: every commit is fsynced.
+    Durable,
+    /// A killed process; after a power cut the last commits may be missing, never half there. For what can be derived
+    /// again.
+    Derived,
+}
+
+/// Holds the directory for one `serve`; released when dropped, or when the process dies.
+#[derive(Debug)]
+pub struct ServeLock {
+    _file: File,
+}
+
+impl DataDir {
+    /// Makes the directory if there is none.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, DataDirError> {
+        let path = path.into();
+        std::fs::create_dir_all(&path).map_err(|source| DataDirError::Io { path: path.clone(), source })?;
+        Ok(Self(path))
+    }
+
+    /// The log's file.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log.db")
+    }
+
+    /// The folded tables' file.
+    pub fn fold(&self) -> PathBuf {
+        self.0.join("fold.db")
+    }
+
+    /// The bookings' file.
+    pub fn contracts(&self) -> PathBuf {
+        self.0.join("contracts.db")
+    }
+
+    /// Takes the directory for one `serve`.
+    pub fn lock_for_serving(&self) -> Result<ServeLock, DataDirError> {
+        let path = self.0.join("serve.lock");
+        let io = |source| DataDirError::Io { path: path.clone(), source };
+        let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => Ok(ServeLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(self.0.clone())),
+            Err(TryLockError::Error(source)) => Err(io(source)),
+        }
+    }
+}
+
+/// Opens a database of the data directory for reading and writing, and makes the tables of `schema` that are missing.
+pub fn connect(path: &Path, durability: Durability, schema: &str) -> rusqlite::Result<Connection> {
+    let db = Connection::open(path)?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    let synchronous = if durability == Durability::Durable { "FULL" } else { "NORMAL" };
+    db.pragma_update(None, "synchronous", synchronous)?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    db.execute_batch(&format!("BEGIN IMMEDIATE; {schema}; COMMIT;"))?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(db)
+}
+
+/// Opens a database of the data directory for reading only.
+pub fn connect_read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(db)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_origins_never_serve_one_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(folder.path().join("new")).unwrap();
+        let first = data.lock_for_serving().unwrap();
+        assert!(matches!(data.lock_for_serving(), Err(DataDirError::InUse(_))));
+        drop(first);
+        assert!(data.lock_for_serving().is_ok());
+    }
+}

@@ -1,0 +1,77 @@
+//! Folding beacons into states: kept by what the token said, whether or not the slot's row has come.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
+use slotkeeper_core::{
+    beacon::{Event, SESSION_ID_BYTES_MAX},
+    fact::BeaconFact,
+    id::{AdId, OpportunityId, RecordId},
+    impression::Impression,
+    time::UnixMillis,
+};
+
+use super::{TIME_MAX, Verdict};
+
+/// The columns of a state, in the order of [`Event::ALL`].
+pub(crate) const STATE_COLUMNS: &str = "start_at_ms, first_quartile_at_ms, midpoint_at_ms, third_quartile_at_ms, \
+     complete_at_ms, pause_at_ms, resume_at_ms, mute_at_ms, unmute_at_ms, skip_at_ms, error_at_ms, not_used_at_ms";
+const EVENTS: usize = Event::ALL.len();
+
+pub(super) fn apply(
+    db: &Connection,
+    beacon: &BeaconFact,
+    changed: &mut BTreeSet<OpportunityId>,
+) -> rusqlite::Result<Verdict> {
+    let session_fits = beacon.session_id.as_ref().is_none_or(|session| session.len() <= SESSION_ID_BYTES_MAX);
+    if beacon.at > TIME_MAX || !session_fits {
+        return Ok(Verdict::Refused);
+    }
+    let known = state(db, beacon.opportunity_id, beacon.ad_id, beacon.record_id)?.unwrap_or_default();
+    let joined = known.join(Impression::of(beacon.event, beacon.at));
+    if joined == known {
+        return Ok(Verdict::Duplicate);
+    }
+    write(db, beacon, &joined)?;
+    changed.insert(beacon.opportunity_id);
+    Ok(Verdict::Fresh)
+}
+
+/// What was reported of one slot by tokens of one ad as sold.
+pub(super) fn state(
+    db: &Connection,
+    opportunity_id: OpportunityId,
+    ad_id: AdId,
+    record_id: RecordId,
+) -> rusqlite::Result<Option<Impression>> {
+    db.prepare_cached(&format!(
+        "SELECT {STATE_COLUMNS} FROM beacon_states WHERE opportunity_id = ?1 AND ad_id = ?2 AND record_id = ?3"
+    ))?
+    .query_row(params![opportunity_id.to_string(), ad_id.0, record_id.to_string()], |row| read_state(row, 0))
+    .optional()
+}
+
+/// Reads [`STATE_COLUMNS`], which begin at column `first`.
+pub(crate) fn read_state(row: &Row<'_>, first: usize) -> rusqlite::Result<Impression> {
+    let mut state = Impression::default();
+    for (column, event) in (first..).zip(Event::ALL) {
+        if let Some(at) = row.get::<_, Option<u64>>(column)? {
+            state = state.join(Impression::of(*event, UnixMillis(at)));
+        }
+    }
+    Ok(state)
+}
+
+fn write(db: &Connection, beacon: &BeaconFact, state: &Impression) -> rusqlite::Result<()> {
+    let times: Vec<Option<u64>> = Event::ALL.iter().map(|event| state.at(*event).map(|at| at.0)).collect();
+    let (slot, record) = (beacon.opportunity_id.to_string(), beacon.record_id.to_string());
+    let mut values: Vec<&dyn ToSql> = vec![&slot, &beacon.ad_id.0, &record];
+    values.extend(times.iter().map(|at| at as &dyn ToSql));
+    let places = ["?"; EVENTS].join(", ");
+    db.prepare_cached(&format!(
+        "INSERT OR REPLACE INTO beacon_states (opportunity_id, ad_id, record_id, {STATE_COLUMNS})
+         VALUES (?, ?, ?, {places})"
+    ))?
+    .execute(values.as_slice())?;
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! Deriving impressions: what a slot's row, its beacons and its ad as sold prove together.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, types::Type};
+use slotkeeper_core::{
+    beacon::Event,
+    contract::{DemandClass, RegistryRecord},
+    id::{AdId, OpportunityId, RecordId},
+    impression::{Impression, Quartile},
+    money::Money,
+};
+
+use super::beacons;
+use crate::registry::Registry;
+
+/// How many impressions on unknown terms are looked at again in one step.
+const UNKNOWN_TERMS_PER_STEP: usize = 256;
+
+/// What an impression is worth, under the terms it was sold on.
+#[derive(Debug, PartialEq, Eq)]
+struct Worth {
+    threshold_passed: bool,
+    recognized_revenue_micros: i64,
+    currency: Option<String>,
+}
+
+impl Worth {
+    /// Revenue is recognised once the contract's threshold is passed, for what was sold only. As a function of the
+    /// state it only ever grows, and it does not depend on how often it is asked.
+    fn of(state: &Impression, record: Option<&RegistryRecord>) -> Self {
+        let Some(record) = record else {
+            return Self { threshold_passed: false, recognized_revenue_micros: 0, currency: None };
+        };
+        let threshold_passed = state.passes(record.completion_threshold);
+        let earns = threshold_passed && record.class == DemandClass::Guaranteed;
+        Self {
+            threshold_passed,
+            recognized_revenue_micros: if earns { Money::per_impression(record.cpm).micros } else { 0 },
+            currency: Some(record.cpm.currency.to_string()),
+        }
+    }
+}
+
+struct FilledRow {
+    ad: AdId,
+    record: RecordId,
+    advertiser: u32,
+    campaign: u32,
+    flight: u32,
+    creative: u32,
+}
+
+/// Makes the impression of one slot what its row and its beacons say now. Only beacons whose token names the ad that
+/// the row holds count; others stay in `beacon_states`, and earn nothing.
+pub(super) fn derive(db: &Connection, registry: &mut Registry, id: OpportunityId) -> rusqlite::Result<()> {
+    let found = match filled_row(db, id)? {
+        Some(row) => beacons::state(db, id, row.ad, row.record)?.map(|state| (row, state)),
+        None => None,
+    };
+    let Some((row, state, furthest)) = found.and_then(|(row, state)| Some((row, state, state.furthest()?))) else {
+        db.prepare_cached("DELETE FROM fct_ad_impressions WHERE opportunity_id = ?1")?.execute([id.to_string()])?;
+        return Ok(());
+    };
+    let worth = Worth::of(&state, registry.get(row.record)?);
+    write(db, id, &row, &state, furthest, &worth)
+}
+
+/// Impressions whose ad as sold was not known when they were derived, and is now.
+pub(super) fn on_terms_now_known(
+    db: &Connection,
+    registry: &mut Registry,
+) -> rusqlite::Result<BTreeSet<OpportunityId>> {
+    let mut known = BTreeSet::new();
+    let mut select =
+        db.prepare_cached("SELECT opportunity_id, record_id FROM fct_ad_impressions WHERE currency IS NULL LIMIT ?1")?;
+    let mut rows = select.query([UNKNOWN_TERMS_PER_STEP])?;
+    while let Some(row) = rows.next()? {
+        if registry.get(parsed(row, 1)?)?.is_some() {
+            known.insert(opportunity_id(row, 0)?);
+        }
+    }
+    Ok(known)
+}
+
+/// Reads an opportunity id from a text column.
+pub(crate) fn opportunity_id(row: &Row<'_>, column: usize) -> rusqlite::Result<OpportunityId> {
+    parsed(row, column)
+}
+
+fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}
+
+fn filled_row(db: &Connection, id: OpportunityId) -> rusqlite::Result<Option<FilledRow>> {
+    db.prepare_cached(
+        "SELECT ad_id, record_id, advertiser_id, campaign_id, flight_id, creative_id FROM fct_ad_opportunities
+         WHERE opportunity_id = ?1 AND outcome = 'filled'",
+    )?
+    .query_row([id.to_string()], |row| {
+        Ok(FilledRow {
+            ad: AdId(row.get(0)?),
+            record: parsed(row, 1)?,
+            advertiser: row.get(2)?,
+            campaign: row.get(3)?,
+            flight: row.get(4)?,
+            creative: row.get(5)?,
+        })
+    })
+    .optional()
+}
+
+fn write(
+    db: &Connection,
+    id: OpportunityId,
+    row: &FilledRow,
+    state: &Impression,
+    furthest: Quartile,
+    worth: &Worth,
+) -> rusqlite::Result<()> {
+    let at = |event| state.at(event).map(|at| at.0);
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO fct_ad_impressions VALUES (
+             :opportunity_id, :advertiser_id, :campaign_id, :flight_id, :creative_id, :ad_id, :record_id, :start,
+             :first_quartile, :midpoint, :third_quartile, :complete, :skip, :error, :furthest_quartile,
+             :threshold_passed, :recognized_revenue_micros, :currency)",
+    )?
+    .execute(named_params! {
+        ":opportunity_id": id.to_string(),
+        ":advertiser_id": row.advertiser,
+        ":campaign_id": row.campaign,
+        ":flight_id": row.flight,
+        ":creative_id": row.creative,
+        ":ad_id": row.ad.0,
+        ":record_id": row.record.to_string(),
+        ":start": at(Event::Start),
+        ":first_quartile": at(Event::FirstQuartile),
+        ":midpoint": at(Event::Midpoint),
+        ":third_quartile": at(Event::ThirdQuartile),
+        ":complete": at(Event::Complete),
+        ":skip": at(Event::Skip),
+        ":error": at(Event::Error),
+        ":furthest_quartile": furthest.as_str(),
+        ":threshold_passed": worth.threshold_passed,
+        ":recognized_revenue_micros": worth.recognized_revenue_micros,
+        ":currency": worth.currency,
+    })?;
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Folding rows: one stands for every slot, and which one does not depend on the order they came in.
+//!
+//! A slot is `(break_id, slot_index)`. Two different rows of one slot exist when a commit's outcome was not known to the
+//! edge, which then answered from another decision; or when retries were decided apart because the store was down. The
+//! row that stands is the greatest in a total order: an uncommitted row before a committed one (it is what the viewer
+//! was answered), then the earlier decision, then the smaller hash.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, OptionalExtension as _, named_params, params};
+use slotkeeper_core::{
+    api::{CALLER_ID_BYTES_MAX, SLOTS_MAX},
+    fact::{Fact, Recording},
+    id::OpportunityId,
+    pod::{FillReason, Opportunity, Outcome, UnfilledReason},
+};
+
+use super::{TIME_MAX, Verdict};
+
+const STANDING: &str = "fct_ad_opportunities";
+const SUPERSEDED: &str = "opportunities_superseded";
+const COLUMNS: &str =
+    "opportunity_id, break_id, slot_index, recording, content_hash, edge_id, viewer, title_id, position,
+         max_duration_ms, decided_at_ms, plan_version, candidates, eliminated, outcome, fill_reason, unfilled_reason,
+         ad_id, record_id, advertiser_id, campaign_id, flight_id, creative_id, duration_ms, expires_at_ms,
+         claim_counts_until_ms";
+const VALUES: &str =
+    "(:opportunity_id, :break_id, :slot_index, :recording, :content_hash, :edge_id, :viewer, :title_id,
+       :position, :max_duration_ms, :decided_at_ms, :plan_version, :candidates, :eliminated, :outcome, :fill_reason,
+       :unfilled_reason, :ad_id, :record_id, :advertiser_id, :campaign_id, :flight_id, :creative_id, :duration_ms,
+       :expires_at_ms, :claim_counts_until_ms)";
+
+/// Where a row stands in the order of its slot; the least stands.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Precedence {
+    committed: bool,
+    decided_at_ms: u64,
+    content_hash: String,
+}
+
+pub(super) fn apply(
+    db: &Connection,
+    edge_id: &str,
+    recording: Recording,
+    row: &Opportunity,
+    changed: &mut BTreeSet<OpportunityId>,
+) -> rusqlite::Result<Verdict> {
+    if !is_sound(row) {
+        return Ok(Verdict::Refused);
+    }
+    let new = Precedence {
+        committed: recording == Recording::Committed,
+        decided_at_ms: row.decided_at.0,
+        content_hash: content_hash(recording, row),
+    };
+    let Some((standing, standing_id)) = standing(db, row)? else {
+        insert(db, STANDING, edge_id, recording, row, &new.content_hash)?;
+        changed.insert(row.opportunity_id);
+        return Ok(Verdict::Fresh);
+    };
+    if seen_before(db, edge_id, row, &new.content_hash)? {
+        return Ok(Verdict::Duplicate);
+    }
+    if new < standing {
+        move_aside(db, row)?;
+        insert(db, STANDING, edge_id, recording, row, &new.content_hash)?;
+        changed.extend([row.opportunity_id, standing_id]);
+    } else {
+        insert(db, SUPERSEDED, edge_id, recording, row, &new.content_hash)?;
+    }
+    Ok(Verdict::Fresh)
+}
+
+/// Whether the row agrees with itself and is within bounds.
+fn is_sound(row: &Opportunity) -> bool {
+    let times_fit = row.decided_at <= TIME_MAX
+        && row.opportunity_id.opened_at() <= TIME_MAX
+        && row.plan_version.is_none_or(|version| i64::try_from(version).is_ok())
+        && row.fill().is_none_or(|fill| {
+            fill.expires_at <= TIME_MAX && fill.claim.is_none_or(|claim| claim.counts_until <= TIME_MAX)
+        });
+    times_fit
+        && usize::from(row.slot_index) < SLOTS_MAX
+        && row.title_id.len() <= CALLER_ID_BYTES_MAX
+        && row.opportunity_id == OpportunityId::mint(row.break_id, row.slot_index, row.opportunity_id.opened_at())
+}
+
+/// Half a BLAKE3 hash of all that the row says, except which edge brought it: several edges may ship one outbox.
+fn content_hash(recording: Recording, row: &Opportunity) -> String {
+    let fact = Fact::Opportunity { recording, row: row.clone() };
+    let json = serde_json::to_vec(&fact).unwrap_or_else(|_| unreachable!("a fact has string keys only"));
+    blake3::hash(&json).to_hex()[..32].into()
+}
+
+/// The row that stands for the slot of `row`.
+fn standing(db: &Connection, row: &Opportunity) -> rusqlite::Result<Option<(Precedence, OpportunityId)>> {
+    db.prepare_cached(
+        "SELECT recording = 'committed', decided_at_ms, content_hash, opportunity_id FROM fct_ad_opportunities
+         WHERE break_id = ?1 AND slot_index = ?2",
+    )?
+    .query_row(slot_of(row), |row| {
+        let precedence = Precedence { committed: row.get(0)?, decided_at_ms: row.get(1)?, content_hash: row.get(2)? };
+        Ok((precedence, super::impressions::opportunity_id(row, 3)?))
+    })
+    .optional()
+}
+
+/// Whether this very row came before. If so, it keeps the smaller of the two edges' names.
+fn seen_before(db: &Connection, edge_id: &str, row: &Opportunity, hash: &str) -> rusqlite::Result<bool> {
+    for table in [STANDING, SUPERSEDED] {
+        let known = db
+            .prepare_cached(&format!(
+                "UPDATE {table} SET edge_id = min(edge_id, ?4)
+                 WHERE break_id = ?1 AND slot_index = ?2 AND content_hash = ?3"
+            ))?
+            .execute(params![row.break_id.to_string(), row.slot_index, hash, edge_id])?;
+        if known > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn move_aside(db: &Connection, row: &Opportunity) -> rusqlite::Result<()> {
+    let slot = "break_id = ?1 AND slot_index = ?2";
+    db.prepare_cached(&format!("INSERT INTO {SUPERSEDED} ({COLUMNS}) SELECT {COLUMNS} FROM {STANDING} WHERE {slot}"))?
+        .execute(slot_of(row))?;
+    db.prepare_cached(&format!("DELETE FROM {STANDING} WHERE {slot}"))?.execute(slot_of(row))?;
+    Ok(())
+}
+
+fn slot_of(row: &Opportunity) -> (String, u8) {
+    (row.break_id.to_string(), row.slot_index)
+}
+
+fn insert(
+    db: &Connection,
+    table: &str,
+    edge_id: &str,
+    recording: Recording,
+    row: &Opportunity,
+    content_hash: &str,
+) -> rusqlite::Result<()> {
+    let fill = row.fill();
+    let booking = fill.map(|fill| fill.booking);
+    let (outcome, unfilled_reason) = match row.outcome {
+        Outcome::Filled(_) => ("filled", None),
+        Outcome::Unfilled { unfilled_reason } => ("unfilled", Some(UnfilledReason::as_str(unfilled_reason))),
+    };
+    db.prepare_cached(&format!("INSERT INTO {table} ({COLUMNS}) VALUES {VALUES}"))?.execute(named_params! {
+        ":opportunity_id": row.opportunity_id.to_string(),
+        ":break_id": row.break_id.to_string(),
+        ":slot_index": row.slot_index,
+        ":recording": match recording { Recording::Committed => "committed", Recording::Uncommitted => "uncommitted" },
+        ":content_hash": content_hash,
+        ":edge_id": edge_id,
+        ":viewer": row.viewer.to_string(),
+        ":title_id": row.title_id,
+        ":position": row.position.as_str(),
+        ":max_duration_ms": row.max_duration_ms,
+        ":decided_at_ms": row.decided_at.0,
+        ":plan_version": row.plan_version,
+        ":candidates": row.candidates,
+        ":eliminated": serde_json::to_string(&row.eliminated).unwrap_or_else(|_| unreachable!("counts by name")),
+        ":outcome": outcome,
+        ":fill_reason": fill.map(|fill| fill_reason(fill.fill_reason)),
+        ":unfilled_reason": unfilled_reason,
+        ":ad_id": fill.map(|fill| fill.ad_id.0),
+        ":record_id": fill.map(|fill| fill.record_id.to_string()),
+        ":advertiser_id": booking.map(|booking| booking.advertiser_id.0),
+        ":campaign_id": booking.map(|booking| booking.campaign_id.0),
+        ":flight_id": booking.map(|booking| booking.flight_id.0),
+        ":creative_id": booking.map(|booking| booking.creative_id.0),
+        ":duration_ms": fill.map(|fill| fill.duration_ms),
+        ":expires_at_ms": fill.map(|fill| fill.expires_at.0),
+        ":claim_counts_until_ms": fill.and_then(|fill| Some(fill.claim?.counts_until.0)),
+    })?;
+    Ok(())
+}
+
+fn fill_reason(reason: FillReason) -> &'static str {
+    match reason {
+        FillReason::Guaranteed => "guaranteed",
+        FillReason::HouseAd => "house_ad",
+    }
+}

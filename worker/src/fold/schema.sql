@@ -1,0 +1,147 @@
+-- The folded tables. All of it is derived from the log and the registry, and may be deleted and folded again.
+-- Times are milliseconds of Unix time, money is micros of its currency.
+
+CREATE TABLE IF NOT EXISTS fold_offset (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    consumed_seq INTEGER NOT NULL CHECK (consumed_seq >= 0)
+) STRICT;
+INSERT OR IGNORE INTO fold_offset VALUES (1, 0);
+
+-- One row a slot, always.
+CREATE TABLE IF NOT EXISTS fct_ad_opportunities (
+    opportunity_id TEXT NOT NULL PRIMARY KEY CHECK (length(opportunity_id) = 36),
+    break_id TEXT NOT NULL CHECK (length(break_id) = 32),
+    slot_index INTEGER NOT NULL CHECK (slot_index BETWEEN 0 AND 255),
+    recording TEXT NOT NULL CHECK (recording IN ('committed', 'uncommitted')),
+    content_hash TEXT NOT NULL CHECK (length(content_hash) = 32),
+    edge_id TEXT NOT NULL,
+    viewer TEXT NOT NULL CHECK (length(viewer) = 32),
+    title_id TEXT NOT NULL,
+    position TEXT NOT NULL CHECK (position IN ('preroll', 'midroll', 'postroll')),
+    max_duration_ms INTEGER NOT NULL CHECK (max_duration_ms >= 0),
+    decided_at_ms INTEGER NOT NULL CHECK (decided_at_ms >= 0),
+    plan_version INTEGER CHECK (plan_version >= 0),
+    candidates INTEGER NOT NULL CHECK (candidates >= 0),
+    eliminated TEXT NOT NULL CHECK (json_valid(eliminated)),
+    outcome TEXT NOT NULL CHECK (outcome IN ('filled', 'unfilled')),
+    fill_reason TEXT CHECK (fill_reason IN ('guaranteed', 'house_ad')),
+    unfilled_reason TEXT CHECK (unfilled_reason IN (
+        'plan_unavailable', 'no_eligible_demand', 'content_unsuitable', 'duration_exceeded',
+        'competitive_separation', 'pacing_throttled', 'cap_check_unavailable', 'frequency_capped')),
+    ad_id INTEGER,
+    record_id TEXT CHECK (length(record_id) = 16),
+    advertiser_id INTEGER,
+    campaign_id INTEGER,
+    flight_id INTEGER,
+    creative_id INTEGER,
+    duration_ms INTEGER CHECK (duration_ms >= 0),
+    expires_at_ms INTEGER CHECK (expires_at_ms >= 0),
+    claim_counts_until_ms INTEGER CHECK (claim_counts_until_ms >= 0),
+    CONSTRAINT filled_xor_unfilled CHECK (
+        (outcome = 'filled' AND fill_reason IS NOT NULL AND unfilled_reason IS NULL
+            AND ad_id IS NOT NULL AND record_id IS NOT NULL AND advertiser_id IS NOT NULL AND campaign_id IS NOT NULL
+            AND flight_id IS NOT NULL AND creative_id IS NOT NULL AND duration_ms IS NOT NULL
+            AND expires_at_ms IS NOT NULL)
+        OR (outcome = 'unfilled' AND fill_reason IS NULL AND unfilled_reason IS NOT NULL
+            AND ad_id IS NULL AND record_id IS NULL AND advertiser_id IS NULL AND campaign_id IS NULL
+            AND flight_id IS NULL AND creative_id IS NULL AND duration_ms IS NULL
+            AND expires_at_ms IS NULL AND claim_counts_until_ms IS NULL)),
+    UNIQUE (break_id, slot_index)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS opportunities_by_time ON fct_ad_opportunities (decided_at_ms, break_id, slot_index);
+CREATE INDEX IF NOT EXISTS opportunities_by_outcome ON fct_ad_opportunities (outcome, fill_reason, unfilled_reason);
+
+-- Rows that another row of the same slot has replaced: nobody was shown what they say.
+CREATE TABLE IF NOT EXISTS opportunities_superseded (
+    opportunity_id TEXT NOT NULL,
+    break_id TEXT NOT NULL,
+    slot_index INTEGER NOT NULL,
+    recording TEXT NOT NULL,
+    content_hash TEXT NOT NULL,
+    edge_id TEXT NOT NULL,
+    viewer TEXT NOT NULL,
+    title_id TEXT NOT NULL,
+    position TEXT NOT NULL,
+    max_duration_ms INTEGER NOT NULL,
+    decided_at_ms INTEGER NOT NULL,
+    plan_version INTEGER,
+    candidates INTEGER NOT NULL,
+    eliminated TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    fill_reason TEXT,
+    unfilled_reason TEXT,
+    ad_id INTEGER,
+    record_id TEXT,
+    advertiser_id INTEGER,
+    campaign_id INTEGER,
+    flight_id INTEGER,
+    creative_id INTEGER,
+    duration_ms INTEGER,
+    expires_at_ms INTEGER,
+    claim_counts_until_ms INTEGER,
+    PRIMARY KEY (break_id, slot_index, content_hash)
+) STRICT, WITHOUT ROWID;
+
+-- What was reported, by what the token said, whether or not the slot's row has come or agrees: each event at the
+-- earliest time it was seen.
+CREATE TABLE IF NOT EXISTS beacon_states (
+    opportunity_id TEXT NOT NULL CHECK (length(opportunity_id) = 36),
+    ad_id INTEGER NOT NULL,
+    record_id TEXT NOT NULL CHECK (length(record_id) = 16),
+    start_at_ms INTEGER CHECK (start_at_ms >= 0),
+    first_quartile_at_ms INTEGER CHECK (first_quartile_at_ms >= 0),
+    midpoint_at_ms INTEGER CHECK (midpoint_at_ms >= 0),
+    third_quartile_at_ms INTEGER CHECK (third_quartile_at_ms >= 0),
+    complete_at_ms INTEGER CHECK (complete_at_ms >= 0),
+    pause_at_ms INTEGER CHECK (pause_at_ms >= 0),
+    resume_at_ms INTEGER CHECK (resume_at_ms >= 0),
+    mute_at_ms INTEGER CHECK (mute_at_ms >= 0),
+    unmute_at_ms INTEGER CHECK (unmute_at_ms >= 0),
+    skip_at_ms INTEGER CHECK (skip_at_ms >= 0),
+    error_at_ms INTEGER CHECK (error_at_ms >= 0),
+    not_used_at_ms INTEGER CHECK (not_used_at_ms >= 0),
+    PRIMARY KEY (opportunity_id, ad_id, record_id)
+) STRICT, WITHOUT ROWID;
+
+-- One row for every fill that provably began to play.
+CREATE TABLE IF NOT EXISTS fct_ad_impressions (
+    opportunity_id TEXT NOT NULL PRIMARY KEY CHECK (length(opportunity_id) = 36),
+    advertiser_id INTEGER NOT NULL,
+    campaign_id INTEGER NOT NULL,
+    flight_id INTEGER NOT NULL,
+    creative_id INTEGER NOT NULL,
+    ad_id INTEGER NOT NULL,
+    record_id TEXT NOT NULL CHECK (length(record_id) = 16),
+    start_at_ms INTEGER NOT NULL CHECK (start_at_ms >= 0),
+    first_quartile_at_ms INTEGER CHECK (first_quartile_at_ms >= 0),
+    midpoint_at_ms INTEGER CHECK (midpoint_at_ms >= 0),
+    third_quartile_at_ms INTEGER CHECK (third_quartile_at_ms >= 0),
+    complete_at_ms INTEGER CHECK (complete_at_ms >= 0),
+    skip_at_ms INTEGER CHECK (skip_at_ms >= 0),
+    error_at_ms INTEGER CHECK (error_at_ms >= 0),
+    furthest_quartile TEXT NOT NULL
+        CHECK (furthest_quartile IN ('start', 'firstQuartile', 'midpoint', 'thirdQuartile', 'complete')),
+    -- Whether the contract's completion threshold is passed: the impression counts as delivered.
+    threshold_passed INTEGER NOT NULL CHECK (threshold_passed IN (0, 1)),
+    recognized_revenue_micros INTEGER NOT NULL CHECK (recognized_revenue_micros >= 0),
+    -- Of the ad as sold; null while its registry record is not known here.
+    currency TEXT CHECK (length(currency) = 3),
+    CONSTRAINT revenue_only_past_the_threshold CHECK (threshold_passed = 1 OR recognized_revenue_micros = 0),
+    CONSTRAINT nothing_recognized_on_unknown_terms
+        CHECK (currency IS NOT NULL OR (threshold_passed = 0 AND recognized_revenue_micros = 0))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS impressions_by_quartile
+    ON fct_ad_impressions (furthest_quartile, currency, recognized_revenue_micros);
+CREATE INDEX IF NOT EXISTS impressions_delivered ON fct_ad_impressions (flight_id) WHERE threshold_passed = 1;
+CREATE INDEX IF NOT EXISTS impressions_on_unknown_terms ON fct_ad_impressions (opportunity_id) WHERE currency IS NULL;
+
+-- What became of every fact received, by edge: received = fresh + duplicate + refused. Unlike the tables above, this
+-- depends on what was sent how often.
+CREATE TABLE IF NOT EXISTS fact_counts (
+    edge_id TEXT NOT NULL PRIMARY KEY,
+    received INTEGER NOT NULL,
+    fresh INTEGER NOT NULL,
+    duplicate INTEGER NOT NULL,
+    refused INTEGER NOT NULL,
+    CONSTRAINT nothing_lost CHECK (received = fresh + duplicate + refused)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,317 @@
+//! What the fold must do, whatever is sent in whatever order and how often.
+
+use std::fmt::Write as _;
+
+use slotkeeper_core::{
+    beacon::Event,
+    contract::{BreakPosition, RegistryRecord},
+    pod::{Opportunity, Outcome, UnfilledReason},
+};
+
+use super::*;
+use crate::{
+    contracts::Contracts,
+    data_dir::DataDir,
+    log::{Received, SqliteLog},
+};
+use facts::{NOW, QUARTILES, beacon, committed, filled, house_record, record, uncommitted, unfilled};
+
+#[path = "../../tests/support/facts.rs"]
+mod facts;
+
+struct World {
+    folder: tempfile::TempDir,
+    log: SqliteLog,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(folder.path()).unwrap();
+        let world = Self { log: SqliteLog::open(&data.log()).unwrap(), folder };
+        world.register(&[record(1), record(2), house_record(9)]);
+        world
+    }
+
+    fn data(&self) -> DataDir {
+        DataDir::open(self.folder.path()).unwrap()
+    }
+
+    fn register(&self, records: &[RegistryRecord]) {
+        let mut contracts = Contracts::open(&self.data().contracts()).unwrap();
+        for record in records {
+            let row = [record.record_id().to_string(), record.canonical_json()];
+            contracts.db().execute("INSERT INTO registry VALUES (?1, ?2)", row).unwrap();
+        }
+    }
+
+    fn fold(&self) -> Fold {
+        Fold::open(&self.data().fold(), Registry::open(&self.data().contracts()).unwrap()).unwrap()
+    }
+
+    /// Logs a batch and folds it.
+    fn tell(&mut self, facts: Vec<Fact>) {
+        self.append("edge-1", facts);
+        self.fold().catch_up(&self.log).unwrap();
+    }
+
+    fn append(&mut self, edge_id: &str, facts: Vec<Fact>) {
+        let batch = FactBatch { edge_id: edge_id.into(), facts };
+        self.log.append(&[Received { at: NOW, bytes: serde_json::to_vec(&batch).unwrap() }]).unwrap();
+    }
+
+    /// Every table but the counts of deliveries, as text.
+    fn tables(&self) -> String {
+        let db = data_dir::connect_read_only(&self.data().fold()).unwrap();
+        ["fct_ad_opportunities", "opportunities_superseded", "beacon_states", "fct_ad_impressions"]
+            .iter()
+            .fold(String::new(), |dump, table| dump + &dump_of(&db, table))
+    }
+
+    fn counts(&self) -> String {
+        dump_of(&data_dir::connect_read_only(&self.data().fold()).unwrap(), "fact_counts")
+    }
+
+    fn one<T: rusqlite::types::FromSql>(&self, sql: &str) -> T {
+        data_dir::connect_read_only(&self.data().fold()).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+}
+
+fn dump_of(db: &Connection, table: &str) -> String {
+    let mut select = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2, 3, 4, 5")).unwrap();
+    let columns = select.column_count();
+    let mut dump = format!("{table}\n");
+    let mut rows = select.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        for column in 0..columns {
+            write!(dump, "{:?}|", row.get_ref(column).unwrap()).unwrap();
+        }
+        dump.push('\n');
+    }
+    dump
+}
+
+/// Some of everything: rows in both recordings, beacons early, late, doubled, of the wrong ad, of nothing.
+fn everything() -> Vec<Fact> {
+    let (sold, other, house) = (record(1), record(2), house_record(9));
+    let rows = [filled(1, 0, &sold), filled(1, 1, &house), unfilled(1, 2), filled(2, 0, &other), filled(3, 0, &sold)];
+    let rival = Opportunity { decided_at: NOW.plus_ms(40), ..unfilled(2, 0) };
+    let mut facts: Vec<Fact> = rows.iter().map(committed).collect();
+    facts.extend([uncommitted(&rival), uncommitted(&unfilled(4, 0)), committed(&unfilled(4, 0))]);
+    facts.extend([uncommitted(&Opportunity { candidates: 9, ..unfilled(4, 0) })]);
+    for (at, event) in (0..).step_by(1_500).zip(QUARTILES) {
+        facts.extend([beacon(&rows[0], &sold, event, at), beacon(&rows[1], &house, event, at)]);
+        facts.push(beacon(&rows[3], &other, event, at));
+    }
+    facts.extend([
+        beacon(&rows[0], &sold, Event::Start, 700),
+        beacon(&rows[4], &other, Event::Start, 5),
+        beacon(&rows[4], &sold, Event::Complete, 9),
+        beacon(&filled(77, 0, &sold), &sold, Event::Start, 1),
+    ]);
+    facts
+}
+
+/// A different order for every seed (Fisher–Yates, SplitMix64).
+fn shuffled(mut facts: Vec<Fact>, mut seed: u64) -> Vec<Fact> {
+    for last in (1..facts.len()).rev() {
+        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word ^= word >> 27;
+        facts.swap(last, usize::try_from(word % (last as u64 + 1)).unwrap());
+    }
+    facts
+}
+
+#[test]
+fn order_and_duplicates_change_no_table() {
+    let mut reference = World::new();
+    reference.tell(everything());
+    assert_eq!(reference.one::<u64>("SELECT count(*) FROM opportunities_superseded"), 3);
+    for seed in 0..20 {
+        let mut world = World::new();
+        let doubled = [everything(), everything()].concat();
+        for (n, facts) in shuffled(doubled, seed).chunks(7).enumerate() {
+            world.append("edge-1", facts.to_vec());
+            if n % 3 == 0 {
+                world.fold().step(&world.log).unwrap();
+            }
+        }
+        world.fold().catch_up(&world.log).unwrap();
+        assert_eq!(world.tables(), reference.tables(), "seed {seed}");
+    }
+}
+
+#[test]
+fn folding_again_from_nothing_gives_the_same_tables_byte_for_byte() {
+    let mut world = World::new();
+    for facts in shuffled(everything(), 5).chunks(4) {
+        world.tell(facts.to_vec());
+    }
+    let before = world.tables() + &world.counts();
+    for file in ["fold.db", "fold.db-wal", "fold.db-shm"] {
+        let _ = std::fs::remove_file(world.folder.path().join(file));
+    }
+    world.fold().catch_up(&world.log).unwrap();
+    assert_eq!(world.tables() + &world.counts(), before);
+    assert_eq!(world.fold().consumed_seq().unwrap(), world.log.last_seq().unwrap());
+}
+
+#[test]
+fn revenue_is_recognized_once_past_the_threshold_and_only_for_what_was_sold() {
+    let (mut world, sold, house) = (World::new(), record(1), house_record(9));
+    let (paid, promo) = (filled(1, 0, &sold), filled(1, 1, &house));
+    world.tell(vec![committed(&paid), committed(&promo), beacon(&promo, &house, Event::Start, 0)]);
+    let revenue = "SELECT sum(recognized_revenue_micros) FROM fct_ad_impressions";
+    let expected =
+        [("start", 0), ("firstQuartile", 0), ("midpoint", 18_333), ("thirdQuartile", 18_333), ("complete", 18_333)];
+    for (event, (furthest, micros)) in QUARTILES.into_iter().zip(expected) {
+        for _ in 0..3 {
+            world.tell(vec![beacon(&paid, &sold, event, 10)]);
+        }
+        assert_eq!(world.one::<i64>(revenue), micros, "{event}");
+        let now: String = world.one("SELECT furthest_quartile FROM fct_ad_impressions WHERE flight_id = 1");
+        assert_eq!(now, furthest);
+    }
+    assert_eq!(world.one::<u64>("SELECT threshold_passed FROM fct_ad_impressions WHERE flight_id = 9"), 1);
+    assert_eq!(world.one::<String>("SELECT currency FROM fct_ad_impressions WHERE flight_id = 1"), "USD");
+}
+
+#[test]
+fn beacons_that_come_before_their_row_or_their_start_are_kept_until_it_comes() {
+    let (mut world, sold) = (World::new(), record(1));
+    let row = filled(1, 0, &sold);
+    let impressions = "SELECT count(*) FROM fct_ad_impressions";
+    world.tell(vec![beacon(&row, &sold, Event::Midpoint, 3_000), beacon(&row, &sold, Event::FirstQuartile, 1_500)]);
+    world.tell(vec![committed(&row)]);
+    assert_eq!(world.one::<u64>(impressions), 0, "it has not begun to play");
+    world.tell(vec![beacon(&row, &sold, Event::Start, 0)]);
+    assert_eq!(world.one::<i64>("SELECT recognized_revenue_micros FROM fct_ad_impressions"), 18_333);
+}
+
+#[test]
+fn an_uncommitted_row_supersedes_the_committed_one_and_its_beacons_earn_nothing() {
+    let (sold, other) = (record(1), record(2));
+    let lost = filled(1, 0, &sold);
+    let answered = Opportunity { decided_at: NOW.plus_ms(90), ..filled(1, 0, &other) };
+    for facts in [[committed(&lost), uncommitted(&answered)], [uncommitted(&answered), committed(&lost)]] {
+        let mut world = World::new();
+        let all = QUARTILES.iter().map(|event| beacon(&lost, &sold, *event, 1)).collect();
+        world.tell(all);
+        for fact in facts {
+            world.tell(vec![fact]);
+        }
+        assert_eq!(world.one::<u64>("SELECT flight_id FROM fct_ad_opportunities"), 2);
+        assert_eq!(world.one::<u64>("SELECT flight_id FROM opportunities_superseded"), 1);
+        assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_impressions"), 0, "they are of the ad that lost");
+        world.tell(vec![beacon(&answered, &other, Event::Start, 2)]);
+        assert_eq!(world.one::<u64>("SELECT flight_id FROM fct_ad_impressions"), 2);
+    }
+}
+
+#[test]
+fn an_impression_that_was_counted_is_taken_back_when_its_row_is_superseded() {
+    let (mut world, sold) = (World::new(), record(1));
+    let row = filled(1, 0, &sold);
+    world.tell(vec![committed(&row), beacon(&row, &sold, Event::Start, 0)]);
+    assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_impressions"), 1);
+    world.tell(vec![uncommitted(&unfilled(1, 0))]);
+    assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_impressions"), 0);
+    assert_eq!(world.one::<String>("SELECT outcome FROM fct_ad_opportunities"), "unfilled");
+}
+
+#[test]
+fn two_decisions_of_one_slot_under_two_ids_are_one_row() {
+    let (mut world, sold) = (World::new(), record(1));
+    let first = filled(1, 0, &sold);
+    let later = NOW.plus_ms(5_000); // a retry whose request id did not date it, decided without the store's memory
+    let id = OpportunityId::mint(first.break_id, 0, later);
+    let retry = Opportunity { opportunity_id: id, decided_at: later, ..unfilled(1, 0) };
+    world.tell(vec![committed(&first), uncommitted(&retry)]);
+    assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_opportunities"), 1);
+    assert_eq!(world.one::<String>("SELECT opportunity_id FROM fct_ad_opportunities"), id.to_string());
+}
+
+#[test]
+fn terms_that_become_known_later_are_applied_later() {
+    let (mut world, late) = (World::new(), record(5));
+    let row = filled(1, 0, &late);
+    world.tell(vec![committed(&row)]);
+    world.tell(QUARTILES.iter().map(|event| beacon(&row, &late, *event, 1)).collect());
+    assert_eq!(world.one::<Option<String>>("SELECT currency FROM fct_ad_impressions"), None);
+    assert_eq!(world.one::<String>("SELECT furthest_quartile FROM fct_ad_impressions"), "complete");
+    world.register(&[late]);
+    world.fold().catch_up(&world.log).unwrap();
+    assert_eq!(world.one::<i64>("SELECT recognized_revenue_micros FROM fct_ad_impressions"), 18_333);
+}
+
+#[test]
+fn every_fact_received_is_fresh_duplicate_or_refused() {
+    let mut world = World::new();
+    let row = unfilled(1, 0);
+    let forged = Opportunity { slot_index: 1, ..row.clone() };
+    let far = Opportunity { decided_at: UnixMillis(u64::MAX), ..unfilled(2, 0) };
+    world.append("edge-1", vec![committed(&row), committed(&row), committed(&forged), committed(&far)]);
+    world.append("edge-2", vec![committed(&row), beacon(&row, &record(1), Event::Start, 0)]);
+    world.log.append(&[Received { at: NOW, bytes: b"{\"edge_id\":1}".to_vec() }]).unwrap();
+    world.fold().catch_up(&world.log).unwrap();
+    let counts = |edge: &str| -> String {
+        world.one(&format!(
+            "SELECT received || ' ' || fresh || ' ' || duplicate || ' ' || refused FROM fact_counts WHERE edge_id = '{edge}'"
+        ))
+    };
+    assert_eq!((counts("edge-1"), counts("edge-2")), ("4 1 1 2".into(), "2 1 1 0".into()));
+    assert_eq!(counts("(unreadable)"), "1 0 0 1");
+    assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_opportunities"), 1);
+}
+
+#[test]
+fn the_tables_cannot_hold_a_slot_that_is_both_or_neither() {
+    let mut world = World::new();
+    world.tell(vec![committed(&filled(1, 0, &record(1))), committed(&unfilled(1, 1))]);
+    let db = data_dir::connect(&world.data().fold(), Durability::Derived, SCHEMA).unwrap();
+    for change in [
+        "unfilled_reason = 'frequency_capped' WHERE outcome = 'filled'",
+        "fill_reason = NULL WHERE outcome = 'filled'",
+        "outcome = 'unfilled' WHERE outcome = 'filled'",
+        "unfilled_reason = NULL WHERE outcome = 'unfilled'",
+        "fill_reason = 'guaranteed' WHERE outcome = 'unfilled'",
+        "ad_id = 1 WHERE outcome = 'unfilled'",
+    ] {
+        let refused = db.execute(&format!("UPDATE fct_ad_opportunities SET {change}"), []).unwrap_err();
+        assert!(refused.to_string().contains("filled_xor_unfilled"), "{change}: {refused}");
+    }
+    let twice = db.execute("UPDATE fct_ad_opportunities SET slot_index = 0", []).unwrap_err();
+    assert!(twice.to_string().contains("UNIQUE"), "{twice}");
+}
+
+#[test]
+fn every_reason_and_position_of_the_domain_is_one_of_the_tables() {
+    let mut world = World::new();
+    let positions = [BreakPosition::Preroll, BreakPosition::Midroll, BreakPosition::Postroll];
+    for (n, reason) in (0..).zip(UnfilledReason::ALL) {
+        let outcome = Outcome::Unfilled { unfilled_reason: *reason };
+        let position = positions[n as usize % positions.len()];
+        world.tell(vec![committed(&Opportunity { outcome, position, ..unfilled(n, 0) })]);
+    }
+    assert_eq!(world.one::<usize>("SELECT count(*) FROM fct_ad_opportunities"), UnfilledReason::ALL.len());
+    let (row, sold) = (filled(50, 0, &record(1)), record(1));
+    world.tell(vec![committed(&row)]);
+    world.tell(Event::ALL.iter().map(|event| beacon(&row, &sold, *event, u64::from(event.code()))).collect());
+    for event in Event::ALL {
+        let column = super::STATE_COLUMNS.split(", ").nth(usize::from(event.code()) - 1).unwrap();
+        let at = world.one::<u64>(&format!("SELECT {column} FROM beacon_states"));
+        assert_eq!(at, NOW.0 + u64::from(event.code()), "{event}");
+        let name = column.trim_end_matches("_at_ms").replace('_', "");
+        assert_eq!(name, event.as_str().to_lowercase());
+    }
+}
+
+#[test]
+fn tables_folded_from_another_log_are_refused() {
+    let mut world = World::new();
+    world.tell(vec![committed(&unfilled(1, 0))]);
+    let other = World::new();
+    let refused = world.fold().catch_up(&other.log).unwrap_err();
+    assert!(matches!(refused, FoldError::OtherLog { consumed: 1, last: 0 }), "{refused}");
+}

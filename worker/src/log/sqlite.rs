@@ -1,0 +1,115 @@
+//! The log in SQLite: write-ahead logging, fsynced at every commit.
+
+use std::path::Path;
+
+use rusqlite::{Connection, params};
+use slotkeeper_core::time::UnixMillis;
+
+use super::{Entry, Log, LogError, Received};
+use crate::data_dir::{self, Durability};
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS entries (
+    seq INTEGER PRIMARY KEY,
+    received_at_ms INTEGER NOT NULL,
+    batch BLOB NOT NULL
+) STRICT";
+
+/// What one read returns at most, so that a long backlog of large batches is folded in pieces.
+const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The embedded log.
+pub struct SqliteLog {
+    db: Connection,
+}
+
+impl SqliteLog {
+    /// Opens the log of a data directory, or starts one.
+    pub fn open(path: &Path) -> Result<Self, LogError> {
+        Ok(Self { db: data_dir::connect(path, Durability::Durable, SCHEMA)? })
+    }
+}
+
+impl From<rusqlite::Error> for LogError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Log for SqliteLog {
+    fn append(&mut self, batches: &[Received]) -> Result<u64, LogError> {
+        let commit = self.db.transaction()?;
+        {
+            let mut insert = commit.prepare_cached("INSERT INTO entries (received_at_ms, batch) VALUES (?1, ?2)")?;
+            for batch in batches {
+                insert.execute(params![i64::try_from(batch.at.0).unwrap_or(i64::MAX), batch.bytes])?;
+            }
+        }
+        let last = last_seq(&commit)?;
+        commit.commit()?;
+        Ok(last)
+    }
+
+    fn read(&self, after: u64, limit: usize) -> Result<Vec<Entry>, LogError> {
+        let mut select = self
+            .db
+            .prepare_cached("SELECT seq, received_at_ms, batch FROM entries WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+        let mut rows = select.query(params![i64::try_from(after).unwrap_or(i64::MAX), limit])?;
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next()? {
+            let received = Received { at: UnixMillis(row.get::<_, u64>(1)?), bytes: row.get(2)? };
+            bytes += received.bytes.len();
+            if bytes > READ_BYTES_MAX && !entries.is_empty() {
+                break;
+            }
+            entries.push(Entry { seq: row.get(0)?, received });
+        }
+        Ok(entries)
+    }
+
+    fn last_seq(&self) -> Result<u64, LogError> {
+        Ok(last_seq(&self.db)?)
+    }
+}
+
+fn last_seq(db: &Connection) -> rusqlite::Result<u64> {
+    db.prepare_cached("SELECT coalesce(max(seq), 0) FROM entries")?.query_row([], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(text: &str) -> Received {
+        Received { at: UnixMillis(7), bytes: text.into() }
+    }
+
+    #[test]
+    fn entries_read_back_in_order_after_a_reopening() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.db");
+        let mut log = SqliteLog::open(&path).unwrap();
+        assert_eq!(log.last_seq().unwrap(), 0);
+        assert_eq!(log.append(&[received("a"), received("b")]).unwrap(), 2);
+        assert_eq!(log.append(&[received("c")]).unwrap(), 3);
+        drop(log);
+        let log = SqliteLog::open(&path).unwrap();
+        assert_eq!(log.last_seq().unwrap(), 3);
+        let read = |after, limit| -> Vec<(u64, Vec<u8>)> {
+            log.read(after, limit).unwrap().into_iter().map(|entry| (entry.seq, entry.received.bytes)).collect()
+        };
+        assert_eq!(read(0, 2), [(1, b"a".to_vec()), (2, b"b".to_vec())]);
+        assert_eq!(read(2, 9), [(3, b"c".to_vec())]);
+        assert_eq!(read(3, 9), []);
+    }
+
+    #[test]
+    fn a_read_is_bounded_in_bytes_and_always_moves_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = SqliteLog::open(&folder.path().join("log.db")).unwrap();
+        let large = Received { at: UnixMillis(0), bytes: vec![b' '; READ_BYTES_MAX - 1] };
+        log.append(&[large.clone(), large]).unwrap();
+        assert_eq!(log.read(0, 10).unwrap().len(), 1);
+        assert_eq!(log.read(1, 10).unwrap().len(), 1);
+    }
+}

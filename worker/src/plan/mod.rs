@@ -1,0 +1,134 @@
+//! Plans: made from what is booked and what is delivered, numbered, and kept.
+//!
+//! Making a plan writes the registry record of every ad in it first, in the same commit as the plan's number: so no edge
+//! can mint a token whose terms are not known here.
+
+mod allocation;
+mod publish;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, path::Path};
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use slotkeeper_core::{
+    id::FlightId,
+    keys::Keyring,
+    plan::{PlanBuildError, PlanSource, build},
+    time::UnixMillis,
+};
+
+pub use allocation::allocation;
+pub use publish::{EdgeReport, Publication, Publisher, keep_publishing};
+pub use source::PublicUrlMissing;
+
+use crate::{contracts::Contracts, data_dir};
+
+/// How long an edge may decide from a plan: an origin that is down for a day costs no ad break.
+pub const VALID_MS: u64 = 24 * 3_600_000;
+/// How far an edge's clock may be behind the origin's.
+const CLOCK_SKEW_MS: u64 = 10 * 60_000;
+/// How long a fill's token and claim live: long enough for a viewer to pause before the ad.
+const LEASE_MS: u32 = 2 * 3_600_000;
+/// How many plans are kept.
+const PLANS_KEPT: u64 = 100;
+
+/// A plan, ready to be pushed.
+#[derive(Debug)]
+pub struct MadePlan {
+    /// What it holds.
+    pub source: PlanSource,
+    /// What the edges get.
+    pub bytes: Vec<u8>,
+}
+
+/// Why no plan was made. Nothing is stored then.
+#[derive(Debug, thiserror::Error)]
+pub enum MakePlanError {
+    /// The bookings cannot be read, or the plan not written.
+    #[error("plan: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The bookings do not fit a plan.
+    #[error("plan: {0}")]
+    Build(#[from] PlanBuildError),
+    /// A media path without an origin to prefix it with.
+    #[error(transparent)]
+    PublicUrl(#[from] PublicUrlMissing),
+}
+
+/// What is delivered of each flight: the impressions that passed its threshold. None of any, before the first fold.
+pub fn delivered(fold: &Path) -> rusqlite::Result<BTreeMap<FlightId, u64>> {
+    if !fold.exists() {
+        return Ok(BTreeMap::new());
+    }
+    data_dir::connect_read_only(fold)?
+        .prepare("SELECT flight_id, count(*) FROM fct_ad_impressions WHERE threshold_passed = 1 GROUP BY flight_id")?
+        .query_map([], |row| Ok((FlightId(row.get(0)?), row.get(1)?)))?
+        .collect()
+}
+
+/// Makes the next plan from what is booked, and keeps it.
+pub fn make(
+    contracts: &mut Contracts,
+    delivered: &BTreeMap<FlightId, u64>,
+    public_url: Option<&str>,
+    keys: &Keyring,
+    now: UnixMillis,
+) -> Result<MadePlan, MakePlanError> {
+    let booked = contracts.booked()?;
+    let (flights, records) = source::flights(&booked, delivered, public_url, now)?;
+    let commit = contracts.db().transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let source = PlanSource {
+        version: next_version(&commit, now)?,
+        created_at: now,
+        valid_from: now.minus_ms(CLOCK_SKEW_MS),
+        valid_until: now.plus_ms(VALID_MS),
+        lease_ms: LEASE_MS,
+        titles: booked.titles,
+        flights,
+    };
+    let bytes = build(&source, keys)?;
+    for record in &records {
+        commit
+            .prepare_cached("INSERT OR IGNORE INTO registry (record_id, record) VALUES (?1, ?2)")?
+            .execute([record.record_id().to_string(), record.canonical_json()])?;
+    }
+    keep(&commit, &source)?;
+    commit.commit()?;
+    Ok(MadePlan { source, bytes })
+}
+
+/// The plan that was made last.
+pub fn last_made(contracts: &mut Contracts) -> rusqlite::Result<Option<PlanSource>> {
+    let source: Option<String> = contracts
+        .db()
+        .query_row("SELECT source FROM plans ORDER BY version DESC LIMIT 1", [], |row| row.get(0))
+        .optional()?;
+    Ok(source.and_then(|json| serde_json::from_str(&json).ok()))
+}
+
+/// Whether the plan of this version was made here.
+pub fn was_made_here(contracts: &mut Contracts, version: u64) -> rusqlite::Result<bool> {
+    let Ok(version) = i64::try_from(version) else { return Ok(false) }; // SQLite holds no such number
+    let found = contracts.db().query_row("SELECT 1 FROM plans WHERE version = ?1", [version], |_| Ok(())).optional()?;
+    Ok(found.is_some())
+}
+
+/// The clock's milliseconds, or one more than the last version when the clock has not moved past it: versions increase
+/// whatever the clock does, and on across a lost data directory as long as it is right.
+fn next_version(db: &Connection, now: UnixMillis) -> rusqlite::Result<u64> {
+    db.query_row("UPDATE last_plan_version SET version = max(version + 1, ?1) RETURNING version", [now.0], |row| {
+        row.get(0)
+    })
+}
+
+fn keep(db: &Connection, source: &PlanSource) -> rusqlite::Result<()> {
+    let json = serde_json::to_string(source).unwrap_or_else(|_| unreachable!("plain values with string keys"));
+    db.execute("INSERT INTO plans (version, source) VALUES (?1, ?2)", params![source.version, json])?;
+    db.execute(
+        "DELETE FROM plans WHERE version <= (SELECT version FROM plans ORDER BY version DESC LIMIT 1 OFFSET ?1)",
+        [PLANS_KEPT],
+    )?;
+    Ok(())
+}

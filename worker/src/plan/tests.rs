@@ -1,0 +1,159 @@
+//! What a plan made here must hold.
+
+use slotkeeper_core::{
+    api::{BreakRequest, SlotRequest, Tracking},
+    caps::{CapState, Viewer},
+    contract::BreakPosition,
+    decide::{Occasion, decide},
+    id::{BreakId, RecordId, ViewerKey},
+    plan::Plan,
+    pod::Pod,
+};
+
+use super::*;
+use crate::{contracts::Format, registry::Registry};
+
+const DEMO: &str = include_str!("../../demo/contracts.toml");
+const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
+
+struct World {
+    folder: tempfile::TempDir,
+    contracts: Contracts,
+    keys: Keyring,
+}
+
+impl World {
+    fn demo() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut contracts = Contracts::open(&folder.path().join("contracts.db")).unwrap();
+        contracts.import("demo.toml", DEMO, Format::Toml).unwrap();
+        Self { folder, contracts, keys: Keyring::parse(&format!("1:{:064x}", 7)).unwrap() }
+    }
+
+    fn make(&mut self, now: UnixMillis) -> MadePlan {
+        make(&mut self.contracts, &BTreeMap::new(), Some("http://origin"), &self.keys, now).unwrap()
+    }
+}
+
+struct Audience {
+    viewer: Viewer,
+    bytes: Vec<u8>,
+}
+
+impl Audience {
+    fn watch(&mut self, title: &str, position: BreakPosition, slots: usize, seed: u8) -> Vec<String> {
+        let request = BreakRequest {
+            request_id: "r".into(),
+            profile_id: "p".into(),
+            title_id: title.into(),
+            position,
+            slots: vec![SlotRequest { max_duration_ms: 10_000 }; slots],
+            max_duration_ms: None,
+            tier: None,
+            country: None,
+            device: None,
+            tracking: Tracking::Token,
+        };
+        let occasion = Occasion {
+            request: &request,
+            break_id: BreakId([seed; 16]),
+            viewer: ViewerKey::default(),
+            opened_at: NOW,
+            now: NOW,
+        };
+        let plan = Plan::open(&self.bytes).unwrap();
+        let pod: Pod = decide(Some(&plan), &CapState::Known(self.viewer.clone()), &occasion);
+        pod.claims().for_each(|claim| self.viewer.add(*claim));
+        let told = pod.slots.iter().map(|slot| match (slot.fill(), &slot.outcome) {
+            (Some(fill), _) => plan.ad(fill.ad_id).unwrap().name.to_owned(),
+            (None, slotkeeper_core::pod::Outcome::Unfilled { unfilled_reason }) => unfilled_reason.to_string(),
+            (None, _) => unreachable!(),
+        });
+        told.collect()
+    }
+}
+
+#[test]
+fn the_demo_shows_what_its_first_lines_say() {
+    let mut world = World::demo();
+    let bytes = world.make(NOW).bytes;
+    for seed in 0..40 {
+        let mut audience = Audience { viewer: Viewer::default(), bytes: bytes.clone() };
+        let mut preroll = audience.watch("the-lighthouse", BreakPosition::Preroll, 2, seed);
+        preroll.sort();
+        assert_eq!(preroll, ["Aurora Coffee, 6 s", "Northwind Cars, 6 s"]);
+        let midroll = audience.watch("the-lighthouse", BreakPosition::Midroll, 3, seed + 100);
+        assert_eq!(
+            (midroll[0].as_str(), &midroll[1][..5], midroll[2].as_str()),
+            ("Fjord Travel, 6 s", "Promo", "frequency_capped")
+        );
+        let again = audience.watch("the-lighthouse", BreakPosition::Preroll, 2, seed + 200);
+        assert_eq!(again, ["frequency_capped", "frequency_capped"]);
+        let cartoon = audience.watch("pip-and-the-moon", BreakPosition::Midroll, 1, seed);
+        assert_eq!(cartoon, ["content_unsuitable"]);
+        let mut newcomer = Audience { viewer: Viewer::default(), bytes: bytes.clone() };
+        let furnace = newcomer.watch("the-furnace", BreakPosition::Preroll, 2, seed);
+        assert_eq!((furnace[0].as_str(), &furnace[1][..5]), ("Northwind Cars, 6 s", "Promo"));
+    }
+}
+
+#[test]
+fn versions_only_grow_whatever_the_clock_does() {
+    let mut world = World::demo();
+    let versions = [NOW, NOW, NOW.minus_ms(5_000), NOW.plus_ms(5_000)].map(|now| world.make(now).source.version);
+    assert_eq!(versions, [NOW.0, NOW.0 + 1, NOW.0 + 2, NOW.0 + 5_000]);
+    assert_eq!(last_made(&mut world.contracts).unwrap().unwrap().version, NOW.0 + 5_000);
+    assert!(was_made_here(&mut world.contracts, NOW.0 + 1).unwrap());
+    assert!(!was_made_here(&mut world.contracts, 7).unwrap());
+}
+
+#[test]
+fn every_ad_of_a_plan_has_its_record_in_the_registry_and_absolute_media() {
+    let mut world = World::demo();
+    let made = world.make(NOW);
+    let mut registry = Registry::open(&world.folder.path().join("contracts.db")).unwrap();
+    assert_eq!(made.source.flights.len(), 5);
+    for (flight, ad) in made.source.flights.iter().flat_map(|flight| flight.ads.iter().map(move |ad| (flight, ad))) {
+        let record = registry.get(ad.record_id).unwrap().unwrap();
+        assert_eq!((record.ad_id, record.flight_id), (ad.ad_id, flight.flight_id));
+        assert!(ad.media[0].url.starts_with("http://origin/media/"), "{}", ad.media[0].url);
+    }
+    assert!(registry.get(RecordId([9; 8])).unwrap().is_none());
+    assert!(Plan::verify(&made.bytes, &world.keys).is_ok());
+}
+
+#[test]
+fn a_media_path_without_a_public_url_is_refused_and_makes_no_plan() {
+    let mut world = World::demo();
+    let refused = make(&mut world.contracts, &BTreeMap::new(), None, &world.keys, NOW).unwrap_err();
+    assert!(refused.to_string().contains("--public-url"), "{refused}");
+    assert!(last_made(&mut world.contracts).unwrap().is_none());
+}
+
+#[test]
+fn a_flight_that_is_paused_or_over_is_left_out_and_a_delivered_one_yields() {
+    let mut world = World::demo();
+    let change = DEMO.replace("id = \"fjord-summer-1\"", "id = \"fjord-summer-1\"\npaused = true");
+    world.contracts.import("demo.toml", &change, Format::Toml).unwrap();
+    let aurora = world.contracts.booked().unwrap().flights[0].flight_id;
+    let delivered = BTreeMap::from([(aurora, 1_000_000)]);
+    let made = make(&mut world.contracts, &delivered, Some("http://o"), &world.keys, NOW).unwrap();
+    let allocations: Vec<u32> = made.source.flights.iter().map(|flight| flight.allocation).collect();
+    assert_eq!(allocations.len(), 4, "fjord is paused");
+    assert_eq!((allocations[0], allocations[3]), (0, 10), "aurora is delivered; the house ad has its weight");
+    let after_all = UnixMillis(1_900_000_000_000);
+    assert!(world.make(after_all).source.flights.is_empty(), "2030 has come");
+}
+
+#[test]
+fn a_change_of_price_makes_a_new_record_and_keeps_the_old_one() {
+    let mut world = World::demo();
+    let before = world.make(NOW).source.flights[0].ads[0].clone();
+    world.contracts.import("demo.toml", &DEMO.replace("25.00", "26.00"), Format::Toml).unwrap();
+    let after = world.make(NOW).source.flights[0].ads[0].clone();
+    assert_eq!(before.ad_id, after.ad_id);
+    assert_ne!(before.record_id, after.record_id);
+    let mut registry = Registry::open(&world.folder.path().join("contracts.db")).unwrap();
+    assert_eq!(registry.get(before.record_id).unwrap().unwrap().cpm.micros, 25_000_000);
+    assert_eq!(registry.get(after.record_id).unwrap().unwrap().cpm.micros, 26_000_000);
+}

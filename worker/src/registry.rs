@@ -1,0 +1,46 @@
+//! Reading the registry: ads as sold, by the address of their content. It is written when a plan is published.
+
+use std::{collections::HashMap, path::Path};
+
+use rusqlite::{Connection, OptionalExtension as _};
+use slotkeeper_core::{contract::RegistryRecord, id::RecordId};
+
+use crate::data_dir;
+
+/// How many records are kept in memory; a plan of 10,000 ads a day fits.
+const CACHED_MAX: usize = 20_000;
+
+/// The registry of a data directory, for reading.
+pub struct Registry {
+    db: Connection,
+    known: HashMap<RecordId, RegistryRecord>,
+}
+
+impl Registry {
+    /// Opens the registry in an existing contracts database.
+    pub fn open(contracts: &Path) -> rusqlite::Result<Self> {
+        Ok(Self { db: data_dir::connect_read_only(contracts)?, known: HashMap::new() })
+    }
+
+    /// The ad as sold; `None` if it was not published from here. What does not hash to its address is not it.
+    pub fn get(&mut self, id: RecordId) -> rusqlite::Result<Option<&RegistryRecord>> {
+        if !self.known.contains_key(&id) {
+            let Some(record) = self.read(id)? else { return Ok(None) };
+            if self.known.len() >= CACHED_MAX {
+                self.known.clear();
+            }
+            self.known.insert(id, record);
+        }
+        Ok(self.known.get(&id))
+    }
+
+    fn read(&self, id: RecordId) -> rusqlite::Result<Option<RegistryRecord>> {
+        let json: Option<String> = self
+            .db
+            .prepare_cached("SELECT record FROM registry WHERE record_id = ?1")?
+            .query_row([id.to_string()], |row| row.get(0))
+            .optional()?;
+        let record = json.and_then(|json| serde_json::from_str::<RegistryRecord>(&json).ok());
+        Ok(record.filter(|record| record.record_id() == id))
+    }
+}

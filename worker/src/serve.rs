@@ -1,0 +1,144 @@
+//! All of the origin in one process: collector, fold, plan publisher, outbox asker, API and pages.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::Router;
+use slotkeeper_core::keys::Keyring;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
+
+use crate::{
+    api::{Api, pages, slots::SlotReader, stream::Feed, summary::SummaryReader},
+    collector,
+    contracts::Contracts,
+    data_dir::{DataDir, DataDirError},
+    edges::{Edge, EdgeClient, EdgeError, EdgesSeen, keep_shipping},
+    fold::{Fold, FoldError, Progress, Runner},
+    log::{LogError, LogWriter, SqliteLog},
+    plan::{Publisher, keep_publishing},
+    registry::Registry,
+};
+
+/// How long open requests may go on once the origin is told to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What `serve` needs to know.
+pub struct Options {
+    /// Where the state is.
+    pub data: PathBuf,
+    /// The secrets shared with the edges.
+    pub keys: Keyring,
+    /// Whom to publish to and whose outboxes to empty.
+    pub edges: Vec<Edge>,
+    /// Where to listen; port 0 takes any that is free.
+    pub listen: SocketAddr,
+    /// The folder of the pages.
+    pub www: Option<PathBuf>,
+    /// How often to publish a fresh plan; never without.
+    pub publish_every: Option<Duration>,
+    /// Where players reach this origin; without, the address it listens on.
+    pub public_url: Option<String>,
+}
+
+/// Why the origin cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The folded tables.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// Another database of the data directory.
+    #[error("data directory: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The HTTP client.
+    #[error("edges: {0}")]
+    Edges(#[from] EdgeError),
+    /// The listener.
+    #[error("listening on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Serves until `stop` resolves; calls `ready` with the address once it answers there.
+pub async fn serve(
+    options: Options,
+    ready: impl FnOnce(SocketAddr),
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let data = DataDir::open(&options.data)?;
+    let _lock = data.lock_for_serving()?;
+    drop(Contracts::open(&data.contracts())?); // makes the tables that the readers below expect
+    let fold = Fold::open(&data.fold(), Registry::open(&data.contracts())?)?;
+    let (log, writer) = LogWriter::start(SqliteLog::open(&data.log())?)?;
+    let client = EdgeClient::new(&options.keys)?;
+
+    let listener = listen(options.listen).await?;
+    let address = listener.local_addr().map_err(|source| ServeError::Listen { address: options.listen, source })?;
+    let public_url = options.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+
+    let stopping = watch::Sender::new(false);
+    let progress = watch::Sender::new(Progress { consumed_seq: fold.consumed_seq()?, error: None });
+    let edges: Arc<[Edge]> = options.edges.clone().into();
+    let api = Api {
+        slots: Arc::new(Mutex::new(SlotReader::open(&data)?)),
+        summary: Arc::new(Mutex::new(SummaryReader::open(&data.fold())?)),
+        feed: Feed::new(SlotReader::open(&data)?),
+        stop: stopping.subscribe(),
+        durable_seq: log.durable_seq(),
+        fold: progress.subscribe(),
+        edges: Arc::clone(&edges),
+        edges_seen: EdgesSeen::new(&edges),
+    };
+
+    let mut tasks = JoinSet::new();
+    let feed = api.feed.clone();
+    let runner = Runner::new(fold, Box::new(SqliteLog::open(&data.log())?));
+    tasks.spawn(runner.run(log.durable_seq(), stopping.subscribe(), progress, move |changed| feed.tell(changed)));
+    for edge in edges.iter() {
+        tasks.spawn(keep_shipping(client.clone(), edge.clone(), api.edges_seen.clone(), stopping.subscribe()));
+    }
+    if let Some(every) = options.publish_every {
+        let (data, keys, public_url) = (data.clone(), options.keys.clone(), Some(public_url.clone()));
+        let publisher = Publisher { data, keys, client, edges: Arc::clone(&edges), public_url };
+        tasks.spawn(keep_publishing(publisher, every, api.edges_seen.clone(), stopping.subscribe()));
+    }
+
+    let routes = api.routes().merge(collector::routes(options.keys, log));
+    let routes = pages::with_pages(routes, options.www.as_deref(), &edges, &public_url);
+    let server = tokio::spawn(answer(listener, routes, stopping.subscribe()));
+    ready(address);
+    stop.await;
+    stopping.send_replace(true);
+    let _ = timeout(DRAIN, server).await; // a request that takes longer is broken off; its sender tries again
+    let _ = timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await;
+    tasks.shutdown().await;
+    // The routes held the last handle on the log; without one the writer ends after its last commit.
+    let _ = timeout(DRAIN, tokio::task::spawn_blocking(move || writer.join())).await;
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+}
+
+async fn answer(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) -> io::Result<()> {
+    let stopped = async move {
+        let _ = stop.wait_for(|stop| *stop).await; // an error means that the sender is gone, which is the same
+    };
+    axum::serve(listener, routes).with_graceful_shutdown(stopped).await
+}
