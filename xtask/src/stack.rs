@@ -180,20 +180,22 @@ fn edge_command(
             let mut command = Command::new(host);
             command.arg("--wasm").arg(component).args(["--listen", &listen.to_string()]);
             command.arg("--state").arg(made(data.join("spin-host"))?);
-            for (name, value) in variables {
-                command.arg("--variable").arg(format!("{name}={value}"));
-            }
+            command.envs(spin_variables(variables));
             Ok(command)
         }
         EdgeProgram::Spin { spin: program } => {
             let mut command = Command::new(program);
             command.arg("up").arg("--from").arg(spin::manifest(workspace, data)?);
             command.args(["--listen", &listen.to_string()]).arg("--state-dir").arg(made(data.join("spin"))?);
-            command
-                .envs(variables.iter().map(|(name, value)| (format!("SPIN_VARIABLE_{}", name.to_uppercase()), value)));
+            command.envs(spin_variables(variables));
             Ok(command)
         }
     }
+}
+
+/// Variables as Spin takes them. In the environment, because arguments can be seen by every user of the machine.
+fn spin_variables(variables: &[(String, String)]) -> impl Iterator<Item = (String, &String)> {
+    variables.iter().map(|(name, value)| (format!("SPIN_VARIABLE_{}", name.to_uppercase()), value))
 }
 
 fn made(folder: PathBuf) -> Result<PathBuf> {

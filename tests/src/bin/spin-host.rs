@@ -21,7 +21,8 @@ struct Arguments {
     /// The folder of its SQLite and key-value stores
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// A variable of the component; may be given several times
+    /// A variable of the component; may be given several times. Secrets are better given as Spin takes them, in the
+    /// environment: SPIN_VARIABLE_KEY=VALUE
     #[arg(long = "variable", value_name = "KEY=VALUE", value_parser = key_and_value)]
     variables: Vec<(String, String)>,
     /// Where compiled code is kept [default: cwasm in cargo's target folder]
@@ -47,6 +48,11 @@ async fn main() -> anyhow::Result<()> {
     let world = World::new(&arguments.state)?;
     world.inherit_output();
     world.allow_loopback();
+    for (name, value) in std::env::vars() {
+        if let Some(name) = name.strip_prefix("SPIN_VARIABLE_") {
+            world.set_variable(name.to_lowercase(), value);
+        }
+    }
     for (key, value) in arguments.variables {
         world.set_variable(key, value);
     }

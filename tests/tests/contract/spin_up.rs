@@ -39,7 +39,7 @@ impl Runtime for SpinUp {
         let mut command = Command::new("spin");
         command
             .args(["up", "--quiet", "--from"])
-            .arg(workspace.root.join("spin.toml"))
+            .arg(xtask::spin::manifest(&workspace, folder).expect("the manifest"))
             .args(["--listen", &address.to_string(), "--state-dir"])
             .arg(folder)
             .stdout(Stdio::null())
