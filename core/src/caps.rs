@@ -24,6 +24,10 @@ pub const CLAIMS_MAX: usize = 512;
 /// The most caps one flight may carry.
 pub const CAPS_PER_FLIGHT_MAX: usize = 8;
 
+/// How long claims under a lifetime cap are kept after the flight's end, in milliseconds: 62 days. A flight that is
+/// extended by no more than this keeps counting what was shown before.
+pub const LIFETIME_GRACE_MS: u64 = 62 * 24 * 3_600_000;
+
 /// What a cap counts together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -63,7 +67,7 @@ pub struct Cap {
 }
 
 /// Whose showing a claim counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Booking {
     /// Who buys.
     pub advertiser_id: AdvertiserId,
@@ -75,7 +79,7 @@ pub struct Booking {
     pub creative_id: CreativeId,
 }
 
-/// A reservation against every cap of one ad, taken together with the fill.
+/// A reservation against every cap that counts one showing, taken together with the fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The slot it was taken for; no claim exists without that slot's row.
@@ -92,7 +96,7 @@ impl Claim {
     /// Whether this claim counts against `cap` as carried by `booking`, at `now`.
     ///
     /// A claim from the future (another edge's clock runs ahead) counts: that errs towards showing less.
-    fn counts(&self, cap: &Cap, booking: &Booking, now: UnixMillis) -> bool {
+    fn counts(&self, cap: &Cap, booking: &Booking, flight_starts_at: UnixMillis, now: UnixMillis) -> bool {
         let same = match cap.scope {
             CapScope::Creative => self.booking.creative_id == booking.creative_id,
             CapScope::Flight => self.booking.flight_id == booking.flight_id,
@@ -101,7 +105,7 @@ impl Claim {
         };
         same && match cap.window {
             Window::Rolling { ms } => self.at.plus_ms(ms) > now,
-            Window::Lifetime => self.counts_until > now,
+            Window::Lifetime => self.at >= flight_starts_at,
         }
     }
 }
@@ -144,13 +148,20 @@ impl Viewer {
         &self.claims
     }
 
-    /// Whether one more showing of `booking` at `now` keeps every one of `caps`.
-    pub fn allows(&self, caps: &[Cap], booking: &Booking, now: UnixMillis) -> Result<(), Declined> {
+    /// Whether one more showing of `booking` at `now` keeps every one of `caps`, which a flight carries that began at
+    /// `flight_starts_at`.
+    pub fn allows(
+        &self,
+        caps: &[Cap],
+        booking: &Booking,
+        flight_starts_at: UnixMillis,
+        now: UnixMillis,
+    ) -> Result<(), Declined> {
         if self.claims.len() >= CLAIMS_MAX {
             return Err(Declined::Full);
         }
         for cap in caps {
-            let live = self.claims.iter().filter(|claim| claim.counts(cap, booking, now)).count();
+            let live = self.claims.iter().filter(|claim| claim.counts(cap, booking, flight_starts_at, now)).count();
             if live >= cap.limit as usize {
                 return Err(Declined::Capped);
             }
@@ -194,13 +205,47 @@ impl Viewer {
     }
 }
 
-/// When a claim taken at `now` stops counting in the last of its windows.
-pub fn counts_until(caps: &[Cap], now: UnixMillis, flight_ends_at: UnixMillis) -> UnixMillis {
-    let end = |cap: &Cap| match cap.window {
-        Window::Rolling { ms } => now.plus_ms(ms),
-        Window::Lifetime => flight_ends_at,
-    };
-    caps.iter().map(end).max().unwrap_or(now)
+/// How long a showing matters to caps: to those of its own flight and to those of every flight that shares its
+/// campaign, advertiser or creative.
+///
+/// The longest of all that may count it, and so a property of the plan as a whole, not of the flight that is shown. When
+/// a later plan lengthens a window, showings that were already forgotten do not come back: the longer window counts from
+/// then on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Horizon {
+    /// The longest rolling window, in milliseconds; 0 if there is none.
+    pub rolling_ms: u64,
+    /// When the last lifetime cap, with its grace, is over; the epoch if there is none.
+    pub lifetime_until: UnixMillis,
+}
+
+impl Horizon {
+    /// The horizon that also covers `cap` as carried by a flight that ends at `flight_ends_at`.
+    #[must_use]
+    pub fn covering(self, cap: &Cap, flight_ends_at: UnixMillis) -> Self {
+        match cap.window {
+            Window::Rolling { ms } => Self { rolling_ms: self.rolling_ms.max(ms), ..self },
+            Window::Lifetime => {
+                let until = flight_ends_at.plus_ms(LIFETIME_GRACE_MS);
+                Self { lifetime_until: self.lifetime_until.max(until), ..self }
+            }
+        }
+    }
+
+    /// The horizon that covers both.
+    #[must_use]
+    pub fn join(self, other: Self) -> Self {
+        Self {
+            rolling_ms: self.rolling_ms.max(other.rolling_ms),
+            lifetime_until: self.lifetime_until.max(other.lifetime_until),
+        }
+    }
+
+    /// Until when a showing at `now` counts, if any cap can count it at all.
+    pub fn counts_until(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let until = now.plus_ms(self.rolling_ms).max(self.lifetime_until);
+        (until > now).then_some(until)
+    }
 }
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -281,7 +326,7 @@ mod tests {
     fn a_cap_counts_its_scope_within_its_window_and_nothing_else() {
         let viewer = Viewer { claims: vec![claim(10, 1_000, u64::MAX), claim(11, 2_000, u64::MAX)] };
         let now = UnixMillis(3_000);
-        let verdict = |cap: Cap, flight| viewer.allows(&[cap], &booking(flight), now);
+        let verdict = |cap: Cap, flight| viewer.allows(&[cap], &booking(flight), UnixMillis(0), now);
         assert_eq!(verdict(hourly(CapScope::Flight, 1), 10), Err(Declined::Capped));
         assert_eq!(verdict(hourly(CapScope::Flight, 1), 12), Ok(()));
         assert_eq!(verdict(hourly(CapScope::Campaign, 2), 12), Err(Declined::Capped), "10 and 11 are its campaign's");
@@ -294,7 +339,7 @@ mod tests {
     fn a_claim_leaves_a_rolling_window_exactly_when_the_window_has_passed() {
         let viewer = Viewer { claims: vec![claim(10, 5_000, u64::MAX)] };
         let cap = [hourly(CapScope::Flight, 1)];
-        let at = |now| viewer.allows(&cap, &booking(10), UnixMillis(now));
+        let at = |now| viewer.allows(&cap, &booking(10), UnixMillis(0), UnixMillis(now));
         assert_eq!(at(4_000), Err(Declined::Capped), "a claim from a clock ahead of ours counts");
         assert_eq!(at(5_000 + HOUR_MS - 1), Err(Declined::Capped));
         assert_eq!(at(5_000 + HOUR_MS), Ok(()));
@@ -304,14 +349,28 @@ mod tests {
     fn all_caps_must_hold_at_once() {
         let viewer = Viewer { claims: vec![claim(10, 0, u64::MAX)] };
         let caps = [hourly(CapScope::Flight, 5), Cap { scope: CapScope::Flight, limit: 1, window: Window::Lifetime }];
-        assert_eq!(viewer.allows(&caps, &booking(10), UnixMillis(1)), Err(Declined::Capped));
-        assert_eq!(viewer.allows(&caps[..1], &booking(10), UnixMillis(1)), Ok(()));
+        assert_eq!(viewer.allows(&caps, &booking(10), UnixMillis(0), UnixMillis(1)), Err(Declined::Capped));
+        assert_eq!(viewer.allows(&caps[..1], &booking(10), UnixMillis(0), UnixMillis(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_lifetime_cap_counts_from_the_flights_start_even_after_its_end_was_moved() {
+        let horizon = Horizon::default()
+            .covering(&Cap { scope: CapScope::Flight, limit: 1, window: Window::Lifetime }, UnixMillis(10_000));
+        let taken = claim(10, 6_000, horizon.counts_until(UnixMillis(6_000)).unwrap().0);
+        let mut viewer = Viewer { claims: vec![taken] };
+        let extended_to = UnixMillis(10_000 + LIFETIME_GRACE_MS - 1);
+        viewer.forget_ended(extended_to);
+        let cap = [Cap { scope: CapScope::Flight, limit: 1, window: Window::Lifetime }];
+        assert_eq!(viewer.allows(&cap, &booking(10), UnixMillis(5_000), extended_to), Err(Declined::Capped));
+        assert_eq!(viewer.allows(&cap, &booking(10), UnixMillis(6_001), extended_to), Ok(()), "a later flight's own");
     }
 
     #[test]
     fn a_full_viewer_is_declined_and_an_unreadable_one_is_not_empty() {
         let full = Viewer { claims: vec![claim(1, 0, 10); CLAIMS_MAX] };
-        assert_eq!(full.allows(&[hourly(CapScope::Flight, 9999)], &booking(2), UnixMillis(0)), Err(Declined::Full));
+        let verdict = full.allows(&[hourly(CapScope::Flight, 9999)], &booking(2), UnixMillis(0), UnixMillis(0));
+        assert_eq!(verdict, Err(Declined::Full));
         assert_eq!(Viewer::decode(&full.encode()).as_ref(), Ok(&full));
         assert!(Viewer::decode(&[0; 49]).is_err());
         assert!(Viewer::decode(&vec![0; 48 * (CLAIMS_MAX + 1)]).is_err());
@@ -325,15 +384,16 @@ mod tests {
         ) {
             let cap = [hourly(CapScope::Flight, limit)];
             let claims = taken.iter().map(|(flight, at)| {
-                claim(*flight, *at, counts_until(&cap, UnixMillis(*at), UnixMillis(0)).0)
+                let horizon = Horizon::default().covering(&cap[0], UnixMillis(0));
+                claim(*flight, *at, horizon.counts_until(UnixMillis(*at)).unwrap().0)
             }).collect();
             let whole = Viewer { claims };
             let mut swept = whole.clone();
             swept.forget_ended(UnixMillis(now));
             for flight in 0..4 {
                 prop_assert_eq!(
-                    whole.allows(&cap, &booking(flight), UnixMillis(now)),
-                    swept.allows(&cap, &booking(flight), UnixMillis(now))
+                    whole.allows(&cap, &booking(flight), UnixMillis(0), UnixMillis(now)),
+                    swept.allows(&cap, &booking(flight), UnixMillis(0), UnixMillis(now))
                 );
             }
             prop_assert_eq!(Viewer::decode(&whole.encode()).unwrap(), whole);

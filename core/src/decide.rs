@@ -12,7 +12,7 @@ use alloc::{string::String, vec::Vec};
 
 use crate::{
     api::BreakRequest,
-    caps::{self, CapState, Claim, Declined},
+    caps::{CapState, Claim, Declined},
     contract::{DemandClass, Rating},
     id::{BreakId, OpportunityId, ViewerKey},
     plan::{AdRecord, Dimension, FlightRecord, Plan, attribute},
@@ -169,24 +169,41 @@ impl<'a> BreakSoFar<'a> {
             return Err(UnfilledReason::CompetitiveSeparation);
         }
         let is_new = |ad: &&AdRecord| self.shown.iter().all(|(_, shown)| shown.creative_id != ad.creative_id);
-        let fresh: Vec<&AdRecord> = fitting.filter(is_new).collect();
+        let mut fresh: Vec<&AdRecord> = fitting.filter(is_new).collect();
         if fresh.is_empty() {
             return Err(UnfilledReason::CompetitiveSeparation);
         }
         if flight.class() == DemandClass::Guaranteed && flight.allocation.get() == 0 {
             return Err(UnfilledReason::PacingThrottled);
         }
-        let ad = pick(&fresh, occasion.break_id, flight).ok_or(UnfilledReason::DurationExceeded)?;
-        let caps = plan.caps(flight);
-        match &self.caps {
-            _ if caps.is_empty() => Ok(ad),
-            CapState::Unavailable => Err(UnfilledReason::CapCheckUnavailable),
-            CapState::Known(viewer) => match viewer.allows(&caps, &flight.booking(ad), occasion.now) {
-                Ok(()) => Ok(ad),
-                Err(Declined::Capped) => Err(UnfilledReason::FrequencyCapped),
-                Err(Declined::Full) => Err(UnfilledReason::CapCheckUnavailable),
-            },
+        self.keep_allowed(plan, flight, &mut fresh, occasion)?;
+        pick(&fresh, occasion.break_id, flight).ok_or(UnfilledReason::CompetitiveSeparation)
+    }
+
+    /// Keeps the ads of `flight` that every one of its caps allows; the reason if there are none. A flight without caps
+    /// of its own needs the viewer's state all the same when a cap of another flight counts its showings.
+    fn keep_allowed(
+        &self,
+        plan: &Plan<'a>,
+        flight: &FlightRecord,
+        ads: &mut Vec<&'a AdRecord>,
+        occasion: &Occasion<'_>,
+    ) -> Result<(), UnfilledReason> {
+        if flight.horizon().counts_until(occasion.now).is_none() {
+            return Ok(()); // no cap of any flight counts it
         }
+        let caps = plan.caps(flight);
+        let CapState::Known(viewer) = &self.caps else { return Err(UnfilledReason::CapCheckUnavailable) };
+        let mut reason = UnfilledReason::FrequencyCapped;
+        ads.retain(|ad| match viewer.allows(&caps, &flight.booking(ad), flight.starts_at(), occasion.now) {
+            Ok(()) => true,
+            Err(Declined::Capped) => false,
+            Err(Declined::Full) => {
+                reason = UnfilledReason::CapCheckUnavailable;
+                false
+            }
+        });
+        if ads.is_empty() { Err(reason) } else { Ok(()) }
     }
 
     /// No two paid ads of one advertiser or of one category in a pod. House ads compete with nobody.
@@ -208,13 +225,12 @@ impl<'a> BreakSoFar<'a> {
         occasion: &Occasion<'_>,
         slot_index: u8,
     ) -> Fill {
-        let caps = plan.caps(flight);
         let booking = flight.booking(ad);
-        let claim = (!caps.is_empty()).then(|| Claim {
+        let claim = flight.horizon().counts_until(occasion.now).map(|counts_until| Claim {
             opportunity_id: OpportunityId::mint(occasion.break_id, slot_index, occasion.opened_at),
             booking,
             at: occasion.now,
-            counts_until: caps::counts_until(&caps, occasion.now, flight.ends_at()),
+            counts_until,
         });
         if let (CapState::Known(viewer), Some(claim)) = (&mut self.caps, claim) {
             viewer.add(claim);

@@ -98,7 +98,7 @@ hex_id! {
 pub struct MalformedId;
 
 /// One slot of one break, and the key of its row: a UUID version 7 (RFC 9562), so it sorts by time.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpportunityId(pub [u8; 16]);
 
 impl OpportunityId {

@@ -142,8 +142,8 @@ pub struct Fill {
     pub duration_ms: u32,
     /// When its token and its claim die.
     pub expires_at: UnixMillis,
-    /// The reservation against its caps; none if it has no caps. It lives inside the fill, so there is no claim without
-    /// a row.
+    /// The reservation against every cap that counts this showing; none if no cap does. It lives inside the fill, so there
+    /// is no claim without a row.
     pub claim: Option<Claim>,
 }
 

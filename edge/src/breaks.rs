@@ -60,10 +60,7 @@ impl Asked {
     pub fn parse(body: &[u8], settings: &Settings, now: UnixMillis) -> Result<Self, InvalidField> {
         let mut json = serde_json::Deserializer::from_slice(body);
         let request: BreakRequest = serde_path_to_error::deserialize(&mut json).map_err(|fault| InvalidField {
-            field: match fault.path().to_string() {
-                path if path == "." => "body".into(),
-                path => path,
-            },
+            field: field_of(&fault.path().to_string(), &fault.inner().to_string()),
             message: fault.inner().to_string(),
         })?;
         json.end().map_err(|fault| InvalidField { field: "body".into(), message: fault.to_string() })?;
@@ -85,6 +82,17 @@ impl Asked {
             opened_at: self.opened_at,
             now: self.now,
         }
+    }
+}
+
+/// The field that a fault of the JSON is about. serde names a missing one in its message only.
+fn field_of(path: &str, message: &str) -> String {
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    match (path, missing) {
+        (".", Some(missing)) => missing.into(),
+        (".", None) => "body".into(),
+        (path, Some(missing)) => format!("{path}.{missing}"),
+        (path, None) => path.into(),
     }
 }
 
@@ -113,11 +121,12 @@ pub async fn decide_at(
     asked: &Asked,
 ) -> Result<Vec<u8>, StoreError> {
     let mut failures = 0;
-    for attempt in 1.. {
+    // Past the limit the break is decided without claims, which can lose to nothing but this very break's own commit;
+    // the one more view after that finds it.
+    for attempt in 1..=ATTEMPTS_MAX + 2 {
         match attempt_at(store, &plan, settings, asked, attempt > ATTEMPTS_MAX).await {
             Ok(Attempt::Answered(answer)) => return Ok(answer),
-            Ok(Attempt::Lost) if attempt <= ATTEMPTS_MAX => {}
-            Ok(Attempt::Lost) => break,
+            Ok(Attempt::Lost) => {}
             Err(error) => {
                 failures += 1;
                 if failures == FAILURES_MAX {
@@ -147,14 +156,17 @@ async fn attempt_at(
     }
     let plan_bytes = plan(view.plan_version).await;
     let caps = match Viewer::decode(&view.state) {
-        Ok(viewer) if !is_contended => CapState::Known(viewer),
+        Ok(mut viewer) if !is_contended => {
+            viewer.forget_ended(asked.now);
+            CapState::Known(viewer)
+        }
         _ => CapState::Unavailable, // contended or unreadable: when in doubt, do not fill
     };
     let (pod, answer) = decide_and_answer(plan_bytes.as_deref(), &caps, settings, asked);
     let commit = Commit {
         break_id: asked.break_id,
         viewer: asked.viewer,
-        new_state: new_state(caps, view.state_version, &pod, asked.now),
+        new_state: new_state(caps, view.state_version, &pod),
         answer,
         remember_until: remember_until(&pod, asked.now),
         facts: facts_json(&pod, Recording::Committed),
@@ -189,10 +201,9 @@ fn decide_and_answer(plan: Option<&[u8]>, caps: &CapState, settings: &Settings, 
     (pod, serde_json::to_vec(&response).unwrap_or_default())
 }
 
-fn new_state(caps: CapState, from_version: u64, pod: &Pod, now: UnixMillis) -> Option<NewState> {
+fn new_state(caps: CapState, from_version: u64, pod: &Pod) -> Option<NewState> {
     let CapState::Known(mut viewer) = caps else { return None };
     pod.claims().next()?;
-    viewer.forget_ended(now);
     pod.claims().for_each(|claim| viewer.add(*claim));
     Some(NewState { from_version, state: viewer.encode(), keep_until: viewer.keep_until() })
 }

@@ -16,6 +16,10 @@ pub(crate) async fn put(platform: &impl Platform, body: &[u8]) -> Reply {
         let message = format!("plan {version} ended at {} (Unix ms)", plan.valid_until().0);
         return Reply::error(422, "plan_expired", Some("valid_until"), message);
     }
+    if !plan.is_valid_at(platform.now()) {
+        let message = format!("plan {version} is not in force yet; publish it when it is");
+        return Reply::error(422, "plan_not_yet_valid", Some("valid_from"), message);
+    }
     match platform.store_plan(version, body).await {
         Ok(PlanStored::Stored) => Reply::json(200, &json!({ "plan_version": version, "status": "stored" })),
         Ok(PlanStored::AlreadyCurrent) => {

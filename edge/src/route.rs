@@ -4,6 +4,9 @@ use slotkeeper_core::{api::BREAK_REQUEST_BYTES_MAX, beacon, keys::Purpose, plan:
 
 use crate::{Reply, Settings};
 
+/// How long a client may take to send its body, in milliseconds.
+pub const BODY_DEADLINE_MS: u64 = 10_000;
+
 /// The part of a request that decides where it goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
@@ -83,6 +86,12 @@ impl Route {
     /// Whether the body has to be read at all.
     pub fn has_body(&self) -> bool {
         self.body_bytes_max() > 0
+    }
+
+    /// The refusal of a body that did not arrive within [`BODY_DEADLINE_MS`].
+    pub fn body_too_slow(&self) -> Reply {
+        let message = format!("the body did not arrive within {BODY_DEADLINE_MS} ms");
+        Reply::error(408, "body_too_slow", Some("body"), message)
     }
 
     /// The refusal of a body that went past the bound.

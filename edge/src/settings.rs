@@ -1,6 +1,9 @@
 //! What a deployment chooses, under the same names on every platform.
 
-use slotkeeper_core::keys::{Keyring, KeyringError, Pseudonyms};
+use slotkeeper_core::{
+    api::CALLER_ID_BYTES_MAX,
+    keys::{Keyring, KeyringError, Pseudonyms},
+};
 
 /// Everything that is configured.
 #[derive(Clone)]
@@ -74,7 +77,13 @@ impl Settings {
             pseudonyms: Pseudonyms::parse(&required("pseudonym_key")?)
                 .ok_or(SettingsError::Invalid { name: "pseudonym_key", expected: "must be 64 hexadecimal digits" })?,
             origin_url,
-            edge_id: required("edge_id")?,
+            edge_id: required("edge_id").and_then(|id| {
+                let is_plain = id.len() <= CALLER_ID_BYTES_MAX && id.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+                is_plain.then_some(id).ok_or(SettingsError::Invalid {
+                    name: "edge_id",
+                    expected: "must be printable ASCII of at most 128 bytes",
+                })
+            })?,
             store_deadline_ms: milliseconds("store_deadline_ms", 250)?,
             decision_deadline_ms: milliseconds("decision_deadline_ms", 800)?,
             origin_deadline_ms: milliseconds("origin_deadline_ms", 2_000)?,

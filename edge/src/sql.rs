@@ -22,7 +22,7 @@ pub const SCHEMA: [&str; 8] = [
     "CREATE INDEX IF NOT EXISTS answers_by_end ON answers(remember_until)",
     // AUTOINCREMENT: a number is never used twice, so an acknowledgement never deletes what came later.
     "CREATE TABLE IF NOT EXISTS outbox(sequence INTEGER PRIMARY KEY AUTOINCREMENT, facts TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS plan_in_force(one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL)",
+    PLAN_IN_FORCE_TABLE,
     "CREATE VIEW IF NOT EXISTS commits AS
        SELECT NULL AS break_id, NULL AS viewer, NULL AS from_version, NULL AS state, NULL AS keep_until,
               NULL AS answer, NULL AS remember_until, NULL AS facts WHERE 0",
@@ -39,6 +39,10 @@ pub const SCHEMA: [&str; 8] = [
        INSERT INTO outbox(facts) VALUES (NEW.facts);
      END",
 ];
+
+/// The part of the schema that a keeper of plans alone needs.
+pub const PLAN_IN_FORCE_TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS plan_in_force(one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL)";
 
 /// Parameters: viewer, break id. One row: state version, state or null, answer or null, plan version or null.
 pub const VIEW: &str = "SELECT coalesce(v.version, 0) AS state_version, v.state AS state, a.answer AS answer,
@@ -59,8 +63,10 @@ pub fn outbox() -> String {
 /// Parameter: the last acknowledged sequence.
 pub const ACKNOWLEDGE: &str = "DELETE FROM outbox WHERE sequence <= ?1";
 
-/// One row, one number.
-pub const OUTBOX_LEFT: &str = "SELECT count(*) AS n FROM outbox";
+/// One row, one number: how many entries are left, or a few more where some are missing in between. Counting them all
+/// would cost more the longer the outbox is.
+pub const OUTBOX_LEFT: &str =
+    "SELECT coalesce((SELECT max(sequence) FROM outbox) - (SELECT min(sequence) FROM outbox) + 1, 0) AS n";
 
 /// How long an ended state or answer is kept all the same, so that no decision in flight can meet a state that was
 /// forgotten and begun again.

@@ -209,6 +209,50 @@ fn a_pod_counts_its_own_claims_against_the_caps() {
 }
 
 #[test]
+fn a_cap_of_the_campaign_counts_what_its_other_flights_show() {
+    let mut uncapped = flight(1);
+    uncapped.campaign_id = CampaignId(7);
+    uncapped.advertiser_id = AdvertiserId(7);
+    let mut capped = flight(2);
+    capped.campaign_id = CampaignId(7);
+    capped.advertiser_id = AdvertiserId(7);
+    capped.caps = vec![daily(1)];
+    // Only the uncapped flight fits now; its showing must be held, for the day that the other's cap counts.
+    capped.ads[0].duration_ms = 30_001;
+    let pod = decide_at(&plan_of(vec![uncapped.clone(), capped.clone()]), &known(), &request(1), 1);
+    let held = *pod.claims().next().unwrap();
+    assert_eq!((held.booking.flight_id, held.counts_until), (FlightId(1), NOW.plus_ms(DAY_MS)));
+
+    let mut viewer = Viewer::default();
+    viewer.add(held);
+    capped.ads[0].duration_ms = 15_000;
+    let both = plan_of(vec![uncapped.clone(), capped]);
+    let only_capped_fits = |seed| outcomes(&decide_at(&both, &CapState::Known(viewer.clone()), &request(1), seed))[0];
+    assert!((0..20).all(|seed| only_capped_fits(seed) == Ok(1)), "the capped flight has had its campaign's one");
+    let unknown = decide_at(&both, &CapState::Unavailable, &request(1), 1);
+    assert_eq!(
+        outcomes(&unknown),
+        [Err(UnfilledReason::CapCheckUnavailable)],
+        "what a cap counts is not shown uncounted"
+    );
+}
+
+#[test]
+fn a_capped_creative_leaves_its_flights_others_in_play() {
+    let mut two = house(1);
+    two.ads = vec![ad(1, 5_000), ad(2, 5_000)];
+    two.caps = vec![Cap { scope: CapScope::Creative, ..daily(1) }];
+    let plan = plan_of(vec![two]);
+    let first = decide_at(&plan, &known(), &request(1), 1);
+    let mut viewer = Viewer::default();
+    viewer.add(*first.claims().next().unwrap());
+    for seed in 0..20 {
+        let again = decide_at(&plan, &CapState::Known(viewer.clone()), &request(1), seed);
+        assert_ne!(again.slots[0].fill().unwrap().ad_id, first.slots[0].fill().unwrap().ad_id);
+    }
+}
+
+#[test]
 fn without_a_valid_plan_every_slot_says_so() {
     let asked = request(2);
     let occasion =
@@ -268,12 +312,14 @@ fn the_logarithm_is_right_to_five_digits() {
 }
 
 fn any_flight() -> impl Strategy<Value = FlightSource> {
-    let shape = (any::<bool>(), 0u32..4, 0u32..3, 0u32..3, 5_000u32..40_000, 1usize..3);
-    shape.prop_map(|(paid, allocation, limit, advertiser, duration_ms, ads)| FlightSource {
+    let scope =
+        prop::sample::select(&[CapScope::Creative, CapScope::Flight, CapScope::Campaign, CapScope::Advertiser][..]);
+    let shape = (any::<bool>(), 0u32..4, 0u32..3, 0u32..3, 5_000u32..40_000, 1usize..3, scope);
+    shape.prop_map(|(paid, allocation, limit, advertiser, duration_ms, ads, scope)| FlightSource {
         class: if paid { DemandClass::Guaranteed } else { DemandClass::House },
         allocation,
         advertiser_id: AdvertiserId(advertiser),
-        caps: if limit == 0 { vec![] } else { vec![daily(limit)] },
+        caps: if limit == 0 { vec![] } else { vec![Cap { scope, ..daily(limit) }] },
         ads: (0..ads).map(|n| ad(u32::try_from(n).unwrap(), duration_ms)).collect(),
         ..flight(0)
     })
@@ -282,7 +328,7 @@ fn any_flight() -> impl Strategy<Value = FlightSource> {
 fn numbered(flights: Vec<FlightSource>) -> Vec<FlightSource> {
     let renumber = |(id, mut flight): (u32, FlightSource)| {
         flight.flight_id = FlightId(id);
-        flight.campaign_id = CampaignId(id);
+        flight.campaign_id = CampaignId(flight.advertiser_id.0 * 2 + id % 2);
         for (n, ad) in (0..).zip(&mut flight.ads) {
             (ad.ad_id, ad.creative_id) = (AdId(id * 10 + n), CreativeId(id * 10 + n));
         }
@@ -300,23 +346,27 @@ proptest! {
         let plan = plan_of(flights.clone());
         let asked = request(slots);
         let mut viewer = Viewer::default();
+        let mut shown: Vec<crate::caps::Booking> = vec![];
         for round in 0..breaks {
             let state = CapState::Known(viewer.clone());
             let pod = decide_at(&plan, &state, &asked, seed.wrapping_add(round));
             prop_assert_eq!(pod.slots.len(), slots);
             prop_assert_eq!(&pod, &decide_at(&plan, &state, &asked, seed.wrapping_add(round)));
-            for (slot, asked) in pod.slots.iter().zip(&asked.slots) {
-                if let Some(fill) = slot.fill() {
-                    prop_assert!(fill.duration_ms <= asked.max_duration_ms);
-                    let source = &flights[fill.booking.flight_id.0 as usize - 1];
-                    prop_assert_eq!(fill.claim.is_some(), !source.caps.is_empty());
+            for fill in pod.slots.iter().filter_map(Opportunity::fill) {
+                prop_assert!(fill.duration_ms <= 30_000);
+                // Straight from what was shown, claims or not: the caps that the shown flight carries still hold.
+                shown.push(fill.booking);
+                for cap in &flights[fill.booking.flight_id.0 as usize - 1].caps {
+                    let counted = shown.iter().filter(|past| match cap.scope {
+                        CapScope::Creative => past.creative_id == fill.booking.creative_id,
+                        CapScope::Flight => past.flight_id == fill.booking.flight_id,
+                        CapScope::Campaign => past.campaign_id == fill.booking.campaign_id,
+                        CapScope::Advertiser => past.advertiser_id == fill.booking.advertiser_id,
+                    });
+                    prop_assert!(counted.count() <= cap.limit as usize);
                 }
             }
             pod.claims().for_each(|claim| viewer.add(*claim));
-            for source in &flights {
-                let shown = viewer.claims().iter().filter(|claim| claim.booking.flight_id == source.flight_id).count();
-                prop_assert!(source.caps.iter().all(|cap| shown <= cap.limit as usize));
-            }
         }
     }
 

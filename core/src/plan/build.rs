@@ -19,8 +19,9 @@ use super::{
     source::{AdSource, FlightSource, PlanSource, Targeting},
 };
 use crate::{
-    caps::{CAPS_PER_FLIGHT_MAX, CapScope, Window},
+    caps::{CAPS_PER_FLIGHT_MAX, CapScope, Horizon, Window},
     contract::{DemandClass, Rating},
+    id::REQUEST_TIME_SKEW_MS_MAX,
     keys::{Keyring, Purpose},
     token::LIFE_MS_MAX,
 };
@@ -31,8 +32,13 @@ pub const TITLES_MAX: usize = 200_000;
 pub const FLIGHTS_MAX: usize = 50_000;
 /// The most creatives in one flight.
 const ADS_PER_FLIGHT_MAX: usize = 64;
-/// How much longer than the lease a token may have to live, because a request id may date its break earlier.
-const LEASE_MS_MAX: u64 = LIFE_MS_MAX - crate::id::REQUEST_TIME_SKEW_MS_MAX;
+/// The most values in one targeting list, and the most genres of a title.
+const VALUES_MAX: usize = 1_000;
+/// Versions stay below 2^53, because a store may pass them through JavaScript.
+const VERSION_END: u64 = 1 << 53;
+/// A request id may date its break this much earlier or later than the decision; a token must live longer than that.
+const LEASE_MS_MIN: u64 = REQUEST_TIME_SKEW_MS_MAX;
+const LEASE_MS_MAX: u64 = LIFE_MS_MAX - REQUEST_TIME_SKEW_MS_MAX;
 
 /// Why a plan could not be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,13 +81,25 @@ fn check(source: &PlanSource) -> Result<(), PlanBuildError> {
     if source.valid_from >= source.valid_until {
         return Err(invalid("valid_until", source.valid_until.0, "must be after valid_from"));
     }
-    if source.lease_ms == 0 || u64::from(source.lease_ms) > LEASE_MS_MAX {
-        return Err(invalid("lease_ms", source.lease_ms, "must be from 1 ms to 18 hours"));
+    if !(1..VERSION_END).contains(&source.version) {
+        return Err(invalid("version", source.version, "must be from 1 to 2^53 - 1"));
+    }
+    if !(LEASE_MS_MIN..=LEASE_MS_MAX).contains(&u64::from(source.lease_ms)) {
+        return Err(invalid("lease_ms", source.lease_ms, "must be from 10 minutes to 18 hours"));
+    }
+    for title in &source.titles {
+        bound(&alloc::format!("title {}: genres", title.title_id), title.genres.len(), VALUES_MAX)?;
     }
     for flight in &source.flights {
         let name = |field: &str| alloc::format!("flight {}: {field}", flight.flight_id);
         bound(&name("caps"), flight.caps.len(), CAPS_PER_FLIGHT_MAX)?;
         bound(&name("ads"), flight.ads.len(), ADS_PER_FLIGHT_MAX)?;
+        for (_, values) in dimensions(&flight.targeting) {
+            bound(&name("targeting"), values.len(), VALUES_MAX)?;
+        }
+        if let Some(ad) = flight.ads.iter().find(|ad| ad.duration_ms == 0) {
+            return Err(invalid(&name("ads"), ad.ad_id, "must last longer than 0 ms"));
+        }
         if flight.ads.is_empty() {
             return Err(invalid(&name("ads"), 0, "must be at least one"));
         }
@@ -138,10 +156,11 @@ impl Builder {
     }
 
     fn add_flights(&mut self, source: &PlanSource) -> Result<(), PlanBuildError> {
+        let horizons = Horizons::of(&source.flights);
         for flight in &source.flights {
             let ads = run(self.ads.len(), flight.ads.len());
             flight.ads.iter().for_each(|ad| self.add_ad(ad));
-            let record = self.flight(flight, ads)?;
+            let record = self.flight(flight, ads, horizons.covering(flight))?;
             self.flights.push(record);
         }
         let mut by_id: Vec<usize> = (0..self.ads.len()).collect();
@@ -176,7 +195,7 @@ impl Builder {
         self.ads.push(record);
     }
 
-    fn flight(&mut self, flight: &FlightSource, ads: Run) -> Result<FlightRecord, PlanBuildError> {
+    fn flight(&mut self, flight: &FlightSource, ads: Run, horizon: Horizon) -> Result<FlightRecord, PlanBuildError> {
         let caps = run(self.caps.len(), flight.caps.len());
         self.caps.extend(flight.caps.iter().map(|cap| CapRecord {
             scope: match cap.scope {
@@ -214,6 +233,8 @@ impl Builder {
             starts_at: flight.starts_at.0.into(),
             ends_at: flight.ends_at.0.into(),
             allocation: flight.allocation.into(),
+            horizon_rolling_ms: horizon.rolling_ms.into(),
+            horizon_lifetime_until: horizon.lifetime_until.0.into(),
             caps,
             clauses: clause_run,
             ads,
@@ -336,6 +357,42 @@ impl Builder {
         bytes.extend_from_slice(mac.as_bytes());
         Ok(bytes)
     }
+}
+
+/// For each thing that a cap can count together, how long showings of it matter.
+#[derive(Default)]
+struct Horizons(BTreeMap<(u8, u32), Horizon>);
+
+impl Horizons {
+    fn of(flights: &[FlightSource]) -> Self {
+        let mut horizons = Self::default();
+        for flight in flights {
+            for cap in &flight.caps {
+                for thing in counted_things(flight).filter(|(scope, _)| *scope == cap.scope as u8) {
+                    let horizon = horizons.0.entry(thing).or_default();
+                    *horizon = horizon.covering(cap, flight.ends_at);
+                }
+            }
+        }
+        horizons
+    }
+
+    /// The longest of all that a showing of any creative of `flight` counts for.
+    fn covering(&self, flight: &FlightSource) -> Horizon {
+        counted_things(flight)
+            .filter_map(|thing| self.0.get(&thing))
+            .fold(Horizon::default(), |all, one| all.join(*one))
+    }
+}
+
+/// What caps can count a flight's showings as.
+fn counted_things(flight: &FlightSource) -> impl Iterator<Item = (u8, u32)> + '_ {
+    let creatives = flight.ads.iter().map(|ad| (CapScope::Creative as u8, ad.creative_id.0));
+    creatives.chain([
+        (CapScope::Flight as u8, flight.flight_id.0),
+        (CapScope::Campaign as u8, flight.campaign_id.0),
+        (CapScope::Advertiser as u8, flight.advertiser_id.0),
+    ])
 }
 
 fn dimensions(targeting: &Targeting) -> [(Dimension, &Vec<String>); 6] {

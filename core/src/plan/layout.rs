@@ -72,6 +72,9 @@ records! {
         starts_at: U64,
         ends_at: U64,
         allocation: U32,
+        /// See [`crate::caps::Horizon`].
+        horizon_rolling_ms: U64,
+        horizon_lifetime_until: U64,
         caps: Run,
         clauses: Run,
         ads: Run,

@@ -25,7 +25,7 @@ pub use source::{AdSource, FlightSource, MediaSource, PlanSource, Targeting, Tit
 use zerocopy::little_endian::{U32, U64};
 
 use crate::{
-    caps::{Booking, CAPS_PER_FLIGHT_MAX, Cap, CapScope, Window},
+    caps::{Booking, CAPS_PER_FLIGHT_MAX, Cap, CapScope, Horizon, Window},
     contract::{DemandClass, Rating},
     id::{AdId, AdvertiserId, CampaignId, CreativeId, FlightId, RecordId},
     keys::{Keyring, Purpose},
@@ -290,8 +290,16 @@ impl FlightRecord {
         self.starts_at.get() <= now.0 && now.0 < self.ends_at.get()
     }
 
-    pub(crate) fn ends_at(&self) -> UnixMillis {
-        UnixMillis(self.ends_at.get())
+    pub(crate) fn starts_at(&self) -> UnixMillis {
+        UnixMillis(self.starts_at.get())
+    }
+
+    /// How long a showing of this flight matters to any cap of the plan.
+    pub(crate) fn horizon(&self) -> Horizon {
+        Horizon {
+            rolling_ms: self.horizon_rolling_ms.get(),
+            lifetime_until: UnixMillis(self.horizon_lifetime_until.get()),
+        }
     }
 
     pub(crate) fn booking(&self, ad: &AdRecord) -> Booking {

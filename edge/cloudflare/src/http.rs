@@ -1,16 +1,16 @@
 //! Workers' requests and responses to and from the edge's own.
 
 use futures_util::StreamExt as _;
-use slotkeeper_edge::{Head, Reply, Route, Settings, serve};
+use slotkeeper_edge::{Head, Reply, Route, Settings, platform::within, route::BODY_DEADLINE_MS, serve};
 use worker::{Env, Headers, Request, Response, ResponseBuilder, Result};
 
-use crate::platform::{Cloudflare, settings};
+use crate::platform::{Cloudflare, deployment, wait_ms};
 
 /// Answers one request, whatever it holds.
 pub(crate) async fn answer(request: Request, env: Env) -> Result<Response> {
-    respond(match settings(&env) {
-        Ok(settings) => match read(request, &settings).await {
-            Ok((route, body)) => serve(&Cloudflare::new(env, settings), route, &body).await,
+    respond(match deployment(&env) {
+        Ok(deployment) => match read(request, &deployment.settings).await {
+            Ok((route, body)) => serve(&Cloudflare::new(env, deployment), route, &body).await,
             Err(refusal) => refusal,
         },
         Err(error) => Reply::error(500, "misconfigured", None, error.to_string()),
@@ -38,15 +38,19 @@ async fn read(mut request: Request, settings: &Settings) -> std::result::Result<
         return Err(route.body_too_large());
     }
     let Ok(mut stream) = request.stream() else { return Ok((route, body)) }; // no body at all
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|error| {
-            Reply::error(400, "body_unreadable", Some("body"), format!("the body ended early: {error}"))
-        })?;
-        if body.len() + chunk.len() > route.body_bytes_max() {
-            return Err(route.body_too_large());
+    let reading = async {
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|error| {
+                Reply::error(400, "body_unreadable", Some("body"), format!("the body ended early: {error}"))
+            })?;
+            if body.len() + chunk.len() > route.body_bytes_max() {
+                return Err(route.body_too_large());
+            }
+            body.extend_from_slice(&chunk);
         }
-        body.extend_from_slice(&chunk);
-    }
+        Ok(())
+    };
+    within(wait_ms(BODY_DEADLINE_MS), reading).await.unwrap_or_else(|| Err(route.body_too_slow()))?;
     Ok((route, body))
 }
 

@@ -48,7 +48,8 @@ impl PlanKeeper {
     fn newer_than(&self, version: u64) -> std::result::Result<(u16, Vec<u8>), StoreError> {
         match self.in_force()? {
             Some(current) if current > version => {
-                let parts = self.query("SELECT bytes FROM plan_parts ORDER BY part", vec![])?;
+                let parts = "SELECT bytes FROM plan_parts WHERE version = ?1 ORDER BY part";
+                let parts = self.query(parts, vec![integer(current)])?;
                 let bytes = parts.into_iter().flatten().flat_map(|part| match part {
                     Value::Blob(bytes) => bytes,
                     _ => Vec::new(),
@@ -59,7 +60,8 @@ impl PlanKeeper {
         }
     }
 
-    /// All statements run in one turn, so the runtime writes them together or not at all.
+    /// The parts first, then the pointer to them, then the older parts go: an error on the way leaves the plan in force
+    /// as it was. A crash does anyway, because the runtime writes what one turn does together.
     fn put(&self, bytes: &[u8]) -> std::result::Result<(u16, Vec<u8>), StoreError> {
         let version = Plan::open(bytes).map_err(failed)?.version();
         match self.in_force()? {
@@ -67,19 +69,20 @@ impl PlanKeeper {
             Some(current) if current == version => return Ok((208, Vec::new())),
             _ => {}
         }
-        self.query("DELETE FROM plan_parts", vec![])?;
         for (part, bytes) in (0..).zip(bytes.chunks(PART_BYTES)) {
-            self.query("INSERT INTO plan_parts(part, bytes) VALUES (?1, ?2)", vec![integer(part), blob(bytes)])?;
+            let insert = "INSERT OR REPLACE INTO plan_parts(version, part, bytes) VALUES (?1, ?2, ?3)";
+            self.query(insert, vec![integer(version), integer(part), blob(bytes)])?;
         }
         self.query(sql::PUT_PLAN_IN_FORCE, vec![integer(version)])?;
+        self.query("DELETE FROM plan_parts WHERE version <> ?1", vec![integer(version)])?;
         Ok((200, Vec::new()))
     }
 
     fn in_force(&self) -> std::result::Result<Option<u64>, StoreError> {
-        for statement in sql::SCHEMA {
-            self.query(statement, vec![])?;
-        }
-        self.query("CREATE TABLE IF NOT EXISTS plan_parts(part INTEGER PRIMARY KEY, bytes BLOB NOT NULL)", vec![])?;
+        self.query(sql::PLAN_IN_FORCE_TABLE, vec![])?;
+        let parts = "CREATE TABLE IF NOT EXISTS plan_parts(
+          version INTEGER NOT NULL, part INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (version, part))";
+        self.query(parts, vec![])?;
         Ok(self.query(sql::PLAN_IN_FORCE, vec![])?.first().and_then(|row| number(row.first()?)))
     }
 

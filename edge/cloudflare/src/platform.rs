@@ -11,7 +11,7 @@ use slotkeeper_edge::{
     Platform, Settings,
     breaks::Asked,
     outbox::Shipped,
-    platform::{OriginError, PlanStored, within},
+    platform::{OriginError, PlanStored, store_call, within},
     settings::SettingsError,
     store::StoreError,
 };
@@ -22,29 +22,50 @@ const PLAN_FRESH_MS: u64 = 1_000;
 /// How many shards viewers are spread over, unless `SLOTKEEPER_SHARDS` says otherwise. It must never change: a viewer
 /// in another shard is a viewer without claims.
 const SHARDS_DEFAULT: u32 = 64;
+const SHARDS_MAX: u32 = 1_000_000;
 
+/// The header in which a shard tells how often it asked the plan keeper for one answer.
+pub(crate) const PLAN_TRIPS: &str = "x-plan-trips";
+
+/// What this isolate last heard from the plan keeper.
 #[derive(Clone)]
-struct KeptPlan {
-    version: u64,
-    bytes: Rc<[u8]>,
+struct Kept {
+    /// The plan in force; `None` if there was none.
+    plan: Option<(u64, Rc<[u8]>)>,
     checked_at: UnixMillis,
+}
+
+/// What a deployment chooses.
+pub(crate) struct Deployment {
+    /// What every platform has.
+    pub(crate) settings: Settings,
+    /// How many shards viewers are spread over.
+    shards: u32,
 }
 
 thread_local! {
     /// Bindings do not change while an isolate lives.
-    static SETTINGS: RefCell<Option<Rc<Settings>>> = const { RefCell::new(None) };
+    static DEPLOYMENT: RefCell<Option<Rc<Deployment>>> = const { RefCell::new(None) };
     /// Shared by the worker and the objects of this isolate.
-    static PLAN: RefCell<Option<KeptPlan>> = const { RefCell::new(None) };
+    static PLAN: RefCell<Option<Kept>> = const { RefCell::new(None) };
 }
 
-/// The settings, read once an isolate. The binding of `edge_id` is `SLOTKEEPER_EDGE_ID`, and so on.
-pub(crate) fn settings(env: &Env) -> std::result::Result<Rc<Settings>, SettingsError> {
-    if let Some(settings) = SETTINGS.with_borrow(Clone::clone) {
-        return Ok(settings);
+/// The deployment, read once an isolate. The binding of `edge_id` is `SLOTKEEPER_EDGE_ID`, and so on.
+pub(crate) fn deployment(env: &Env) -> std::result::Result<Rc<Deployment>, SettingsError> {
+    if let Some(deployment) = DEPLOYMENT.with_borrow(Clone::clone) {
+        return Ok(deployment);
     }
-    let settings = Rc::new(Settings::read(|name| binding(env, name))?);
-    SETTINGS.set(Some(settings.clone()));
-    Ok(settings)
+    let settings = Settings::read(|name| binding(env, name))?;
+    let shards =
+        match binding(env, "shards").filter(|text| !text.trim().is_empty()) {
+            None => SHARDS_DEFAULT,
+            Some(text) => text.trim().parse().ok().filter(|shards| (1..=SHARDS_MAX).contains(shards)).ok_or(
+                SettingsError::Invalid { name: "shards", expected: "must be a whole number from 1 to 1000000" },
+            )?,
+        };
+    let deployment = Rc::new(Deployment { settings, shards });
+    DEPLOYMENT.set(Some(deployment.clone()));
+    Ok(deployment)
 }
 
 fn binding(env: &Env, name: &str) -> Option<String> {
@@ -80,30 +101,51 @@ pub(crate) async fn post_facts(settings: &Settings, batch: &str) -> std::result:
     }
 }
 
-/// The plan: what this isolate has if it is fresh, else what the plan keeper has. Counts the calls it makes.
-pub(crate) async fn plan(env: &Env, trips: &Cell<u32>) -> std::result::Result<Option<Rc<[u8]>>, StoreError> {
+/// The plan: what this isolate has if it is fresh, else what the plan keeper has; and while the keeper cannot be asked,
+/// still what this isolate has, which is valid for as long as it says. Counts the calls it makes.
+pub(crate) async fn plan(
+    env: &Env,
+    deadline_ms: u64,
+    trips: &Cell<u32>,
+) -> std::result::Result<Option<Rc<[u8]>>, StoreError> {
     let kept = PLAN.with_borrow(Clone::clone);
     if let Some(kept) = &kept
         && now().since_ms(kept.checked_at) < PLAN_FRESH_MS
     {
-        return Ok(Some(kept.bytes.clone()));
+        return Ok(kept.plan.as_ref().map(|(_, bytes)| bytes.clone()));
     }
     trips.set(trips.get() + 1);
-    let have = kept.as_ref().map_or(0, |kept| kept.version);
+    let have = kept.and_then(|kept| kept.plan).map_or(0, |(version, _)| version);
+    let asked = store_call(wait_ms(deadline_ms), deadline_ms, newer_plan(env, have)).await;
+    // What another request of this isolate has heard meanwhile stays, unless this is newer still.
+    PLAN.with_borrow_mut(|kept| {
+        let known = kept.take().and_then(|kept| kept.plan);
+        let (newer, checked_at) = match asked {
+            Ok(newer) => (newer, Some(now())),
+            Err(error) if known.is_none() => return Err(error),
+            Err(_) => (None, None),
+        };
+        let plan = match (known, newer) {
+            (Some(known), Some(newer)) if newer.0 <= known.0 => Some(known),
+            (known, newer) => newer.or(known),
+        };
+        let bytes = plan.as_ref().map(|(_, bytes)| bytes.clone());
+        *kept = Some(Kept { plan, checked_at: checked_at.unwrap_or_default() });
+        Ok(bytes)
+    })
+}
+
+/// Asks the plan keeper for a plan newer than version `have`.
+async fn newer_plan(env: &Env, have: u64) -> std::result::Result<Option<(u64, Rc<[u8]>)>, StoreError> {
     let mut response = call(env, "PLAN", "plan", &format!("/newer-than/{have}"), &[]).await.map_err(failed)?;
-    match (response.status_code(), kept) {
-        (200, _) => {
+    match response.status_code() {
+        200 => {
             let bytes: Rc<[u8]> = response.bytes().await.map_err(failed)?.into();
             let version = Plan::open(&bytes).map_err(failed)?.version();
-            PLAN.set(Some(KeptPlan { version, bytes: bytes.clone(), checked_at: now() }));
-            Ok(Some(bytes))
+            Ok(Some((version, bytes)))
         }
-        (204, Some(kept)) => {
-            PLAN.set(Some(KeptPlan { checked_at: now(), ..kept.clone() }));
-            Ok(Some(kept.bytes))
-        }
-        (204, None) => Ok(None),
-        (status, _) => Err(failed(format!("the plan keeper answered {status}"))),
+        204 => Ok(None),
+        status => Err(failed(format!("the plan keeper answered {status}"))),
     }
 }
 
@@ -122,20 +164,19 @@ pub(crate) fn failed(error: impl std::fmt::Display) -> StoreError {
 /// One request at the worker that listens.
 pub(crate) struct Cloudflare {
     env: Env,
-    settings: Rc<Settings>,
+    deployment: Rc<Deployment>,
     shard_trips: Cell<u32>,
     plan_trips: Cell<u32>,
 }
 
 impl Cloudflare {
-    pub(crate) fn new(env: Env, settings: Rc<Settings>) -> Self {
-        Self { env, settings, shard_trips: Cell::new(0), plan_trips: Cell::new(0) }
+    pub(crate) fn new(env: Env, deployment: Rc<Deployment>) -> Self {
+        Self { env, deployment, shard_trips: Cell::new(0), plan_trips: Cell::new(0) }
     }
 
     fn shard_of(&self, asked: &Asked) -> String {
-        let shards = binding(&self.env, "shards").and_then(|text| text.parse().ok()).unwrap_or(SHARDS_DEFAULT).max(1);
         let hash = asked.viewer.0.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        format!("shard-{}", hash % shards)
+        format!("shard-{}", hash % self.deployment.shards)
     }
 }
 
@@ -143,7 +184,7 @@ impl Platform for Cloudflare {
     const NAME: &'static str = "cloudflare";
 
     fn settings(&self) -> &Settings {
-        &self.settings
+        &self.deployment.settings
     }
 
     fn now(&self) -> UnixMillis {
@@ -156,9 +197,7 @@ impl Platform for Cloudflare {
 
     /// One plan is in force everywhere, so the version asked for makes no difference.
     async fn plan(&self, _version: Option<u64>) -> Option<Rc<[u8]>> {
-        let fresh = plan(&self.env, &self.plan_trips).await;
-        // When the keeper cannot be asked, what this isolate has is still valid for as long as it says.
-        fresh.unwrap_or_else(|_| PLAN.with_borrow(|kept| kept.as_ref().map(|kept| kept.bytes.clone())))
+        plan(&self.env, self.settings().store_deadline_ms, &self.plan_trips).await.ok().flatten()
     }
 
     async fn store_plan(&self, _version: u64, bytes: &[u8]) -> std::result::Result<PlanStored, StoreError> {
@@ -175,7 +214,7 @@ impl Platform for Cloudflare {
     }
 
     async fn plan_in_force(&self) -> std::result::Result<Option<u64>, StoreError> {
-        let bytes = plan(&self.env, &self.plan_trips).await?;
+        let bytes = plan(&self.env, self.settings().store_deadline_ms, &self.plan_trips).await?;
         Ok(bytes.and_then(|bytes| Plan::open(&bytes).ok().map(|plan| plan.version())))
     }
 
@@ -184,13 +223,18 @@ impl Platform for Cloudflare {
         self.shard_trips.set(self.shard_trips.get() + 1);
         let mut response = call(&self.env, "SHARDS", &self.shard_of(asked), "/decide", &body).await.map_err(failed)?;
         match response.status_code() {
-            200 => response.bytes().await.map_err(failed),
+            200 => {
+                let plan_trips = response.headers().get(PLAN_TRIPS).ok().flatten();
+                let plan_trips = plan_trips.and_then(|count| count.parse::<u32>().ok()).unwrap_or_default();
+                self.plan_trips.set(self.plan_trips.get() + plan_trips);
+                response.bytes().await.map_err(failed)
+            }
             status => Err(failed(format!("the shard answered {status}"))),
         }
     }
 
     async fn post_facts(&self, batch: String) -> std::result::Result<(), OriginError> {
-        post_facts(&self.settings, &batch).await
+        post_facts(self.settings(), &batch).await
     }
 
     async fn ship_outbox(&self) -> Option<std::result::Result<Shipped, StoreError>> {

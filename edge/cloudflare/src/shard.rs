@@ -9,7 +9,7 @@ use slotkeeper_edge::{
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use crate::{
-    platform::{self, now, post_facts, settings},
+    platform::{self, PLAN_TRIPS, deployment, now, post_facts},
     store::ShardStore,
 };
 
@@ -23,28 +23,26 @@ const RETRY_AFTER_MS: u64 = 1_000;
 pub struct Shard {
     env: Env,
     store: ShardStore,
-    /// Why the database could not be set up, if it could not. A constructor cannot fail without taking the instance along.
-    fault: Option<String>,
 }
 
 impl DurableObject for Shard {
     fn new(state: State, env: Env) -> Self {
-        let store = ShardStore::new(state.storage());
-        let fault = store.create_schema().err().map(|error| error.to_string());
-        Self { env, store, fault }
+        Self { env, store: ShardStore::new(state.storage()) }
     }
 
     /// `POST /decide`: an [`Asked`] in, the response's JSON out.
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        if let Some(fault) = &self.fault {
-            return Response::error(fault, 503);
-        }
         let asked: Asked = serde_json::from_slice(&request.bytes().await?)?;
-        let settings = settings(&self.env).map_err(|error| error.to_string())?;
+        let deployment = deployment(&self.env).map_err(|error| error.to_string())?;
+        let settings = &deployment.settings;
         let trips = Cell::new(0);
-        let plan = async |_version| platform::plan(&self.env, &trips).await.ok().flatten();
-        match decide_at(&self.store, plan, &settings, &asked).await {
-            Ok(answer) => Response::from_bytes(answer),
+        let plan = async |_version| platform::plan(&self.env, settings.store_deadline_ms, &trips).await.ok().flatten();
+        match decide_at(&self.store, plan, settings, &asked).await {
+            Ok(answer) => {
+                let response = Response::from_bytes(answer)?;
+                response.headers().set(PLAN_TRIPS, &trips.get().to_string())?;
+                Ok(response)
+            }
             Err(error) => Response::error(error.to_string(), 503),
         }
     }
@@ -52,10 +50,11 @@ impl DurableObject for Shard {
     /// Ships the outbox. Comes again by itself until it is empty.
     async fn alarm(&self) -> Result<Response> {
         self.store.alarm_has_rung();
-        let settings = settings(&self.env).map_err(|error| error.to_string())?;
+        let deployment = deployment(&self.env).map_err(|error| error.to_string())?;
+        let settings = &deployment.settings;
         for _ in 0..LOADS_PER_ALARM_MAX {
-            let post = async |batch: String| post_facts(&settings, &batch).await;
-            match ship(&self.store, &settings, now(), post).await {
+            let post = async |batch: String| post_facts(settings, &batch).await;
+            match ship(&self.store, settings, now(), post).await {
                 Ok(shipped) if shipped.left == 0 => return Response::empty(),
                 Ok(_) => {}
                 Err(_) => {

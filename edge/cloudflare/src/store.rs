@@ -24,6 +24,7 @@ const SHIP_AFTER_MS: u64 = 100;
 pub(crate) struct ShardStore {
     storage: Storage,
     sql: SqlStorage,
+    has_schema: Cell<bool>,
     /// Whether an alarm is known to be set. After a restart it is not known, and the next commit sets it again.
     alarm_is_set: Cell<bool>,
 }
@@ -31,12 +32,18 @@ pub(crate) struct ShardStore {
 impl ShardStore {
     pub(crate) fn new(storage: Storage) -> Self {
         let sql = storage.sql();
-        Self { storage, sql, alarm_is_set: Cell::new(false) }
+        Self { storage, sql, has_schema: Cell::new(false), alarm_is_set: Cell::new(false) }
     }
 
-    /// Creates what is missing.
-    pub(crate) fn create_schema(&self) -> Result<(), StoreError> {
-        sql::SCHEMA.iter().try_for_each(|statement| self.query(statement, vec![]).map(drop))
+    /// Creates what is missing, once a life of the object; an error is tried again by the next call.
+    fn create_schema(&self) -> Result<(), StoreError> {
+        if !self.has_schema.get() {
+            for statement in sql::SCHEMA {
+                self.execute(statement, vec![])?;
+            }
+            self.has_schema.set(true);
+        }
+        Ok(())
     }
 
     /// The alarm has gone off, so none is set now.
@@ -49,10 +56,16 @@ impl ShardStore {
         if self.alarm_is_set.replace(true) {
             return Ok(());
         }
-        self.storage.set_alarm(Duration::from_millis(after_ms)).await.map_err(failed)
+        let set = self.storage.set_alarm(Duration::from_millis(after_ms)).await;
+        set.inspect_err(|_| self.alarm_is_set.set(false)).map_err(failed)
     }
 
     fn query(&self, statement: &str, parameters: Vec<Value>) -> Result<Vec<Vec<Value>>, StoreError> {
+        self.create_schema()?;
+        self.execute(statement, parameters)
+    }
+
+    fn execute(&self, statement: &str, parameters: Vec<Value>) -> Result<Vec<Vec<Value>>, StoreError> {
         let cursor = self.sql.exec(statement, parameters).map_err(failed)?;
         cursor.raw().collect::<Result<_, _>>().map_err(failed)
     }

@@ -1,9 +1,14 @@
 //! Spin's requests and responses to and from the edge's own.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use slotkeeper_edge::{Head, Reply, Route, serve};
-use spin_sdk::http::{FullBody, Request, Response, Result};
+use slotkeeper_edge::{Head, Reply, Route, platform::within, route::BODY_DEADLINE_MS, serve};
+use spin_sdk::{
+    http::{FullBody, Request, Response, Result},
+    time,
+};
 
 use crate::platform::{Spin, settings};
 
@@ -31,22 +36,30 @@ async fn read(request: Request, settings: &slotkeeper_edge::Settings) -> std::re
     if announced > route.body_bytes_max() {
         return Err(route.body_too_large());
     }
-    while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|error| {
-            Reply::error(400, "body_unreadable", Some("body"), format!("the body ended early: {error:?}"))
-        })?;
-        if let Ok(data) = frame.into_data() {
-            if body.len() + data.len() > route.body_bytes_max() {
-                return Err(route.body_too_large());
+    let reading = async {
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(|error| {
+                Reply::error(400, "body_unreadable", Some("body"), format!("the body ended early: {error:?}"))
+            })?;
+            if let Ok(data) = frame.into_data() {
+                if body.len() + data.len() > route.body_bytes_max() {
+                    return Err(route.body_too_large());
+                }
+                body.extend_from_slice(&data);
             }
-            body.extend_from_slice(&data);
         }
-    }
+        Ok(())
+    };
+    let deadline = time::sleep(Duration::from_millis(BODY_DEADLINE_MS));
+    within(deadline, reading).await.unwrap_or_else(|| Err(route.body_too_slow()))?;
     Ok((route, body))
 }
 
 fn respond(reply: Reply) -> Result<Response<FullBody<Bytes>>> {
-    let mut response = Response::<()>::builder().status(reply.status).header("content-length", reply.body.len());
+    let mut response = Response::<()>::builder().status(reply.status);
+    if reply.status != 204 {
+        response = response.header("content-length", reply.body.len()); // a 204 must not have one (RFC 9110 §8.6)
+    }
     for (name, value) in reply.headers {
         response = response.header(name, value);
     }

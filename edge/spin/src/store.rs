@@ -81,6 +81,8 @@ impl SpinSqlite {
         let connection = Rc::new(Connection::open_default().await.map_err(failed)?);
         let busy_ms = self.deadline_ms.div_ceil(2); // a held lock gives up before our own deadline does
         self.execute(&connection, &format!("PRAGMA busy_timeout = {busy_ms}"), vec![]).await?;
+        // SQLite's default, said aloud: a power cut must not forget a claim.
+        self.execute(&connection, "PRAGMA synchronous = FULL", vec![]).await?;
         let version = self.execute(&connection, "PRAGMA user_version", vec![]).await?;
         if version.first().map(|row| number(row, 0)) != Some(sql::SCHEMA_VERSION.into()) {
             self.create_schema(&connection).await?;
@@ -90,7 +92,7 @@ impl SpinSqlite {
     }
 
     async fn create_schema(&self, connection: &Connection) -> Result<(), StoreError> {
-        // WAL persists. SQLite's default, synchronous = FULL, stays: a power cut must not forget a claim.
+        // Persists in the file, unlike the settings of a connection.
         self.execute(connection, "PRAGMA journal_mode = WAL", vec![]).await?;
         for statement in sql::SCHEMA {
             self.execute(connection, statement, vec![]).await?;

@@ -22,7 +22,7 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
     /// A variable of the component; may be given several times. Secrets are better given as Spin takes them, in the
-    /// environment: SPIN_VARIABLE_KEY=VALUE
+    /// environment, as `SPIN_VARIABLE_NAME`
     #[arg(long = "variable", value_name = "KEY=VALUE", value_parser = key_and_value)]
     variables: Vec<(String, String)>,
     /// Where compiled code is kept [default: cwasm in cargo's target folder]

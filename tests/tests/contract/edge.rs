@@ -64,6 +64,20 @@ impl<R: Runtime> Edge<R> {
         Self { runtime, collector, settings, folder, plan_version: AtomicU64::new(0) }
     }
 
+    /// Starts the edge with some settings of the test's own.
+    pub(crate) async fn start_with_settings(own: &[(&str, &str)]) -> Self {
+        let collector = Collector::start().await;
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings(&collector);
+        for (name, value) in &mut settings {
+            if let Some((_, own)) = own.iter().find(|(own, _)| own == name) {
+                (*own).clone_into(value);
+            }
+        }
+        let runtime = R::start(&settings, folder.path()).await;
+        Self { runtime, collector, settings, folder, plan_version: AtomicU64::new(0) }
+    }
+
     /// Starts the edge in a way of the test's own.
     pub(crate) async fn start_with(start: impl FnOnce(&[(String, String)], &std::path::Path) -> R) -> Self {
         let collector = Collector::start().await;

@@ -4,6 +4,8 @@
 //! deployed. The origin here is a collector that records what it is sent and fails when told; the real origin is in the
 //! end-to-end tests.
 
+#![expect(clippy::unwrap_used, reason = "all of it is test code, where a panic is the answer")]
+
 mod collector;
 mod edge;
 mod http_client;
@@ -44,6 +46,7 @@ contract! {
     a_hanging_cap_store_costs_no_more_than_the_budget
     a_commit_that_landed_but_said_it_failed_is_found_again
     rows_that_neither_store_nor_origin_take_are_not_answered
+    a_break_answered_without_the_store_has_the_same_slots_when_it_is_asked_again
     what_the_origin_did_not_take_is_shipped_when_it_is_back
     a_killed_edge_keeps_its_claims_its_answers_and_its_outbox
     beacons_are_acknowledged_only_when_the_origin_has_them

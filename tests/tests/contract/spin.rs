@@ -64,7 +64,7 @@ impl Runtime for Spin {
             None => {}
             Some(StoreFault::Error) => drop(self.world.inject(sqlite, "*", u32::MAX, Fault::Error("disk I/O error"))),
             Some(StoreFault::Hang) => {
-                drop(self.world.inject(sqlite, "*", u32::MAX, Fault::Hang(Duration::from_secs(3_600))));
+                drop(self.world.inject(sqlite, "*", u32::MAX, Fault::Hang(Duration::from_hours(1))));
             }
             Some(StoreFault::NextCommitIsAmbiguous) => {
                 let fault = Fault::Ambiguous("connection reset");

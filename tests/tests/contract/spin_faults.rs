@@ -2,7 +2,12 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use slotkeeper_core::{keys::Purpose, pod::UnfilledReason};
+use slotkeeper_core::{
+    caps::{Booking, CLAIMS_MAX, Claim, Viewer},
+    id::OpportunityId,
+    keys::Purpose,
+    pod::UnfilledReason,
+};
 use slotkeeper_tests::{Fault, Injection, Op, Reuse};
 
 use crate::{
@@ -106,6 +111,27 @@ async fn an_unreadable_viewer_is_declined_and_not_taken_for_a_new_one() {
     assert_eq!(database.execute("UPDATE viewers SET state = x'0102'", []).unwrap(), 1);
     let pod = edge.open(&request("second", "tom", 2)).await;
     assert_eq!(outcomes(&pod), [Ok(20), Err(UnfilledReason::CapCheckUnavailable)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_full_of_ended_claims_has_room_again() {
+    let edge = Edge::<Spin>::start().await;
+    edge.publish(vec![capped(1, 1), flight(2)]).await;
+    edge.open(&request("first", "xia", 1)).await;
+    let mut full = Viewer::default();
+    for n in 0..CLAIMS_MAX {
+        let left = u64::from(n == 0) * 3_600_000; // one of them is still live
+        full.add(Claim {
+            opportunity_id: OpportunityId::default(),
+            booking: Booking::default(),
+            at: world::now().minus_ms(9_000),
+            counts_until: world::now().minus_ms(1).plus_ms(left),
+        });
+    }
+    let database = edge.runtime.world.open_database().unwrap();
+    assert_eq!(database.execute("UPDATE viewers SET state = ?1", [full.encode()]).unwrap(), 1);
+    let pod = edge.open(&request("second", "xia", 2)).await;
+    assert!(outcomes(&pod).contains(&Ok(10)), "{pod:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -231,6 +231,23 @@ pub(crate) async fn rows_that_neither_store_nor_origin_take_are_not_answered<R: 
     edge.rows(2).await;
 }
 
+pub(crate) async fn a_break_answered_without_the_store_has_the_same_slots_when_it_is_asked_again<R: Runtime>(
+    edge: Edge<R>,
+) {
+    edge.publish(vec![flight(1)]).await;
+    edge.open(&request("warm", "wes", 1)).await;
+    edge.rows(1).await;
+    edge.runtime.strike(Some(StoreFault::Error)).await;
+    // A UUID version 7, as the SDK mints: its time is the break's, whenever it is asked again.
+    let request_id = OpportunityId::mint(BreakId([5; 16]), 0, world::now()).to_string();
+    let without = edge.open(&request(&request_id, "wes", 1)).await;
+    edge.runtime.strike(None).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let with = edge.open(&request(&request_id, "wes", 1)).await;
+    assert_eq!(without.slots[0].opportunity_id, with.slots[0].opportunity_id);
+    assert_eq!(outcomes(&without), outcomes(&with), "the lottery is seeded by the break");
+}
+
 pub(crate) async fn what_the_origin_did_not_take_is_shipped_when_it_is_back<R: Runtime>(edge: Edge<R>) {
     edge.publish(vec![flight(1)]).await;
     edge.collector.set_mood(Mood::Refusing);
@@ -378,7 +395,8 @@ pub(crate) async fn malformed_requests_are_refused_by_field<R: Runtime>(edge: Ed
         ("slots[0].colour", with("slots", json!([{ "max_duration_ms": 1000, "colour": 1 }]))),
         ("max_duration_ms", with("max_duration_ms", json!(0))),
         ("nonsense", with("nonsense", json!(1))),
-        ("body", without("position")),
+        ("position", without("position")),
+        ("slots[0].max_duration_ms", with("slots", json!([{}]))),
     ];
     for (field, body) in cases {
         let refused = edge.call(Method::POST, "/v1/breaks", None, body.to_string()).await;

@@ -13,15 +13,23 @@ use http::{Request, Response};
 use xtask::workspace::Workspace;
 
 use crate::{
-    edge::{Runtime, StoreFault},
+    edge::{Edge, Runtime, StoreFault, outcomes},
     http_client,
+    world::{flight, request},
 };
 
-/// The real worker behind a door that tests can use to make its shards fail. The door adds nothing while it is closed.
+/// The real worker behind a door that tests can use to make its objects fail. The door adds nothing while it is closed.
 const ENTRY: &str = r#"
 import edge, * as real from "./index.js";
 let fault = "none";
-export const PlanKeeper = real.PlanKeeper;
+export class PlanKeeper {
+  constructor(...args) { this.inner = new real.PlanKeeper(...args); }
+  async fetch(request) {
+    if (fault === "keeper-error") throw new Error("disk I/O error");
+    if (fault === "keeper-hang") await new Promise((resolve) => setTimeout(resolve, 3_600_000));
+    return this.inner.fetch(request);
+  }
+}
 export class Shard {
   constructor(...args) { this.inner = new real.Shard(...args); }
   async fetch(request) {
@@ -55,6 +63,26 @@ impl Drop for Workerd {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Workerd {
+    /// Switches the door to one of its faults.
+    async fn set_fault(&self, name: &'static str) {
+        let request = Request::get(format!("/test/fault/{name}")).body(Bytes::new()).expect("a request");
+        assert_eq!(self.send(request).await.body(), name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_plan_keeper_cannot_be_asked_the_last_plan_stays_in_force() {
+    let edge = Edge::<Workerd>::start_with_settings(&[("store_deadline_ms", "300")]).await;
+    edge.publish(vec![flight(1)]).await;
+    for (n, fault) in ["keeper-error", "keeper-hang"].into_iter().enumerate() {
+        edge.runtime.set_fault(fault).await;
+        tokio::time::sleep(Duration::from_millis(1_100)).await; // what a worker has counts as fresh for a second
+        let pod = edge.open(&request(&format!("r{n}"), "viv", 1)).await;
+        assert_eq!(outcomes(&pod), [Ok(10)], "{fault}");
     }
 }
 
@@ -95,8 +123,7 @@ impl Runtime for Workerd {
             Some(StoreFault::Hang) => "hang",
             Some(StoreFault::NextCommitIsAmbiguous) => "ambiguous",
         };
-        let request = Request::get(format!("/test/fault/{name}")).body(Bytes::new()).expect("a request");
-        assert_eq!(self.send(request).await.body(), name);
+        self.set_fault(name).await;
     }
 
     async fn kill(mut self) {
