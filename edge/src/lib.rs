@@ -19,6 +19,7 @@ pub mod reply;
 pub mod route;
 pub mod settings;
 pub mod sql;
+pub mod sqlite;
 pub mod store;
 
 pub use platform::Platform;

@@ -3,16 +3,14 @@
 //! Workers ask it at most once a second each, and are sent the bytes only when there is a newer plan.
 
 use slotkeeper_core::plan::Plan;
-use slotkeeper_edge::{sql, store::StoreError};
-use worker::{
-    DurableObject, Env, Request, Response, Result, SqlStorage, SqlStorageValue as Value, State, durable_object,
+use slotkeeper_edge::{
+    sql,
+    sqlite::{Value, blob, first_number},
+    store::StoreError,
 };
+use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
-use crate::{
-    http::path_of,
-    platform::failed,
-    store::{blob, integer, number},
-};
+use crate::{http::path_of, platform::failed, store::Database};
 
 /// A row of a Durable Object's SQLite holds at most 2 MB, so a plan is stored in parts.
 const PART_BYTES: usize = 1024 * 1024;
@@ -20,12 +18,12 @@ const PART_BYTES: usize = 1024 * 1024;
 /// The Durable Object.
 #[durable_object]
 pub struct PlanKeeper {
-    sql: SqlStorage,
+    database: Database,
 }
 
 impl DurableObject for PlanKeeper {
     fn new(state: State, _env: Env) -> Self {
-        Self { sql: state.storage().sql() }
+        Self { database: Database::new(&state.storage()) }
     }
 
     /// `POST /put` with a verified plan: 200 stored, 208 already in force, 409 older (the body is the version in force).
@@ -49,7 +47,7 @@ impl PlanKeeper {
         match self.in_force()? {
             Some(current) if current > version => {
                 let parts = "SELECT bytes FROM plan_parts WHERE version = ?1 ORDER BY part";
-                let parts = self.query(parts, vec![integer(current)])?;
+                let parts = self.database.execute(parts, vec![Value::Integer(current)])?;
                 let bytes = parts.into_iter().flatten().flat_map(|part| match part {
                     Value::Blob(bytes) => bytes,
                     _ => Vec::new(),
@@ -71,23 +69,18 @@ impl PlanKeeper {
         }
         for (part, bytes) in (0..).zip(bytes.chunks(PART_BYTES)) {
             let insert = "INSERT OR REPLACE INTO plan_parts(version, part, bytes) VALUES (?1, ?2, ?3)";
-            self.query(insert, vec![integer(version), integer(part), blob(bytes)])?;
+            self.database.execute(insert, vec![Value::Integer(version), Value::Integer(part), blob(bytes)])?;
         }
-        self.query(sql::PUT_PLAN_IN_FORCE, vec![integer(version)])?;
-        self.query("DELETE FROM plan_parts WHERE version <> ?1", vec![integer(version)])?;
+        self.database.execute(sql::PUT_PLAN_IN_FORCE, vec![Value::Integer(version)])?;
+        self.database.execute("DELETE FROM plan_parts WHERE version <> ?1", vec![Value::Integer(version)])?;
         Ok((200, Vec::new()))
     }
 
     fn in_force(&self) -> std::result::Result<Option<u64>, StoreError> {
-        self.query(sql::PLAN_IN_FORCE_TABLE, vec![])?;
+        self.database.execute(sql::PLAN_IN_FORCE_TABLE, vec![])?;
         let parts = "CREATE TABLE IF NOT EXISTS plan_parts(
           version INTEGER NOT NULL, part INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (version, part))";
-        self.query(parts, vec![])?;
-        Ok(self.query(sql::PLAN_IN_FORCE, vec![])?.first().and_then(|row| number(row.first()?)))
-    }
-
-    fn query(&self, statement: &str, parameters: Vec<Value>) -> std::result::Result<Vec<Vec<Value>>, StoreError> {
-        let cursor = self.sql.exec(statement, parameters).map_err(failed)?;
-        cursor.raw().collect::<std::result::Result<_, _>>().map_err(failed)
+        self.database.execute(parts, vec![])?;
+        Ok(first_number(&self.database.execute(sql::PLAN_IN_FORCE, vec![])?))
     }
 }

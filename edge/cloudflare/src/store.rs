@@ -5,25 +5,38 @@
 
 use std::{cell::Cell, time::Duration};
 
-use slotkeeper_core::{
-    id::{BreakId, ViewerKey},
-    time::UnixMillis,
-};
 use slotkeeper_edge::{
     sql,
-    store::{Commit, Committed, OutboxEntry, Store, StoreError, View},
+    sqlite::{Row, Sqlite, Value},
+    store::StoreError,
 };
-use worker::{SqlStorage, SqlStorageValue as Value, Storage};
+use worker::{SqlStorage, SqlStorageValue, Storage};
 
 use crate::platform::failed;
 
 /// How long rows wait in the outbox for company before they are shipped.
 const SHIP_AFTER_MS: u64 = 100;
 
-/// The object's own database and alarm.
+/// A Durable Object's database.
+pub(crate) struct Database(SqlStorage);
+
+impl Database {
+    pub(crate) fn new(storage: &Storage) -> Self {
+        Self(storage.sql())
+    }
+
+    /// Executes one statement.
+    pub(crate) fn execute(&self, statement: &str, parameters: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        let parameters: Vec<SqlStorageValue> = parameters.into_iter().map(to_js).collect();
+        let cursor = self.0.exec(statement, parameters).map_err(failed)?;
+        cursor.raw().map(|row| Ok(row.map_err(failed)?.into_iter().map(from_js).collect())).collect()
+    }
+}
+
+/// A shard's database and alarm.
 pub(crate) struct ShardStore {
+    database: Database,
     storage: Storage,
-    sql: SqlStorage,
     has_schema: Cell<bool>,
     /// Whether an alarm is known to be set. After a restart it is not known, and the next commit sets it again.
     alarm_is_set: Cell<bool>,
@@ -31,19 +44,8 @@ pub(crate) struct ShardStore {
 
 impl ShardStore {
     pub(crate) fn new(storage: Storage) -> Self {
-        let sql = storage.sql();
-        Self { storage, sql, has_schema: Cell::new(false), alarm_is_set: Cell::new(false) }
-    }
-
-    /// Creates what is missing, once a life of the object; an error is tried again by the next call.
-    fn create_schema(&self) -> Result<(), StoreError> {
-        if !self.has_schema.get() {
-            for statement in sql::SCHEMA {
-                self.execute(statement, vec![])?;
-            }
-            self.has_schema.set(true);
-        }
-        Ok(())
+        let database = Database::new(&storage);
+        Self { database, storage, has_schema: Cell::new(false), alarm_is_set: Cell::new(false) }
     }
 
     /// The alarm has gone off, so none is set now.
@@ -60,92 +62,45 @@ impl ShardStore {
         set.inspect_err(|_| self.alarm_is_set.set(false)).map_err(failed)
     }
 
-    fn query(&self, statement: &str, parameters: Vec<Value>) -> Result<Vec<Vec<Value>>, StoreError> {
-        self.create_schema()?;
-        self.execute(statement, parameters)
-    }
-
-    fn execute(&self, statement: &str, parameters: Vec<Value>) -> Result<Vec<Vec<Value>>, StoreError> {
-        let cursor = self.sql.exec(statement, parameters).map_err(failed)?;
-        cursor.raw().collect::<Result<_, _>>().map_err(failed)
-    }
-}
-
-impl Store for ShardStore {
-    async fn view(&self, viewer: ViewerKey, break_id: BreakId) -> Result<View, StoreError> {
-        let rows = self.query(sql::VIEW, vec![blob(&viewer.0), blob(&break_id.0)])?;
-        match rows.into_iter().next().as_deref() {
-            Some([version, state, answer, plan]) => Ok(View {
-                state_version: number(version).unwrap_or_default(),
-                state: bytes(state).unwrap_or_default(),
-                answered: bytes(answer),
-                plan_version: number(plan),
-            }),
-            _ => Err(StoreError::Failed("the view gave no row of four columns".into())),
-        }
-    }
-
-    async fn commit(&self, commit: &Commit) -> Result<Committed, StoreError> {
-        let state = commit.new_state.as_ref();
-        let parameters = vec![
-            blob(&commit.break_id.0),
-            blob(&commit.viewer.0),
-            integer(state.map_or(0, |state| state.from_version)),
-            state.map_or(Value::Null, |state| blob(&state.state)),
-            integer(state.map_or(0, |state| state.keep_until.0)),
-            blob(&commit.answer),
-            integer(commit.remember_until.0),
-            Value::String(commit.facts.clone()),
-        ];
-        match self.query(sql::COMMIT, parameters) {
-            Ok(_) => {
-                // Called in the same turn as the INSERT, so the runtime writes both together.
-                self.set_alarm(SHIP_AFTER_MS).await?;
-                Ok(Committed::Yes)
+    /// Creates what is missing, once a life of the object; an error is tried again by the next call.
+    fn create_schema(&self) -> Result<(), StoreError> {
+        if !self.has_schema.get() {
+            for statement in sql::SCHEMA {
+                self.database.execute(statement, vec![])?;
             }
-            Err(StoreError::Failed(text)) if text.contains(sql::LOST) => Ok(Committed::Lost),
-            Err(error) => Err(error),
+            self.has_schema.set(true);
         }
-    }
-
-    async fn outbox(&self) -> Result<Vec<OutboxEntry>, StoreError> {
-        let rows = self.query(&sql::outbox(), vec![])?;
-        let entry = |row: Vec<Value>| match row.as_slice() {
-            [sequence, Value::String(facts)] => Some(OutboxEntry { sequence: number(sequence)?, facts: facts.clone() }),
-            _ => None,
-        };
-        let entries = rows.into_iter().map(entry).collect::<Option<_>>();
-        entries.ok_or_else(|| StoreError::Failed("an outbox row is not a number and a text".into()))
-    }
-
-    async fn acknowledge(&self, sequence: u64, now: UnixMillis) -> Result<u64, StoreError> {
-        self.query(sql::ACKNOWLEDGE, vec![integer(sequence)])?;
-        for statement in sql::SWEEP {
-            self.query(statement, vec![integer(now.minus_ms(sql::GRACE_MS).0)])?;
-        }
-        let left = self.query(sql::OUTBOX_LEFT, vec![])?;
-        Ok(left.first().and_then(|row| number(row.first()?)).unwrap_or_default())
+        Ok(())
     }
 }
 
-pub(crate) fn blob(bytes: &[u8]) -> Value {
-    Value::Blob(bytes.to_vec())
+impl Sqlite for ShardStore {
+    async fn query(&self, statement: &str, parameters: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        self.create_schema()?;
+        self.database.execute(statement, parameters)
+    }
+
+    /// Called in the same turn as the INSERT, so the runtime writes the alarm together with it.
+    async fn has_committed(&self) -> Result<(), StoreError> {
+        self.set_alarm(SHIP_AFTER_MS).await
+    }
 }
 
-pub(crate) fn integer(value: u64) -> Value {
-    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
-}
-
-pub(crate) fn number(value: &Value) -> Option<u64> {
+fn to_js(value: Value) -> SqlStorageValue {
     match value {
-        Value::Integer(value) => u64::try_from(*value).ok(),
-        _ => None,
+        Value::Null => SqlStorageValue::Null,
+        Value::Integer(number) => SqlStorageValue::Integer(i64::try_from(number).unwrap_or(i64::MAX)),
+        Value::Text(text) => SqlStorageValue::String(text),
+        Value::Blob(bytes) => SqlStorageValue::Blob(bytes),
     }
 }
 
-fn bytes(value: &Value) -> Option<Vec<u8>> {
+fn from_js(value: SqlStorageValue) -> Value {
     match value {
-        Value::Blob(bytes) => Some(bytes.clone()),
-        _ => None,
+        SqlStorageValue::Integer(number) => u64::try_from(number).map_or(Value::Null, Value::Integer),
+        SqlStorageValue::String(text) => Value::Text(text),
+        SqlStorageValue::Blob(bytes) => Value::Blob(bytes),
+        // The schema holds neither reals nor booleans.
+        SqlStorageValue::Null | SqlStorageValue::Boolean(_) | SqlStorageValue::Float(_) => Value::Null,
     }
 }

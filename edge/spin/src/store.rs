@@ -3,19 +3,20 @@
 //! Each open is a connection of its own, so one is kept between requests and dropped after any error. Errors arrive
 //! when the rows are collected, not when the statement is sent.
 
-use std::{cell::Cell, cell::RefCell, rc::Rc, time::Duration};
-
-use slotkeeper_core::{
-    id::{BreakId, ViewerKey},
-    time::UnixMillis,
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
 };
+
 use slotkeeper_edge::{
     platform::store_call,
     sql,
-    store::{Commit, Committed, OutboxEntry, Store, StoreError, View},
+    sqlite::{Row, Sqlite, Value, first_number, is_lost},
+    store::StoreError,
 };
 use spin_sdk::{
-    sqlite::{Connection, RowResult, Value},
+    sqlite::{Connection, RowResult, Value as SpinValue},
     time,
 };
 
@@ -40,27 +41,13 @@ impl SpinSqlite {
     }
 
     pub(crate) async fn plan_in_force(&self) -> Result<Option<u64>, StoreError> {
-        Ok(self.query(sql::PLAN_IN_FORCE, vec![]).await?.first().map(|row| number(row, 0)))
+        Ok(first_number(&self.query(sql::PLAN_IN_FORCE, vec![]).await?))
     }
 
     /// Puts a plan in force unless a newer one is, and answers which is.
     pub(crate) async fn put_plan_in_force(&self, version: u64) -> Result<u64, StoreError> {
-        self.query(sql::PUT_PLAN_IN_FORCE, vec![integer(version)]).await?;
+        self.query(sql::PUT_PLAN_IN_FORCE, vec![Value::Integer(version)]).await?;
         Ok(self.plan_in_force().await?.unwrap_or_default())
-    }
-
-    /// One statement within the deadline. After an error the connection is not used again.
-    async fn query(&self, statement: &str, parameters: Vec<Value>) -> Result<Vec<RowResult>, StoreError> {
-        let timer = time::sleep(Duration::from_millis(self.deadline_ms));
-        let rows = store_call(timer, self.deadline_ms, async {
-            let connection = self.connection().await?;
-            self.execute(&connection, statement, parameters).await
-        })
-        .await;
-        if rows.as_ref().is_err_and(|error| !is_lost(error)) {
-            CONNECTION.set(None);
-        }
-        rows
     }
 
     async fn execute(
@@ -68,10 +55,12 @@ impl SpinSqlite {
         connection: &Connection,
         statement: &str,
         parameters: Vec<Value>,
-    ) -> Result<Vec<RowResult>, StoreError> {
+    ) -> Result<Vec<Row>, StoreError> {
         self.trips.set(self.trips.get() + 1);
+        let parameters: Vec<SpinValue> = parameters.into_iter().map(to_spin).collect();
         let result = connection.execute(statement, parameters).await.map_err(failed)?;
-        result.collect().await.map_err(failed)
+        let rows = result.collect().await.map_err(failed)?;
+        Ok(rows.into_iter().map(from_spin).collect())
     }
 
     async fn connection(&self) -> Result<Rc<Connection>, StoreError> {
@@ -84,7 +73,7 @@ impl SpinSqlite {
         // SQLite's default, said aloud: a power cut must not forget a claim.
         self.execute(&connection, "PRAGMA synchronous = FULL", vec![]).await?;
         let version = self.execute(&connection, "PRAGMA user_version", vec![]).await?;
-        if version.first().map(|row| number(row, 0)) != Some(sql::SCHEMA_VERSION.into()) {
+        if first_number(&version) != Some(sql::SCHEMA_VERSION.into()) {
             self.create_schema(&connection).await?;
         }
         CONNECTION.set(Some(connection.clone()));
@@ -102,74 +91,39 @@ impl SpinSqlite {
     }
 }
 
-impl Store for SpinSqlite {
-    async fn view(&self, viewer: ViewerKey, break_id: BreakId) -> Result<View, StoreError> {
-        let rows = self.query(sql::VIEW, vec![blob(&viewer.0), blob(&break_id.0)]).await?;
-        let row = rows.first().ok_or_else(|| StoreError::Failed("the view gave no row".into()))?;
-        Ok(View {
-            state_version: number(row, 0),
-            state: bytes(row, 1).unwrap_or_default(),
-            answered: bytes(row, 2),
-            plan_version: row.get::<u64>(3),
+impl Sqlite for SpinSqlite {
+    /// One statement within the deadline. After an error the connection is not used again.
+    async fn query(&self, statement: &str, parameters: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        let timer = time::sleep(Duration::from_millis(self.deadline_ms));
+        let rows = store_call(timer, self.deadline_ms, async {
+            let connection = self.connection().await?;
+            self.execute(&connection, statement, parameters).await
         })
-    }
-
-    async fn commit(&self, commit: &Commit) -> Result<Committed, StoreError> {
-        let state = commit.new_state.as_ref();
-        let parameters = vec![
-            blob(&commit.break_id.0),
-            blob(&commit.viewer.0),
-            integer(state.map_or(0, |state| state.from_version)),
-            state.map_or(Value::Null, |state| blob(&state.state)),
-            integer(state.map_or(0, |state| state.keep_until.0)),
-            blob(&commit.answer),
-            integer(commit.remember_until.0),
-            Value::Text(commit.facts.clone()),
-        ];
-        match self.query(sql::COMMIT, parameters).await {
-            Ok(_) => Ok(Committed::Yes),
-            Err(error) if is_lost(&error) => Ok(Committed::Lost),
-            Err(error) => Err(error),
+        .await;
+        if rows.as_ref().is_err_and(|error| !is_lost(error)) {
+            CONNECTION.set(None);
         }
-    }
-
-    async fn outbox(&self) -> Result<Vec<OutboxEntry>, StoreError> {
-        let rows = self.query(&sql::outbox(), vec![]).await?;
-        let entry = |row: &RowResult| OutboxEntry {
-            sequence: number(row, 0),
-            facts: row.get::<&str>(1).unwrap_or_default().to_owned(),
-        };
-        Ok(rows.iter().map(entry).collect())
-    }
-
-    async fn acknowledge(&self, sequence: u64, now: UnixMillis) -> Result<u64, StoreError> {
-        self.query(sql::ACKNOWLEDGE, vec![integer(sequence)]).await?;
-        for statement in sql::SWEEP {
-            self.query(statement, vec![integer(now.minus_ms(sql::GRACE_MS).0)]).await?;
-        }
-        let left = self.query(sql::OUTBOX_LEFT, vec![]).await?;
-        Ok(left.first().map_or(0, |row| number(row, 0)))
+        rows
     }
 }
 
-fn blob(bytes: &[u8]) -> Value {
-    Value::Blob(bytes.to_vec())
+fn to_spin(value: Value) -> SpinValue {
+    match value {
+        Value::Null => SpinValue::Null,
+        Value::Integer(number) => SpinValue::Integer(i64::try_from(number).unwrap_or(i64::MAX)),
+        Value::Text(text) => SpinValue::Text(text),
+        Value::Blob(bytes) => SpinValue::Blob(bytes),
+    }
 }
 
-fn integer(value: u64) -> Value {
-    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
-}
-
-fn number(row: &RowResult, column: usize) -> u64 {
-    row.get::<u64>(column).unwrap_or_default()
-}
-
-fn bytes(row: &RowResult, column: usize) -> Option<Vec<u8>> {
-    row.get::<&[u8]>(column).map(<[u8]>::to_vec)
-}
-
-fn is_lost(error: &StoreError) -> bool {
-    matches!(error, StoreError::Failed(text) if text.contains(sql::LOST))
+fn from_spin(row: RowResult) -> Row {
+    let value = |value| match value {
+        SpinValue::Integer(number) => u64::try_from(number).map_or(Value::Null, Value::Integer),
+        SpinValue::Text(text) => Value::Text(text),
+        SpinValue::Blob(bytes) => Value::Blob(bytes),
+        SpinValue::Null | SpinValue::Real(_) => Value::Null, // the schema holds no reals
+    };
+    row.values.into_iter().map(value).collect()
 }
 
 fn failed(error: impl std::fmt::Display) -> StoreError {
