@@ -114,6 +114,7 @@ pub fn connect_read_only(path: &Path) -> rusqlite::Result<Connection> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{contracts::Contracts, log::SqliteLog};
 
     #[test]
     fn two_origins_never_serve_one_directory() {
@@ -123,5 +124,15 @@ mod tests {
         assert!(matches!(data.lock_for_serving(), Err(DataDirError::InUse(_))));
         drop(first);
         assert!(data.lock_for_serving().is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_derived_again_is_fsynced_at_every_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(folder.path()).unwrap();
+        let synchronous = |db: &Connection| db.query_row("PRAGMA synchronous", [], |row| row.get::<_, u8>(0)).unwrap();
+        let full = 2;
+        assert_eq!(synchronous(SqliteLog::open(&data.log()).unwrap().db()), full);
+        assert_eq!(synchronous(Contracts::open(&data.contracts()).unwrap().db()), full);
     }
 }

@@ -21,3 +21,4 @@ pub mod log;
 pub mod plan;
 pub mod registry;
 pub mod serve;
+mod server;

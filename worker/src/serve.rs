@@ -9,12 +9,16 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
 use slotkeeper_core::keys::Keyring;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::timeout,
+};
 
 use crate::{
-    api::{Api, pages, slots::SlotReader, stream::Feed, summary::SummaryReader},
+    api::{Api, READS_MAX, pages, slots::SlotReader, stream::Feed, summary::SummaryReader},
     collector,
     contracts::Contracts,
     data_dir::{DataDir, DataDirError},
@@ -23,6 +27,7 @@ use crate::{
     log::{LogError, LogWriter, SqliteLog},
     plan::{Publisher, keep_publishing},
     registry::Registry,
+    server::{self, Bounds},
 };
 
 /// How long open requests may go on once the origin is told to stop.
@@ -64,6 +69,11 @@ pub enum ServeError {
     /// The HTTP client.
     #[error("edges: {0}")]
     Edges(#[from] EdgeError),
+    /// Nobody reaches an origin at an address that stands for all addresses.
+    #[error(
+        "listening on {0}, which is no address to reach it at: say with --public-url where players reach this origin"
+    )]
+    PublicUrl(SocketAddr),
     /// The listener.
     #[error("listening on {address}: {source}")]
     Listen {
@@ -80,6 +90,9 @@ pub async fn serve(
     ready: impl FnOnce(SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    if options.listen.ip().is_unspecified() && options.public_url.is_none() {
+        return Err(ServeError::PublicUrl(options.listen));
+    }
     let data = DataDir::open(&options.data)?;
     let _lock = data.lock_for_serving()?;
     drop(Contracts::open(&data.contracts())?); // makes the tables that the readers below expect
@@ -97,6 +110,7 @@ pub async fn serve(
     let api = Api {
         slots: Arc::new(Mutex::new(SlotReader::open(&data)?)),
         summary: Arc::new(Mutex::new(SummaryReader::open(&data.fold())?)),
+        reads: Arc::new(Semaphore::new(READS_MAX)),
         feed: Feed::new(SlotReader::open(&data)?),
         stop: stopping.subscribe(),
         durable_seq: log.durable_seq(),
@@ -120,7 +134,7 @@ pub async fn serve(
 
     let routes = api.routes().merge(collector::routes(options.keys, log));
     let routes = pages::with_pages(routes, options.www.as_deref(), &edges, &public_url);
-    let server = tokio::spawn(answer(listener, routes, stopping.subscribe()));
+    let server = tokio::spawn(server::answer(listener, routes, Bounds::ORIGIN, stopping.subscribe()));
     ready(address);
     stop.await;
     stopping.send_replace(true);
@@ -134,11 +148,4 @@ pub async fn serve(
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
-}
-
-async fn answer(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) -> io::Result<()> {
-    let stopped = async move {
-        let _ = stop.wait_for(|stop| *stop).await; // an error means that the sender is gone, which is the same
-    };
-    axum::serve(listener, routes).with_graceful_shutdown(stopped).await
 }

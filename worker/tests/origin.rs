@@ -20,6 +20,10 @@ use support::{
     facts::{NOW, QUARTILES, beacon, committed, filled, record, unfilled},
     get, keyring, post,
 };
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 const QUIET: &[&str] = &["--publish-every", "0"];
 
@@ -212,11 +216,20 @@ async fn many_edges_at_once_are_all_heard() {
     assert_eq!(world.get("/api/v1/summary").await["opportunities"], 64 * 16);
 }
 
+/// Sends bytes as they are; what comes back until the connection ends.
+async fn raw(origin: &str, request: String) -> String {
+    let mut connection = TcpStream::connect(origin.strip_prefix("http://").unwrap()).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_have_their_types_ranges_and_headers_and_nothing_outside_is_shown() {
     let www = tempfile::tempdir().unwrap();
     std::fs::create_dir(www.path().join("pub")).unwrap();
-    std::fs::write(www.path().join("secret"), "x").unwrap();
+    std::fs::write(www.path().join("secret"), "not to be seen").unwrap();
     for (name, text) in [("index.html", "<p>"), ("sdk.wasm", "asm"), ("ad.webm", "0123456789"), ("app.js", "1")] {
         std::fs::write(www.path().join("pub").join(name), text).unwrap();
     }
@@ -239,9 +252,12 @@ async fn pages_have_their_types_ranges_and_headers_and_nothing_outside_is_shown(
     assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
     assert_eq!(part.headers()["content-range"], "bytes 2-4/10");
     assert_eq!(part.text().await.unwrap(), "234");
-    for path in ["/..%2fsecret", "/%2e%2e/secret", "/pub/../../secret", "/nothing"] {
-        let response = reqwest::get(url(path)).await.unwrap();
-        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+    // Raw, because clients resolve dots before they send.
+    for path in ["/../secret", "/pub/../../secret", "/..%2fsecret", "/%2e%2e/secret", "/.%2e\\secret", "/nothing"] {
+        let answer =
+            raw(&world.origin.url, format!("GET {path} HTTP/1.1\r\nhost: o\r\nconnection: close\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 404 ") || answer.starts_with("HTTP/1.1 400 "), "{path}: {answer}");
+        assert!(!answer.contains("not to be seen"), "{path}: {answer}");
     }
     let wrong = world.client.put(url("/api/v1/slots")).send().await.unwrap();
     assert_eq!(wrong.json::<Value>().await.unwrap()["error"]["code"], "method_not_allowed");
@@ -255,4 +271,16 @@ async fn a_second_origin_on_the_same_data_is_refused() {
     let output = tokio::task::spawn_blocking(move || second.output().unwrap()).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("another `slotkeeper serve` is using it"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_listens_everywhere_must_be_told_where_it_is_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    for everywhere in ["0.0.0.0:0", "[::]:0"] {
+        let mut origin = support::program();
+        origin.args(["serve", "--listen", everywhere, "--keys", support::KEYS, "--data"]).arg(folder.path());
+        let output = tokio::task::spawn_blocking(move || origin.output().unwrap()).await.unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("say with --public-url"), "{output:?}");
+    }
 }

@@ -25,7 +25,7 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     edges::{Edge, EdgesSeen},
@@ -36,6 +36,9 @@ use slots::{Cursor, PAGE_SLOTS_DEFAULT, PAGE_SLOTS_MAX, Page, SlotReader};
 use stream::Feed;
 use summary::{Summary, SummaryReader};
 
+/// How many reads may run or wait for a database at once; each holds a thread.
+pub const READS_MAX: usize = 32;
+
 /// What the API reads from.
 #[derive(Clone)]
 pub struct Api {
@@ -43,6 +46,8 @@ pub struct Api {
     pub slots: Arc<Mutex<SlotReader>>,
     /// The totals.
     pub summary: Arc<Mutex<SummaryReader>>,
+    /// Room for reads of both, [`READS_MAX`].
+    pub reads: Arc<Semaphore>,
     /// What changes.
     pub feed: Feed,
     /// Turns true when the origin stops, so that streams end.
@@ -92,20 +97,21 @@ async fn slots_page(
     }
     let after = query.after.as_deref().map(str::parse::<Cursor>).transpose();
     let after = after.map_err(|odd| ApiError::field("after", format!("{odd}; send `next` of the page before")))?;
-    let page = read(&api.slots, move |slots| slots.page(query.limit, after.as_ref())).await?;
+    let page = read(&api.reads, &api.slots, move |slots| slots.page(query.limit, after.as_ref())).await?;
     Ok(Json(page))
 }
 
 async fn totals(State(api): State<Api>) -> Result<Json<Summary>, ApiError> {
-    read(&api.summary, SummaryReader::summary).await.map(Json)
+    read(&api.reads, &api.summary, SummaryReader::summary).await.map(Json)
 }
 
 async fn config(State(api): State<Api>) -> Json<serde_json::Value> {
     Json(json!({ "edge_url": api.edges.first().map(|edge| &edge.url) }))
 }
 
-/// Reads from a database on a thread where waiting is allowed.
+/// Reads from a database on a thread where waiting is allowed, if not too many wait already.
 async fn read<R, T>(
+    room: &Arc<Semaphore>,
     reader: &Arc<Mutex<R>>,
     read: impl FnOnce(&mut R) -> rusqlite::Result<T> + Send + 'static,
 ) -> Result<T, ApiError>
@@ -113,8 +119,42 @@ where
     R: Send + 'static,
     T: Send + 'static,
 {
+    let place = Arc::clone(room).try_acquire_owned();
+    let place = place.map_err(|_| ApiError::busy("too_many_reads", "too many reads wait already; ask again later"))?;
     let reader = Arc::clone(reader);
-    let outcome =
-        tokio::task::spawn_blocking(move || read(&mut reader.lock().unwrap_or_else(PoisonError::into_inner))).await;
+    let outcome = tokio::task::spawn_blocking(move || {
+        let _place = place; // until the read has ended, whether or not the client still waits for it
+        read(&mut reader.lock().unwrap_or_else(PoisonError::into_inner))
+    });
+    let outcome = outcome.await;
     Ok(outcome.map_err(|panic| ApiError::internal(&panic))??)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        http::{StatusCode, header},
+        response::IntoResponse as _,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_too_many_is_asked_to_come_back() {
+        let (room, database) = (Arc::new(Semaphore::new(1)), Arc::new(Mutex::new(())));
+        let (done, busy) = std::sync::mpsc::channel();
+        let waiting = {
+            let (room, database) = (Arc::clone(&room), Arc::clone(&database));
+            tokio::spawn(async move { read(&room, &database, move |()| Ok(busy.recv().unwrap())).await })
+        };
+        while room.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let refused = read(&room, &database, |()| Ok(2)).await.unwrap_err().into_response();
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
+        done.send(1).unwrap();
+        assert_eq!(waiting.await.unwrap().unwrap(), 1);
+        assert_eq!(read(&room, &database, |()| Ok(3)).await.unwrap(), 3);
+    }
 }

@@ -11,7 +11,8 @@ use tower_http::{services::ServeDir, set_header::SetResponseHeaderLayer};
 use crate::{edges::Edge, error::ApiError};
 
 /// Adds the files below `www` to `routes`, and the headers of a page: nothing is cached without asking, and a page may
-/// run only its own scripts, and talk only to this origin (also under its public URL) and the configured edges.
+/// run only its own scripts, and talk only to this origin (also under its public URL) and the configured edges. Videos
+/// may come from anywhere: creatives are booked with URLs of any host, also while the origin serves.
 pub fn with_pages(routes: Router, www: Option<&Path>, edges: &[Edge], public_url: &str) -> Router {
     let nothing = || async { ApiError::not_found("page") };
     let routes = match www {
@@ -36,12 +37,30 @@ fn set(name: header::HeaderName, value: HeaderValue) -> SetResponseHeaderLayer<H
 }
 
 fn policy(edges: &[Edge], public_url: &str) -> HeaderValue {
-    let edges: Vec<&str> = edges.iter().map(|edge| edge.url.as_str()).collect();
+    // With a slash at the end, a source is all that is below it; a path without one is that path only (CSP 3, 6.7.2.8).
+    let edges: Vec<String> = edges.iter().map(|edge| format!("{}/", edge.url)).collect();
     let edges = edges.join(" ");
     let policy = format!(
         "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; \
-         connect-src 'self' {public_url} {edges}; img-src 'self' data: {edges}; media-src 'self' {public_url} blob:; object-src 'none'; \
-         base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+         connect-src 'self' {public_url}/ {edges}; img-src 'self' data: {edges}; media-src 'self' https: http: blob:; \
+         object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
     );
     HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'self'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_may_call_all_of_an_edge_below_its_base_path_and_show_videos_of_any_host() {
+        let edges = ["http://edge/base".parse().unwrap(), "http://127.0.0.1:9".parse().unwrap()];
+        let policy = policy(&edges, "http://origin");
+        let policy = policy.to_str().unwrap();
+        assert!(
+            policy.contains("; connect-src 'self' http://origin/ http://edge/base/ http://127.0.0.1:9/;"),
+            "{policy}"
+        );
+        assert!(policy.contains("; media-src 'self' https: http: blob:;"), "{policy}");
+    }
 }

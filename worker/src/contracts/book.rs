@@ -70,7 +70,7 @@ pub(super) struct Flight {
     pub(super) campaign: Found<String>,
     pub(super) class: Found<DemandClass>,
     pub(super) starts_at: UnixMillis,
-    pub(super) ends_at: UnixMillis,
+    pub(super) ends_at: Found<UnixMillis>,
     /// Of a guaranteed flight.
     pub(super) committed_impressions: Option<u64>,
     pub(super) cpm: Money,
@@ -214,7 +214,7 @@ fn flight(fields: Fields<'_>) -> Option<Flight> {
     })
 }
 
-fn dates(fields: &Fields<'_>) -> Option<(UnixMillis, UnixMillis)> {
+fn dates(fields: &Fields<'_>) -> Option<(UnixMillis, Found<UnixMillis>)> {
     let zone = fields.optional("time_zone", values::time_zone).map_or(TimeZone::UTC, plain);
     let starts_at = fields.required("start", values::instant(&zone));
     let ends_at = fields.required("end", values::instant(&zone));
@@ -224,10 +224,11 @@ fn dates(fields: &Fields<'_>) -> Option<(UnixMillis, UnixMillis)> {
         fields.faults.note(ends_at.at, &ends_at.path, format!("{end} must be after the start, {start}"));
         return None;
     }
-    Some((starts_at.value, ends_at.value))
+    Some((starts_at.value, ends_at))
 }
 
-fn shown(at: UnixMillis) -> String {
+/// An instant as messages write it.
+pub(super) fn shown(at: UnixMillis) -> String {
     let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
     jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |at| at.to_string())
 }
@@ -244,7 +245,7 @@ fn terms(fields: &Fields<'_>, class: DemandClass) -> Option<Terms> {
     if class == DemandClass::Guaranteed {
         let committed = fields.required("committed_impressions", values::integer(1..=COMMITTED_MAX));
         let cpm = fields.required("cpm", values::cpm);
-        let currency = fields.required("currency", values::currency);
+        let currency = fields.required("currency", values::currency_of_sale);
         let threshold = fields.required("completion_threshold", values::threshold);
         fields.forbidden("weight", "only house flights have a weight");
         let currency = currency?;
@@ -271,9 +272,8 @@ fn terms(fields: &Fields<'_>, class: DemandClass) -> Option<Terms> {
     })
 }
 
-/// ISO 4217's code for transactions without a currency.
 fn no_currency() -> Currency {
-    Currency::parse("XXX").unwrap_or_else(|| unreachable!("three capital letters"))
+    Currency::parse(values::NO_CURRENCY).unwrap_or_else(|| unreachable!("three capital letters"))
 }
 
 fn cap(fields: Fields<'_>) -> Option<Cap> {

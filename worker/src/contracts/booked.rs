@@ -1,6 +1,6 @@
 //! Reading what is booked.
 
-use rusqlite::{Connection, Row, types::Type};
+use rusqlite::{Connection, Row, Transaction, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
 use slotkeeper_core::{
     caps::Cap,
@@ -87,9 +87,13 @@ pub struct BookedAd {
 
 pub(super) fn read(db: &Connection) -> rusqlite::Result<Booked> {
     // One read transaction, so that an import in between cannot tear the picture.
-    let snapshot = db.unchecked_transaction()?;
-    let mut booked = Booked { titles: titles(&snapshot)?, flights: flights(&snapshot)? };
-    for (flight_id, ad) in ads(&snapshot)? {
+    read_in(&db.unchecked_transaction()?)
+}
+
+/// Everything that is booked, as the transaction sees it.
+pub(crate) fn read_in(snapshot: &Transaction<'_>) -> rusqlite::Result<Booked> {
+    let mut booked = Booked { titles: titles(snapshot)?, flights: flights(snapshot)? };
+    for (flight_id, ad) in ads(snapshot)? {
         if let Ok(at) = booked.flights.binary_search_by_key(&flight_id, |flight| flight.flight_id.0) {
             booked.flights[at].ads.push(ad);
         }

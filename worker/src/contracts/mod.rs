@@ -19,6 +19,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+pub(crate) use booked::read_in as booked_in;
 pub use booked::{Booked, BookedAd, BookedFlight};
 pub use document::InvalidFile;
 pub use store::Tally;

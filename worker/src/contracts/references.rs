@@ -3,10 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
-use slotkeeper_core::{contract::DemandClass, money::Currency};
+use slotkeeper_core::{
+    caps::{LIFETIME_GRACE_MS, Window},
+    contract::DemandClass,
+    money::Currency,
+    plan::{FLIGHTS_MAX, TITLES_MAX},
+    time::UnixMillis,
+};
 
 use super::{
-    book::{Book, Flight},
+    book::{Book, Flight, shown},
     document::{Faults, Found},
 };
 
@@ -22,12 +28,14 @@ pub(super) struct Known {
     pub(super) titles: BTreeSet<String>,
 }
 
-/// What of a flight cannot change once it is booked.
+/// What of a flight cannot change once it is booked, or not freely, or takes room.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct KnownFlight {
     pub(super) campaign: String,
     pub(super) class: DemandClass,
     pub(super) currency: Currency,
+    pub(super) ends_at: UnixMillis,
+    pub(super) paused: bool,
 }
 
 impl Known {
@@ -40,12 +48,22 @@ impl Known {
             db.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
         };
         let mut flights = db.prepare(
-            "SELECT f.slug, c.slug, f.class, f.currency FROM flights f JOIN campaigns c USING (campaign_id)",
+            "SELECT f.slug, c.slug, f.class, f.currency, f.ends_at_ms, f.paused
+             FROM flights f JOIN campaigns c USING (campaign_id)",
         )?;
         let flight = |row: &rusqlite::Row<'_>| {
             let class = if row.get::<_, String>(2)? == "house" { DemandClass::House } else { DemandClass::Guaranteed };
             let currency = super::store::currency(row, 3)?;
-            Ok((row.get(0)?, KnownFlight { campaign: row.get(1)?, class, currency }))
+            Ok((
+                row.get(0)?,
+                KnownFlight {
+                    campaign: row.get(1)?,
+                    class,
+                    currency,
+                    ends_at: UnixMillis(row.get(4)?),
+                    paused: row.get(5)?,
+                },
+            ))
         };
         Ok(Self {
             advertisers: singles("SELECT slug FROM advertisers")?,
@@ -70,6 +88,8 @@ impl Known {
 pub(super) fn check(book: &Book, mut known: Known, faults: &Faults) {
     check_unique(book, faults);
     check_unmoved(book, &known, faults);
+    check_extended(book, &known, faults);
+    check_room(book, &known, faults);
     known.with(book);
     for campaign in &book.campaigns {
         must_exist(&campaign.advertiser, "advertiser", known.advertisers.contains(&campaign.advertiser.value), faults);
@@ -123,6 +143,50 @@ fn check_unmoved(book: &Book, known: &Known, faults: &Faults) {
             let path = flight.id.path.replace(".id", ".currency");
             note_fixed(flight.currency_at, &path, flight.cpm.currency.as_str(), booked.currency.as_str(), faults);
         }
+    }
+}
+
+/// Lifetime caps are counted over claims, which the edges keep for so long after the end that they knew.
+fn check_extended(book: &Book, known: &Known, faults: &Faults) {
+    for flight in &book.flights {
+        let Some(booked) = known.flights.get(&flight.id.value) else { continue };
+        let for_life = flight.caps.iter().any(|cap| cap.window == Window::Lifetime);
+        let latest = booked.ends_at.plus_ms(LIFETIME_GRACE_MS);
+        if for_life && flight.ends_at.value > latest {
+            let (new, old) = (shown(flight.ends_at.value), shown(booked.ends_at));
+            let message = format!(
+                "{new}: it is booked until {old}, and what a cap per \"flight\" counts is kept until {}; \
+                 book a new flight",
+                shown(latest)
+            );
+            faults.note(flight.ends_at.at, &flight.ends_at.path, message);
+        }
+    }
+}
+
+/// A plan holds what is booked in all files together. Flights that are paused are in none.
+fn check_room(book: &Book, known: &Known, faults: &Faults) {
+    let titles = book.titles.iter().map(|one| &one.id);
+    let total = known.titles.len();
+    note_over("titles", TITLES_MAX, total, titles.filter(|id| !known.titles.contains(&id.value)), faults);
+
+    let in_file: BTreeSet<&str> = book.flights.iter().map(|one| one.id.value.as_str()).collect();
+    let others = known.flights.iter().filter(|(id, flight)| !flight.paused && !in_file.contains(id.as_str())).count();
+    let sellable = book.flights.iter().filter(|one| !one.paused).map(|one| &one.id);
+    note_over("flights that are not paused", FLIGHTS_MAX, others, sellable, faults);
+}
+
+/// Notes the first of `more` that there is no room for beside the `booked`.
+fn note_over<'a>(
+    kind: &str,
+    max: usize,
+    booked: usize,
+    mut more: impl Iterator<Item = &'a Found<String>>,
+    faults: &Faults,
+) {
+    if let Some(one) = more.nth(max.saturating_sub(booked)) {
+        let message = format!("{:?}: a plan holds at most {max} {kind}, with the {booked} booked before", one.value);
+        faults.note(one.at, &one.path, message);
     }
 }
 

@@ -103,7 +103,7 @@ fn flight(db: &Connection, one: &Flight) -> rusqlite::Result<bool> {
             ":campaign": one.campaign.value,
             ":class": class_name(one.class.value),
             ":starts_at": one.starts_at.0,
-            ":ends_at": one.ends_at.0,
+            ":ends_at": one.ends_at.value.0,
             ":committed": one.committed_impressions,
             ":cpm": one.cpm.micros,
             ":currency": one.cpm.currency.as_str(),

@@ -129,6 +129,11 @@ fn a_bad_value_is_refused_with_file_line_column_field_value_and_bound() {
             "c.toml:26:12: flights[0].currency: \"usd\" must be an ISO 4217 code",
         ),
         (
+            "currency = \"USD\"",
+            "currency = \"XXX\"",
+            "c.toml:26:12: flights[0].currency: \"XXX\" is no currency; what is sold has one",
+        ),
+        (
             "name = \"C\"",
             "name = \"C\"\nbudget = 3",
             "c.toml:10:1: campaigns[0].budget: is not a field here; there are id, advertiser, name, category",
@@ -255,4 +260,58 @@ fn a_flight_shows_only_creatives_of_its_own_advertiser() {
         faults[0].contains("flights[0].creatives[0]: \"v\" is \"b\"'s; the flight's campaign is \"a\"'s"),
         "{faults:?}"
     );
+}
+
+#[test]
+fn a_flight_with_a_lifetime_cap_is_not_extended_past_what_its_caps_remember() {
+    let capped = |per: &str, end: &str| {
+        SMALL.replace("end = 2026-02-01", &format!("end = {end}")).replace(
+            "creatives = [\"v\"]",
+            &format!("creatives = [\"v\"]\ncaps = [{{ scope = \"flight\", limit = 3, per = \"{per}\" }}]"),
+        )
+    };
+    let mut world = World::new();
+    world.import(&capped("flight", "2026-02-01"));
+    let faults = world.faults(&capped("flight", "2026-04-05"), Format::Toml);
+    assert_eq!(
+        faults,
+        ["c.toml:23:7: flights[0].end: 2026-04-05T00:00:00Z: it is booked until 2026-02-01T00:00:00Z, and what a cap \
+          per \"flight\" counts is kept until 2026-04-04T00:00:00Z; book a new flight"]
+    );
+    world.import(&capped("flight", "2026-04-04"));
+    let mut rolling = World::new();
+    rolling.import(&capped("30d", "2026-02-01"));
+    rolling.import(&capped("30d", "2027-02-01"));
+}
+
+#[test]
+fn what_a_plan_has_room_for_is_bounded_over_all_files_together() {
+    let mut world = World::new();
+    world.import(SMALL);
+    let run = |world: &mut World, sql: &str| world.contracts.db().execute(sql, []).unwrap();
+    run(
+        &mut world,
+        "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 200000)
+         INSERT INTO titles SELECT 't' || n, 'T', 'TV-PG', '[]', NULL FROM n",
+    );
+    let title = |id: &str| format!("[[titles]]\nid = \"{id}\"\nname = \"T\"\nrating = \"TV-PG\"\n");
+    world.import(&title("t7"));
+    let faults = world.faults(&(title("t8") + &title("u")), Format::Toml);
+    let full = "a plan holds at most 200000 titles, with the 200000 booked before";
+    assert_eq!(faults, [format!("c.toml:6:6: titles[1].id: \"u\": {full}")]);
+    run(
+        &mut world,
+        "WITH RECURSIVE n(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 50000)
+         INSERT INTO flights (slug, campaign_id, class, starts_at_ms, ends_at_ms, committed_impressions, cpm_micros,
+             currency, completion_threshold, weight, caps, ratings, targeting, paused)
+         SELECT 'f' || n, campaign_id, class, starts_at_ms, ends_at_ms, committed_impressions, cpm_micros, currency,
+             completion_threshold, weight, caps, ratings, targeting, paused FROM n, flights WHERE slug = 'f'",
+    );
+    world.import(SMALL);
+    let another = SMALL.replace("id = \"f\"", "id = \"g\"");
+    let faults = world.faults(&another, Format::Toml);
+    let full = "a plan holds at most 50000 flights that are not paused, with the 50000 booked before";
+    assert_eq!(faults, [format!("c.toml:19:6: flights[0].id: \"g\": {full}")]);
+    run(&mut world, "UPDATE flights SET paused = 1 WHERE slug = 'f9'");
+    world.import(&another);
 }

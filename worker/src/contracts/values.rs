@@ -98,6 +98,15 @@ pub(super) fn currency(value: &Value) -> Read<Currency> {
     str_of(value).ok().and_then(Currency::parse).ok_or_else(|| "must be an ISO 4217 code such as \"USD\"".into())
 }
 
+/// ISO 4217's code for transactions without a currency.
+pub(super) const NO_CURRENCY: &str = "XXX";
+
+/// The currency of what is sold.
+pub(super) fn currency_of_sale(value: &Value) -> Read<Currency> {
+    let currency = currency(value)?;
+    if currency.as_str() == NO_CURRENCY { Err("is no currency; what is sold has one".into()) } else { Ok(currency) }
+}
+
 /// An IANA time zone.
 pub(super) fn time_zone(value: &Value) -> Read<TimeZone> {
     let zone = str_of(value).ok().and_then(|name| TimeZone::get(name).ok());
@@ -109,6 +118,10 @@ pub(super) fn instant(zone: &TimeZone) -> impl Fn(&Value) -> Read<UnixMillis> {
     move |value| {
         let bound = "must be an instant such as \"2026-01-01T00:00:00Z\" or a date such as \"2026-01-01\", after 1970";
         let (Value::Text(text) | Value::Moment(text)) = value else { return Err(bound.into()) };
+        if text.contains('[') {
+            // RFC 9557. Read as an instant, a zone that contradicts the offset would go unnoticed.
+            return Err(format!("{bound}; a zone in brackets has no place here: use `time_zone`"));
+        }
         let parsed: Result<Timestamp, jiff::Error> = text.parse();
         let instant = parsed.or_else(|_| {
             let local: civil::DateTime = text.parse()?;
@@ -243,7 +256,8 @@ mod tests {
         assert_eq!(in_zone("America/New_York", "2026-01-01"), Ok(1_767_225_600_000 + 5 * 3_600_000));
         assert_eq!(in_zone("America/New_York", "2026-01-01T00:00:00Z"), Ok(1_767_225_600_000));
         assert_eq!(in_zone("America/New_York", "2026-07-01T12:00:00"), Ok(1_782_921_600_000));
-        for odd in ["1969-12-31", "2026-02-30", "tomorrow", "2026-13-01T00:00:00Z"] {
+        let annotated = ["2026-07-01T12:00:00[America/New_York]", "2026-07-01T12:00:00-04:00[Europe/Oslo]"];
+        for odd in ["1969-12-31", "2026-02-30", "tomorrow", "2026-13-01T00:00:00Z"].into_iter().chain(annotated) {
             assert!(in_zone("UTC", odd).is_err(), "{odd}");
         }
     }

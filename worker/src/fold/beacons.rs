@@ -11,7 +11,7 @@ use slotkeeper_core::{
     time::UnixMillis,
 };
 
-use super::{TIME_MAX, Verdict};
+use super::{TIME_MAX, Verdict, opportunities};
 
 /// The columns of a state, in the order of [`Event::ALL`].
 pub(crate) const STATE_COLUMNS: &str = "start_at_ms, first_quartile_at_ms, midpoint_at_ms, third_quartile_at_ms, \
@@ -34,6 +34,9 @@ pub(super) fn apply(
     }
     write(db, beacon, &joined)?;
     changed.insert(beacon.opportunity_id);
+    if known.at(Event::Start).is_none() && joined.at(Event::Start).is_some() {
+        opportunities::reconsider(db, beacon.opportunity_id, changed)?;
+    }
     Ok(Verdict::Fresh)
 }
 

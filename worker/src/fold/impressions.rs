@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params, types::Type};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params, types::Type};
 use slotkeeper_core::{
     beacon::Event,
     contract::{DemandClass, RegistryRecord},
@@ -14,8 +14,8 @@ use slotkeeper_core::{
 use super::beacons;
 use crate::registry::Registry;
 
-/// How many impressions on unknown terms are looked at again in one step.
-const UNKNOWN_TERMS_PER_STEP: usize = 256;
+/// How many impressions whose terms have become known are derived again in one step.
+const NOW_KNOWN_PER_STEP: usize = 256;
 
 /// What an impression is worth, under the terms it was sold on.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,21 +66,39 @@ pub(super) fn derive(db: &Connection, registry: &mut Registry, id: OpportunityId
     write(db, id, &row, &state, furthest, &worth)
 }
 
-/// Impressions whose ad as sold was not known when they were derived, and is now.
+/// Impressions whose ad as sold was not known when they were derived, and is now; some of them, if there are many. All
+/// ads that are not known are asked for, so that those that stay unknown never hide one that does not.
 pub(super) fn on_terms_now_known(
     db: &Connection,
     registry: &mut Registry,
 ) -> rusqlite::Result<BTreeSet<OpportunityId>> {
     let mut known = BTreeSet::new();
-    let mut select =
-        db.prepare_cached("SELECT opportunity_id, record_id FROM fct_ad_impressions WHERE currency IS NULL LIMIT ?1")?;
-    let mut rows = select.query([UNKNOWN_TERMS_PER_STEP])?;
-    while let Some(row) = rows.next()? {
-        if registry.get(parsed(row, 1)?)?.is_some() {
-            known.insert(opportunity_id(row, 0)?);
+    let mut after = String::new();
+    while let Some(record) = next_unknown(db, &after)? {
+        if registry.get(record)?.is_some() {
+            let mut select = db.prepare_cached(
+                "SELECT opportunity_id FROM fct_ad_impressions WHERE currency IS NULL AND record_id = ?1 LIMIT ?2",
+            )?;
+            let room = NOW_KNOWN_PER_STEP - known.len();
+            for id in select.query_map(params![record.to_string(), room], |row| opportunity_id(row, 0))? {
+                known.insert(id?);
+            }
+            if known.len() >= NOW_KNOWN_PER_STEP {
+                break;
+            }
         }
+        after = record.to_string();
     }
     Ok(known)
+}
+
+/// The first ad as sold after `after` that some impression waits for: one step in the index, however many wait for it.
+fn next_unknown(db: &Connection, after: &str) -> rusqlite::Result<Option<RecordId>> {
+    db.prepare_cached(
+        "SELECT record_id FROM fct_ad_impressions WHERE currency IS NULL AND record_id > ?1 ORDER BY record_id LIMIT 1",
+    )?
+    .query_row([after], |row| parsed(row, 0))
+    .optional()
 }
 
 /// Reads an opportunity id from a text column.

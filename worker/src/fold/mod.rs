@@ -1,7 +1,7 @@
 //! The fold: from the log and the registry to the tables.
 //!
-//! Everything it keeps per slot is a join (of rows by a total order, of beacons by [`core::impression`]), and what it
-//! derives is a pure function of what it keeps. So duplicates, reordering and replays cannot change the tables, and
+//! Everything it keeps per slot is a join (a set of rows, and of beacons by [`core::impression`]), and what it derives
+//! (which row stands, what was shown, what it earned) is a pure function of what it keeps. So duplicates, reordering and replays cannot change the tables, and
 //! folding again from nothing gives them byte for byte.
 //!
 //! The offset of what is consumed is in the fold's own commit: a killed fold goes on exactly where it was.
@@ -18,7 +18,7 @@ mod tests;
 
 use std::{collections::BTreeSet, path::Path};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use slotkeeper_core::{
     fact::{Fact, FactBatch},
     id::OpportunityId,
@@ -52,8 +52,8 @@ pub enum FoldError {
     Log(#[from] LogError),
     /// The tables were folded from another log.
     #[error(
-        "fold: {consumed} entries were folded, but the log ends at {last}: fold.db belongs to another log; \
-         delete it, and it is folded again"
+        "fold: entry {consumed}, the last one folded, is not in this log, which ends at {last}: log.db is another log, \
+         or an older copy of it; stop, and put the right log.db back, or delete fold.db to fold this one from its start"
     )]
     OtherLog {
         /// What the tables say.
@@ -95,9 +95,8 @@ impl Fold {
     pub fn step(&mut self, log: &dyn Log) -> Result<Step, FoldError> {
         let commit = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let consumed = consumed_seq(&commit)?;
-        let last = log.last_seq()?;
-        if consumed > last {
-            return Err(FoldError::OtherLog { consumed, last });
+        if consumed > 0 && !is_at(log, consumed, last_entry(&commit)?.as_deref())? {
+            return Err(FoldError::OtherLog { consumed, last: log.last_seq()? });
         }
         let entries = log.read(consumed, ENTRIES_PER_COMMIT_MAX)?;
         let mut changed = impressions::on_terms_now_known(&commit, &mut self.registry)?;
@@ -107,23 +106,57 @@ impl Fold {
         for id in &changed {
             impressions::derive(&commit, &mut self.registry, *id)?;
         }
-        let consumed_seq = entries.last().map_or(consumed, |entry| entry.seq);
-        commit
-            .prepare_cached("UPDATE fold_offset SET consumed_seq = ?1 WHERE consumed_seq <> ?1")?
-            .execute([consumed_seq])?;
+        let consumed_seq = match entries.last() {
+            Some(last) => note_consumed(&commit, last)?,
+            None => consumed,
+        };
         commit.commit()?;
         Ok(Step { consumed_seq, entries: entries.len(), changed })
     }
 
-    /// Folds until the log is consumed.
+    /// Folds until the log is consumed, and all terms that are known are applied.
     pub fn catch_up(&mut self, log: &dyn Log) -> Result<(), FoldError> {
-        while self.step(log)?.entries > 0 {}
+        while !self.step(log)?.found_nothing() {}
         Ok(())
+    }
+}
+
+impl Step {
+    /// Whether there was nothing to do, and so there is nothing more to do for now.
+    #[must_use]
+    pub fn found_nothing(&self) -> bool {
+        self.entries == 0 && self.changed.is_empty()
     }
 }
 
 fn consumed_seq(db: &Connection) -> rusqlite::Result<u64> {
     db.prepare_cached("SELECT consumed_seq FROM fold_offset")?.query_row([], |row| row.get(0))
+}
+
+/// The hash of the last entry folded; `None` before the first, and in tables of a build that kept none.
+fn last_entry(db: &Connection) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT hash FROM fold_last_entry")?.query_row([], |row| row.get(0)).optional()
+}
+
+/// Whether the log holds the entry of this hash at `seq`.
+fn is_at(log: &dyn Log, seq: u64, known: Option<&str>) -> Result<bool, LogError> {
+    let found = log.read(seq - 1, 1)?;
+    Ok(found.first().is_some_and(|entry| entry.seq == seq && Some(hash(entry).as_str()) == known))
+}
+
+/// Of an entry: its place, its time and its bytes.
+fn hash(entry: &Entry) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&entry.seq.to_le_bytes());
+    hasher.update(&entry.received.at.0.to_le_bytes());
+    hasher.update(&entry.received.bytes);
+    hasher.finalize().to_hex().to_string()
+}
+
+fn note_consumed(db: &Connection, last: &Entry) -> rusqlite::Result<u64> {
+    db.prepare_cached("UPDATE fold_offset SET consumed_seq = ?1")?.execute([last.seq])?;
+    db.prepare_cached("INSERT OR REPLACE INTO fold_last_entry VALUES (1, ?1)")?.execute([hash(last)])?;
+    Ok(last.seq)
 }
 
 fn fold_entry(db: &Connection, entry: &Entry, changed: &mut BTreeSet<OpportunityId>) -> rusqlite::Result<()> {

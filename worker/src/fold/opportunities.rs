@@ -1,13 +1,16 @@
 //! Folding rows: one stands for every slot, and which one does not depend on the order they came in.
 //!
 //! A slot is `(break_id, slot_index)`. Two different rows of one slot exist when a commit's outcome was not known to the
-//! edge, which then answered from another decision; or when retries were decided apart because the store was down. The
-//! row that stands is the greatest in a total order: an uncommitted row before a committed one (it is what the viewer
-//! was answered), then the earlier decision, then the smaller hash.
+//! edge, which then answered from another decision; or when retries were decided apart because the store was down.
+//!
+//! The row that stands is the first in a total order. What a player reports was shown, so a row whose own ad began to
+//! play comes before all others: an edge may have sent rows, answered 503 all the same, and shown what a retry committed.
+//! Until one began to play, an uncommitted row comes before a committed one (most often it is what the viewer was
+//! answered), then the earlier decision, then the smaller hash.
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, OptionalExtension as _, named_params, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use slotkeeper_core::{
     api::{CALLER_ID_BYTES_MAX, SLOTS_MAX},
     fact::{Fact, Recording},
@@ -30,13 +33,11 @@ const VALUES: &str =
        :unfilled_reason, :ad_id, :record_id, :advertiser_id, :campaign_id, :flight_id, :creative_id, :duration_ms,
        :expires_at_ms, :claim_counts_until_ms)";
 
-/// Where a row stands in the order of its slot; the least stands.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Precedence {
-    committed: bool,
-    decided_at_ms: u64,
-    content_hash: String,
-}
+/// The order of the rows `r` of a slot; the first stands. It depends on what has come, never on when.
+const PRECEDENCE: &str = "
+    EXISTS (SELECT 1 FROM beacon_states b WHERE b.opportunity_id = r.opportunity_id AND b.ad_id = r.ad_id
+        AND b.record_id = r.record_id AND b.start_at_ms IS NOT NULL) DESC,
+    recording = 'committed', decided_at_ms, content_hash";
 
 pub(super) fn apply(
     db: &Connection,
@@ -48,27 +49,56 @@ pub(super) fn apply(
     if !is_sound(row) {
         return Ok(Verdict::Refused);
     }
-    let new = Precedence {
-        committed: recording == Recording::Committed,
-        decided_at_ms: row.decided_at.0,
-        content_hash: content_hash(recording, row),
-    };
-    let Some((standing, standing_id)) = standing(db, row)? else {
-        insert(db, STANDING, edge_id, recording, row, &new.content_hash)?;
+    let hash = content_hash(recording, row);
+    let slot = slot_of(row);
+    if standing(db, &slot)?.is_none() {
+        insert(db, STANDING, edge_id, recording, row, &hash)?;
         changed.insert(row.opportunity_id);
         return Ok(Verdict::Fresh);
-    };
-    if seen_before(db, edge_id, row, &new.content_hash)? {
+    }
+    if seen_before(db, edge_id, row, &hash)? {
         return Ok(Verdict::Duplicate);
     }
-    if new < standing {
-        move_aside(db, row)?;
-        insert(db, STANDING, edge_id, recording, row, &new.content_hash)?;
-        changed.extend([row.opportunity_id, standing_id]);
-    } else {
-        insert(db, SUPERSEDED, edge_id, recording, row, &new.content_hash)?;
-    }
+    insert(db, SUPERSEDED, edge_id, recording, row, &hash)?;
+    elect(db, &slot, changed)?;
     Ok(Verdict::Fresh)
+}
+
+/// Elects again in the slot of `id`, of which an ad has begun to play.
+pub(super) fn reconsider(
+    db: &Connection,
+    id: OpportunityId,
+    changed: &mut BTreeSet<OpportunityId>,
+) -> rusqlite::Result<()> {
+    // Only a row that was superseded may rise; a slot without one has nothing to elect.
+    let slot = db
+        .prepare_cached("SELECT break_id, slot_index FROM opportunities_superseded WHERE opportunity_id = ?1 LIMIT 1")?
+        .query_row([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    slot.map_or(Ok(()), |slot| elect(db, &slot, changed))
+}
+
+/// Lets the first row of a slot stand, and no other.
+fn elect(db: &Connection, slot: &Slot, changed: &mut BTreeSet<OpportunityId>) -> rusqlite::Result<()> {
+    let standing = standing(db, slot)?;
+    let first: (String, OpportunityId) = db
+        .prepare_cached(&format!(
+            "SELECT content_hash, opportunity_id FROM (
+                 SELECT {COLUMNS} FROM {STANDING} WHERE break_id = ?1 AND slot_index = ?2
+                 UNION ALL SELECT {COLUMNS} FROM {SUPERSEDED} WHERE break_id = ?1 AND slot_index = ?2) r
+             ORDER BY {PRECEDENCE} LIMIT 1"
+        ))?
+        .query_row(params![slot.0, slot.1], hash_and_id)?;
+    if standing.as_ref() == Some(&first) {
+        return Ok(());
+    }
+    if let Some((hash, id)) = standing {
+        move_row(db, STANDING, SUPERSEDED, slot, &hash)?;
+        changed.insert(id);
+    }
+    move_row(db, SUPERSEDED, STANDING, slot, &first.0)?;
+    changed.insert(first.1);
+    Ok(())
 }
 
 /// Whether the row agrees with itself and is within bounds.
@@ -92,17 +122,17 @@ fn content_hash(recording: Recording, row: &Opportunity) -> String {
     blake3::hash(&json).to_hex()[..32].into()
 }
 
-/// The row that stands for the slot of `row`.
-fn standing(db: &Connection, row: &Opportunity) -> rusqlite::Result<Option<(Precedence, OpportunityId)>> {
-    db.prepare_cached(
-        "SELECT recording = 'committed', decided_at_ms, content_hash, opportunity_id FROM fct_ad_opportunities
-         WHERE break_id = ?1 AND slot_index = ?2",
-    )?
-    .query_row(slot_of(row), |row| {
-        let precedence = Precedence { committed: row.get(0)?, decided_at_ms: row.get(1)?, content_hash: row.get(2)? };
-        Ok((precedence, super::impressions::opportunity_id(row, 3)?))
-    })
+/// The row that stands for a slot.
+fn standing(db: &Connection, slot: &Slot) -> rusqlite::Result<Option<(String, OpportunityId)>> {
+    db.prepare_cached(&format!(
+        "SELECT content_hash, opportunity_id FROM {STANDING} WHERE break_id = ?1 AND slot_index = ?2"
+    ))?
+    .query_row(params![slot.0, slot.1], hash_and_id)
     .optional()
+}
+
+fn hash_and_id(row: &Row<'_>) -> rusqlite::Result<(String, OpportunityId)> {
+    Ok((row.get(0)?, super::impressions::opportunity_id(row, 1)?))
 }
 
 /// Whether this very row came before. If so, it keeps the smaller of the two edges' names.
@@ -121,15 +151,18 @@ fn seen_before(db: &Connection, edge_id: &str, row: &Opportunity, hash: &str) ->
     Ok(false)
 }
 
-fn move_aside(db: &Connection, row: &Opportunity) -> rusqlite::Result<()> {
-    let slot = "break_id = ?1 AND slot_index = ?2";
-    db.prepare_cached(&format!("INSERT INTO {SUPERSEDED} ({COLUMNS}) SELECT {COLUMNS} FROM {STANDING} WHERE {slot}"))?
-        .execute(slot_of(row))?;
-    db.prepare_cached(&format!("DELETE FROM {STANDING} WHERE {slot}"))?.execute(slot_of(row))?;
+fn move_row(db: &Connection, from: &str, to: &str, slot: &Slot, hash: &str) -> rusqlite::Result<()> {
+    let row = "break_id = ?1 AND slot_index = ?2 AND content_hash = ?3";
+    db.prepare_cached(&format!("INSERT INTO {to} ({COLUMNS}) SELECT {COLUMNS} FROM {from} WHERE {row}"))?
+        .execute(params![slot.0, slot.1, hash])?;
+    db.prepare_cached(&format!("DELETE FROM {from} WHERE {row}"))?.execute(params![slot.0, slot.1, hash])?;
     Ok(())
 }
 
-fn slot_of(row: &Opportunity) -> (String, u8) {
+/// A break and a place in it, as the tables hold them.
+type Slot = (String, u8);
+
+fn slot_of(row: &Opportunity) -> Slot {
     (row.break_id.to_string(), row.slot_index)
 }
 

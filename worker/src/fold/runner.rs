@@ -76,13 +76,14 @@ impl Runner {
 fn note(progress: &watch::Sender<Progress>, outcome: Result<Step, FoldError>) -> bool {
     match outcome {
         Ok(step) => {
+            let nothing_more = step.found_nothing();
             progress.send_if_modified(|known| {
                 let now = Progress { consumed_seq: step.consumed_seq, error: None };
                 let moved = *known != now;
                 *known = now;
                 moved
             });
-            step.entries == 0
+            nothing_more
         }
         Err(error) => {
             eprintln!("slotkeeper: {error}");

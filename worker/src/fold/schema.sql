@@ -7,7 +7,15 @@ CREATE TABLE IF NOT EXISTS fold_offset (
 ) STRICT;
 INSERT OR IGNORE INTO fold_offset VALUES (1, 0);
 
--- One row a slot, always.
+-- The hash of the last entry folded: how the fold knows that a log is the one it was folded from, also once that log,
+-- restored from a backup, has grown again past what was folded.
+CREATE TABLE IF NOT EXISTS fold_last_entry (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    hash TEXT NOT NULL CHECK (length(hash) = 64)
+) STRICT;
+
+-- One row a slot, always: of several, the one whose ad began to play; while none did, an uncommitted one before a
+-- committed one, then the earlier decision, then the smaller hash.
 CREATE TABLE IF NOT EXISTS fct_ad_opportunities (
     opportunity_id TEXT NOT NULL PRIMARY KEY CHECK (length(opportunity_id) = 36),
     break_id TEXT NOT NULL CHECK (length(break_id) = 32),
@@ -51,7 +59,7 @@ CREATE TABLE IF NOT EXISTS fct_ad_opportunities (
 CREATE INDEX IF NOT EXISTS opportunities_by_time ON fct_ad_opportunities (decided_at_ms, break_id, slot_index);
 CREATE INDEX IF NOT EXISTS opportunities_by_outcome ON fct_ad_opportunities (outcome, fill_reason, unfilled_reason);
 
--- Rows that another row of the same slot has replaced: nobody was shown what they say.
+-- The other rows of slots that have several. One returns when its ad is reported to have begun to play.
 CREATE TABLE IF NOT EXISTS opportunities_superseded (
     opportunity_id TEXT NOT NULL,
     break_id TEXT NOT NULL,
@@ -81,6 +89,7 @@ CREATE TABLE IF NOT EXISTS opportunities_superseded (
     claim_counts_until_ms INTEGER,
     PRIMARY KEY (break_id, slot_index, content_hash)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS superseded_by_id ON opportunities_superseded (opportunity_id);
 
 -- What was reported, by what the token said, whether or not the slot's row has come or agrees: each event at the
 -- earliest time it was seen.
@@ -133,7 +142,7 @@ CREATE TABLE IF NOT EXISTS fct_ad_impressions (
 CREATE INDEX IF NOT EXISTS impressions_by_quartile
     ON fct_ad_impressions (furthest_quartile, currency, recognized_revenue_micros);
 CREATE INDEX IF NOT EXISTS impressions_delivered ON fct_ad_impressions (flight_id) WHERE threshold_passed = 1;
-CREATE INDEX IF NOT EXISTS impressions_on_unknown_terms ON fct_ad_impressions (opportunity_id) WHERE currency IS NULL;
+CREATE INDEX IF NOT EXISTS impressions_on_unknown_terms ON fct_ad_impressions (record_id) WHERE currency IS NULL;
 
 -- What became of every fact received, by edge: received = fresh + duplicate + refused. Unlike the tables above, this
 -- depends on what was sent how often.

@@ -60,6 +60,13 @@ impl World {
         self.log.append(&[Received { at: NOW, bytes: serde_json::to_vec(&batch).unwrap() }]).unwrap();
     }
 
+    /// Loses the tables.
+    fn forget(&self) {
+        for file in ["fold.db", "fold.db-wal", "fold.db-shm"] {
+            let _ = std::fs::remove_file(self.folder.path().join(file)); // the last two are there only at times
+        }
+    }
+
     /// Every table but the counts of deliveries, as text.
     fn tables(&self) -> String {
         let db = data_dir::connect_read_only(&self.data().fold()).unwrap();
@@ -99,6 +106,16 @@ fn everything() -> Vec<Fact> {
     let mut facts: Vec<Fact> = rows.iter().map(committed).collect();
     facts.extend([uncommitted(&rival), uncommitted(&unfilled(4, 0)), committed(&unfilled(4, 0))]);
     facts.extend([uncommitted(&Opportunity { candidates: 9, ..unfilled(4, 0) })]);
+    // Rivals of which another than the uncommitted one played, one of them under an id of its own.
+    let retry = filled(5, 0, &sold);
+    let dated = NOW.plus_ms(5_000);
+    let later = OpportunityId::mint(retry.break_id, 0, dated);
+    let later = Opportunity { opportunity_id: later, decided_at: dated, ..filled(5, 0, &other) };
+    facts.extend([uncommitted(&unfilled(5, 0)), committed(&retry), committed(&later)]);
+    facts.extend([beacon(&later, &other, Event::Start, 3), beacon(&later, &other, Event::Midpoint, 4)]);
+    let (both, too) = (filled(6, 0, &sold), filled(6, 0, &other));
+    facts.extend([committed(&both), uncommitted(&too), uncommitted(&filled(6, 0, &house))]);
+    facts.extend([beacon(&both, &sold, Event::Start, 1), beacon(&too, &other, Event::Start, 2)]);
     for (at, event) in (0..).step_by(1_500).zip(QUARTILES) {
         facts.extend([beacon(&rows[0], &sold, event, at), beacon(&rows[1], &house, event, at)]);
         facts.push(beacon(&rows[3], &other, event, at));
@@ -127,13 +144,13 @@ fn shuffled(mut facts: Vec<Fact>, mut seed: u64) -> Vec<Fact> {
 fn order_and_duplicates_change_no_table() {
     let mut reference = World::new();
     reference.tell(everything());
-    assert_eq!(reference.one::<u64>("SELECT count(*) FROM opportunities_superseded"), 3);
+    assert_eq!(reference.one::<u64>("SELECT count(*) FROM opportunities_superseded"), 7);
     for seed in 0..20 {
         let mut world = World::new();
         let doubled = [everything(), everything()].concat();
         for (n, facts) in shuffled(doubled, seed).chunks(7).enumerate() {
             world.append("edge-1", facts.to_vec());
-            if n % 3 == 0 {
+            if n.is_multiple_of(3) {
                 world.fold().step(&world.log).unwrap();
             }
         }
@@ -149,9 +166,7 @@ fn folding_again_from_nothing_gives_the_same_tables_byte_for_byte() {
         world.tell(facts.to_vec());
     }
     let before = world.tables() + &world.counts();
-    for file in ["fold.db", "fold.db-wal", "fold.db-shm"] {
-        let _ = std::fs::remove_file(world.folder.path().join(file));
-    }
+    world.forget();
     world.fold().catch_up(&world.log).unwrap();
     assert_eq!(world.tables() + &world.counts(), before);
     assert_eq!(world.fold().consumed_seq().unwrap(), world.log.last_seq().unwrap());
@@ -190,34 +205,76 @@ fn beacons_that_come_before_their_row_or_their_start_are_kept_until_it_comes() {
 }
 
 #[test]
-fn an_uncommitted_row_supersedes_the_committed_one_and_its_beacons_earn_nothing() {
+fn of_two_rows_of_a_slot_the_one_whose_ad_began_to_play_stands_and_earns() {
     let (sold, other) = (record(1), record(2));
-    let lost = filled(1, 0, &sold);
-    let answered = Opportunity { decided_at: NOW.plus_ms(90), ..filled(1, 0, &other) };
+    let committed_row = filled(1, 0, &sold);
+    let sent_straight = Opportunity { decided_at: NOW.plus_ms(90), ..filled(1, 0, &other) };
+    for (shown, shown_as) in [(&committed_row, &sold), (&sent_straight, &other)] {
+        let plays = QUARTILES.map(|event| beacon(shown, shown_as, event, 1));
+        let facts = [vec![committed(&committed_row), uncommitted(&sent_straight)], plays.to_vec()].concat();
+        for seed in 0..20 {
+            let mut world = World::new();
+            for fact in shuffled(facts.clone(), seed) {
+                world.tell(vec![fact]);
+            }
+            let flight = shown_as.flight_id.0;
+            assert_eq!(world.one::<u32>("SELECT flight_id FROM fct_ad_opportunities"), flight, "seed {seed}");
+            assert_eq!(world.one::<u32>("SELECT flight_id FROM fct_ad_impressions"), flight, "seed {seed}");
+            assert_eq!(world.one::<i64>("SELECT recognized_revenue_micros FROM fct_ad_impressions"), 18_333);
+            assert_eq!(world.one::<u64>("SELECT count(*) FROM opportunities_superseded"), 1);
+        }
+    }
+}
+
+#[test]
+fn a_retry_that_was_committed_after_503_stands_once_its_ad_began_to_play() {
+    let (sold, other) = (record(1), record(2));
+    let refused = filled(1, 0, &other); // sent straight, and arrived, but the viewer was answered 503
+    let at = NOW.plus_ms(5_000);
+    let retry = Opportunity { decided_at: at, ..filled(1, 0, &sold) };
+    let under_another_id = {
+        let opportunity_id = OpportunityId::mint(retry.break_id, 0, at); // its request id did not date the break
+        Opportunity { opportunity_id, ..retry.clone() }
+    };
+    for retry in [retry, under_another_id] {
+        let mut world = World::new();
+        world.tell(vec![uncommitted(&refused), committed(&retry)]);
+        assert_eq!(world.one::<u32>("SELECT flight_id FROM fct_ad_opportunities"), 2, "nothing played yet");
+        world.tell([Event::FirstQuartile, Event::Midpoint].map(|event| beacon(&retry, &sold, event, 3)).to_vec());
+        assert_eq!(world.one::<u32>("SELECT flight_id FROM fct_ad_opportunities"), 2, "it has not begun to play");
+        world.append("edge-1", vec![beacon(&retry, &sold, Event::Start, 1)]);
+        let step = world.fold().step(&world.log).unwrap();
+        assert!(step.changed.contains(&retry.opportunity_id) && step.changed.contains(&refused.opportunity_id));
+        assert_eq!(world.one::<u32>("SELECT flight_id FROM fct_ad_opportunities"), 1);
+        assert_eq!(world.one::<i64>("SELECT recognized_revenue_micros FROM fct_ad_impressions"), 18_333);
+        assert_eq!(world.one::<u32>("SELECT flight_id FROM opportunities_superseded"), 2);
+    }
+}
+
+#[test]
+fn while_nothing_played_an_uncommitted_row_supersedes_the_committed_one() {
+    let lost = filled(1, 0, &record(1));
+    let answered = Opportunity { decided_at: NOW.plus_ms(90), ..unfilled(1, 0) };
     for facts in [[committed(&lost), uncommitted(&answered)], [uncommitted(&answered), committed(&lost)]] {
         let mut world = World::new();
-        let all = QUARTILES.iter().map(|event| beacon(&lost, &sold, *event, 1)).collect();
-        world.tell(all);
         for fact in facts {
             world.tell(vec![fact]);
         }
-        assert_eq!(world.one::<u64>("SELECT flight_id FROM fct_ad_opportunities"), 2);
+        assert_eq!(world.one::<String>("SELECT outcome FROM fct_ad_opportunities"), "unfilled");
         assert_eq!(world.one::<u64>("SELECT flight_id FROM opportunities_superseded"), 1);
-        assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_impressions"), 0, "they are of the ad that lost");
-        world.tell(vec![beacon(&answered, &other, Event::Start, 2)]);
-        assert_eq!(world.one::<u64>("SELECT flight_id FROM fct_ad_impressions"), 2);
     }
 }
 
 #[test]
 fn an_impression_that_was_counted_is_taken_back_when_its_row_is_superseded() {
-    let (mut world, sold) = (World::new(), record(1));
-    let row = filled(1, 0, &sold);
+    let (mut world, sold, other) = (World::new(), record(1), record(2));
+    let row = Opportunity { decided_at: NOW.plus_ms(90), ..filled(1, 0, &sold) };
     world.tell(vec![committed(&row), beacon(&row, &sold, Event::Start, 0)]);
     assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_impressions"), 1);
-    world.tell(vec![uncommitted(&unfilled(1, 0))]);
-    assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_impressions"), 0);
-    assert_eq!(world.one::<String>("SELECT outcome FROM fct_ad_opportunities"), "unfilled");
+    let rival = filled(1, 0, &other);
+    world.tell(vec![committed(&rival), beacon(&rival, &other, Event::Start, 0)]);
+    assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_impressions"), 1);
+    assert_eq!(world.one::<u32>("SELECT flight_id FROM fct_ad_impressions"), 2, "of two that played, the earlier");
 }
 
 #[test]
@@ -243,6 +300,28 @@ fn terms_that_become_known_later_are_applied_later() {
     world.register(&[late]);
     world.fold().catch_up(&world.log).unwrap();
     assert_eq!(world.one::<i64>("SELECT recognized_revenue_micros FROM fct_ad_impressions"), 18_333);
+}
+
+#[test]
+fn terms_that_stay_unknown_hide_none_that_become_known() {
+    let (mut world, never, late) = (World::new(), record(6), record(5));
+    let shown = |n: u32, sold: &RegistryRecord| {
+        let row = filled(n, 0, sold);
+        [committed(&row), beacon(&row, sold, Event::Start, 0), beacon(&row, sold, Event::Midpoint, 1)]
+    };
+    // Of 900 impressions, most on terms that stay unknown; whatever order the tables keep them in, some hide others.
+    let of = |n: u32| if n.is_multiple_of(3) { &late } else { &never };
+    for chunk in (0..900).collect::<Vec<u32>>().chunks(300) {
+        world.tell(chunk.iter().flat_map(|n| shown(*n, of(*n))).collect());
+    }
+    assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_impressions WHERE currency IS NULL"), 900);
+    world.register(std::slice::from_ref(&late));
+    world.fold().catch_up(&world.log).unwrap();
+    assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_impressions WHERE currency = 'USD'"), 300);
+    let before = world.tables();
+    world.forget();
+    world.fold().catch_up(&world.log).unwrap();
+    assert_eq!(world.tables(), before);
 }
 
 #[test]
@@ -314,4 +393,26 @@ fn tables_folded_from_another_log_are_refused() {
     let other = World::new();
     let refused = world.fold().catch_up(&other.log).unwrap_err();
     assert!(matches!(refused, FoldError::OtherLog { consumed: 1, last: 0 }), "{refused}");
+}
+
+#[test]
+fn an_older_copy_of_the_log_is_refused_however_much_it_grows_again() {
+    let mut world = World::new();
+    let batch = |n: u32| {
+        let batch = FactBatch { edge_id: "edge-1".into(), facts: vec![committed(&unfilled(n, 0))] };
+        Received { at: NOW, bytes: serde_json::to_vec(&batch).unwrap() }
+    };
+    world.log.append(&[batch(1), batch(2), batch(3)]).unwrap();
+    world.fold().catch_up(&world.log).unwrap();
+    let mut restored = SqliteLog::open(&world.folder.path().join("restored.db")).unwrap();
+    restored.append(&[batch(1)]).unwrap(); // 2 and 3 came after the backup
+    for n in 4..8 {
+        let refused = world.fold().catch_up(&restored).unwrap_err();
+        assert!(matches!(refused, FoldError::OtherLog { consumed: 3, .. }), "{refused}");
+        restored.append(&[batch(n)]).unwrap();
+    }
+    assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_opportunities"), 3, "nothing was folded over the gap");
+    world.forget();
+    world.fold().catch_up(&restored).unwrap();
+    assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_opportunities"), 5);
 }

@@ -30,6 +30,14 @@ impl SqliteLog {
     }
 }
 
+#[cfg(test)]
+impl SqliteLog {
+    /// The connection that appends.
+    pub(crate) fn db(&self) -> &Connection {
+        &self.db
+    }
+}
+
 impl From<rusqlite::Error> for LogError {
     fn from(error: rusqlite::Error) -> Self {
         Self(error.to_string())

@@ -23,7 +23,10 @@ pub use allocation::allocation;
 pub use publish::{EdgeReport, Publication, Publisher, keep_publishing};
 pub use source::PublicUrlMissing;
 
-use crate::{contracts::Contracts, data_dir};
+use crate::{
+    contracts::{Contracts, booked_in},
+    data_dir,
+};
 
 /// How long an edge may decide from a plan: an origin that is down for a day costs no ad break.
 pub const VALID_MS: u64 = 24 * 3_600_000;
@@ -68,7 +71,7 @@ pub fn delivered(fold: &Path) -> rusqlite::Result<BTreeMap<FlightId, u64>> {
         .collect()
 }
 
-/// Makes the next plan from what is booked, and keeps it.
+/// Makes the next plan from what is booked, and keeps it. Of two plans, the newer number never has the older bookings.
 pub fn make(
     contracts: &mut Contracts,
     delivered: &BTreeMap<FlightId, u64>,
@@ -76,9 +79,10 @@ pub fn make(
     keys: &Keyring,
     now: UnixMillis,
 ) -> Result<MadePlan, MakePlanError> {
-    let booked = contracts.booked()?;
-    let (flights, records) = source::flights(&booked, delivered, public_url, now)?;
+    // The write lock before the first read: an import is then before both the bookings and the number, or after both.
     let commit = contracts.db().transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let booked = booked_in(&commit)?;
+    let (flights, records) = source::flights(&booked, delivered, public_url, now)?;
     let source = PlanSource {
         version: next_version(&commit, now)?,
         created_at: now,

@@ -1,5 +1,7 @@
 //! What a plan made here must hold.
 
+use std::sync::Mutex;
+
 use slotkeeper_core::{
     api::{BreakRequest, SlotRequest, Tracking},
     caps::{CapState, Viewer},
@@ -156,4 +158,23 @@ fn a_change_of_price_makes_a_new_record_and_keeps_the_old_one() {
     let mut registry = Registry::open(&world.folder.path().join("contracts.db")).unwrap();
     assert_eq!(registry.get(before.record_id).unwrap().unwrap().cpm.micros, 25_000_000);
     assert_eq!(registry.get(after.record_id).unwrap().unwrap().cpm.micros, 26_000_000);
+}
+
+/// An import in another process that is not committed yet.
+static IMPORTING: Mutex<Option<Connection>> = Mutex::new(None);
+
+/// The other process commits while this one waits for it.
+fn commit_what_is_imported(_: i32) -> bool {
+    let importing = IMPORTING.lock().unwrap().take();
+    importing.is_some_and(|db| db.execute_batch("COMMIT").is_ok())
+}
+
+#[test]
+fn a_plan_waits_for_the_import_under_way_and_has_what_it_booked() {
+    let mut world = World::demo();
+    let importing = Connection::open(world.folder.path().join("contracts.db")).unwrap();
+    importing.execute_batch("BEGIN IMMEDIATE; UPDATE flights SET paused = 1").unwrap();
+    *IMPORTING.lock().unwrap() = Some(importing);
+    world.contracts.db().busy_handler(Some(commit_what_is_imported)).unwrap();
+    assert!(world.make(NOW).source.flights.is_empty(), "the plan is newer than the import that paused all flights");
 }
