@@ -5,6 +5,7 @@ import { POSITIONS, QUARTILES, QUARTILE_WORDS, clock, make, money, reasonOf } fr
 const PAGE_SLOTS = 50;
 const SHOWN_SLOTS_MAX = 1_000;
 const SUMMARY_EVERY_MS = 1_000;
+const RESYNC_EVERY_MS = 1_000;
 
 const element = (id) => document.getElementById(id);
 const body = element("slots");
@@ -147,8 +148,10 @@ function replace(entry, slot) {
   if (hadFocus) newRow.querySelector(".open").focus();
 }
 
+/** Drops the oldest rows past the bound. Older ones can then no longer be asked for: a gap would lie before them. */
 function trim() {
   while (shown.size > SHOWN_SLOTS_MAX) {
+    next = null;
     const rows = body.querySelectorAll("tr[data-opportunity-id]");
     const id = rows[rows.length - 1].dataset.opportunityId;
     const { row: last, detail: itsDetail } = shown.get(id);
@@ -208,6 +211,15 @@ function summarySoon(afterMs) {
 /** What the stream tells while a page is being read; it is newer than the page, so it is shown after it. */
 let toldMeanwhile = null;
 
+let lastReading = Promise.resolve();
+
+/** One reading at a time: each goes on from the rows that the one before left. */
+function inTurn(reading) {
+  const mine = lastReading.then(reading);
+  lastReading = mine.catch(() => {});
+  return mine;
+}
+
 async function readFirstPage() {
   toldMeanwhile = [];
   try {
@@ -215,18 +227,25 @@ async function readFirstPage() {
     body.replaceChildren();
     shown.clear();
     showPage(page);
-    toldMeanwhile.forEach((slot) => show(slot, true));
   } finally {
+    toldMeanwhile.forEach((slot) => show(slot, true));
     toldMeanwhile = null;
+    showEnds();
   }
   summarySoon(0);
 }
 
 function showPage(page) {
+  next = page.next ?? null;
   page.slots.forEach((slot) => show(slot, false));
-  next = page.next;
-  element("older").hidden = next === null || next === undefined;
+  showEnds();
+}
+
+/** What stands below the rows: more to ask for, nothing at all, or why there is no more. */
+function showEnds() {
+  element("older").hidden = next === null;
   element("empty").hidden = shown.size > 0;
+  element("bound").hidden = shown.size < SHOWN_SLOTS_MAX;
 }
 
 function setLive(state, words) {
@@ -236,24 +255,44 @@ function setLive(state, words) {
   live.textContent = words;
 }
 
-element("older").addEventListener("click", async () => {
-  try {
-    showPage(await read(`api/v1/slots?limit=${PAGE_SLOTS}&after=${encodeURIComponent(next)}`));
-  } catch (error) {
-    setLive("lost", error.message);
-  }
+async function readOlder() {
+  if (next === null) return; // The reading before this one came to the end.
+  showPage(await read(`api/v1/slots?limit=${PAGE_SLOTS}&after=${encodeURIComponent(next)}`));
+}
+
+element("older").addEventListener("click", () => {
+  inTurn(readOlder).catch((error) => setLive("lost", error.message));
 });
 
-const stream = new EventSource("api/v1/slots/stream");
+const delay = (ms) => new Promise((resolve) => { setTimeout(resolve, Math.max(0, ms)); });
+
+let resyncWaits = false;
+let resyncedAt = -Infinity;
+
+/** Reads everything again, soon; however often it is asked for meanwhile, once. */
+function resync() {
+  if (resyncWaits) return;
+  resyncWaits = true;
+  inTurn(async () => {
+    await delay(resyncedAt + RESYNC_EVERY_MS - performance.now());
+    resyncWaits = false;
+    resyncedAt = performance.now();
+    await readFirstPage();
+  }).then(() => setLive("open", "Live"), (error) => setLive("lost", error.message));
+}
+
 // Listening comes first and reading second, so nothing falls between them.
-const resync = () => readFirstPage().then(() => setLive("open", "Live"), (error) => setLive("lost", error.message));
+const stream = new EventSource("api/v1/slots/stream");
 stream.addEventListener("open", resync);
 stream.addEventListener("resync", resync);
 stream.addEventListener("error", () => setLive("lost", "The origin does not answer; trying again"));
 stream.addEventListener("slot", ({ data }) => {
   const slot = JSON.parse(data);
-  if (toldMeanwhile) toldMeanwhile.push(slot);
-  else show(slot, true);
-  element("empty").hidden = true;
+  if (toldMeanwhile) {
+    toldMeanwhile.push(slot);
+  } else {
+    show(slot, true);
+    showEnds();
+  }
   summarySoon(SUMMARY_EVERY_MS);
 });

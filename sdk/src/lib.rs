@@ -6,8 +6,9 @@
 //! and [`request_id`] are the rest. The `web` module is the skin: it turns DOM events into their arguments and their
 //! results into requests, and exists only in the wasm build.
 //!
-//! **What this crate never does:** report what did not play; forget a beacon before the origin acknowledged it (short
-//! of a bound, and then it counts); panic; keep the viewer from the content, whatever happens to an ad.
+//! **What this crate never does:** report what did not play; while its page lives, forget a beacon before the origin
+//! acknowledged it (short of a bound, and then it counts); panic; keep the viewer from the content, whatever happens to
+//! an ad. Beacons wait in memory: what the browser did not deliver of those handed to it at the page's end is lost.
 //!
 //! Where to start reading: [`tracker::Tracker`], then [`queue::Queue`], then `web/client.rs`.
 

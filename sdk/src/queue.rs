@@ -2,14 +2,17 @@
 //!
 //! Beacons gather in the order they happened. A sending seals the oldest of them into a batch with a number of its own;
 //! a batch keeps its number and its beacons until the origin acknowledged it, however often it is sent. What is handed
-//! to `sendBeacon` is never acknowledged, so it stays too: the origin takes a beacon twice as once.
+//! to `sendBeacon` is never acknowledged, so it stays too: the origin takes a beacon twice as once. Only the bound takes
+//! beacons away, one by one, the oldest first, and never from a batch whose answer is still to come.
 
 use std::collections::VecDeque;
 
 use slotkeeper_core::beacon::{AGE_MS_MAX, BATCH_BEACONS_MAX, Batch, Beacon, Event, SESSION_ID_BYTES_MAX};
 
-/// The most beacons kept. Past it the oldest go, since their tokens die first, and are counted.
+/// The most beacons kept; a few times what one batch holds. Past it the oldest go, since their tokens die first, and are
+/// counted.
 pub const QUEUED_MAX: usize = 1_000;
+const _: () = assert!(BATCH_BEACONS_MAX < QUEUED_MAX, "there must be something to drop beside the batch in flight");
 /// The longest batch sent, and the most handed to `sendBeacon` for one parting, in bytes. Browsers hold 64 KiB of
 /// unanswered beacons per page, shared by everything on it; past that they are lost.
 pub const BATCH_BYTES_MAX: usize = 16 * 1024;
@@ -31,8 +34,11 @@ struct Queued {
 #[derive(Clone, Debug)]
 struct Sealed {
     sequence: u32,
-    beacons: Vec<Queued>,
+    /// Never empty.
+    beacons: VecDeque<Queued>,
     parted: bool,
+    /// It was posted, and may be acknowledged any moment.
+    in_flight: bool,
 }
 
 /// A batch to send now.
@@ -90,12 +96,21 @@ impl Queue {
         Ok(())
     }
 
-    /// The batch to post next, written for the moment `now_ms`: the oldest one not acknowledged.
+    /// The batch to post next, written for the moment `now_ms`: the oldest one not acknowledged. Call
+    /// [`settle`](Self::settle) or [`unsent`](Self::unsent) once it is clear what became of it.
     pub fn outgoing(&mut self, now_ms: f64) -> Option<Outgoing> {
         if self.sealed.is_empty() {
             self.seal();
         }
+        self.sealed.front_mut()?.in_flight = true;
         self.sealed.front().map(|batch| self.write(batch, now_ms))
+    }
+
+    /// Nobody acknowledged this batch, and nobody will before it is sent again.
+    pub fn unsent(&mut self, sequence: u32) {
+        if let Some(batch) = self.sealed.iter_mut().find(|batch| batch.sequence == sequence) {
+            batch.in_flight = false;
+        }
     }
 
     /// What to hand to `sendBeacon` while the page goes away, at most [`BATCH_BYTES_MAX`] in all; each batch once until
@@ -161,7 +176,8 @@ impl Queue {
         let count = fitting.count();
         if count > 0 {
             let beacons = self.open.drain(..count).collect();
-            self.sealed.push_back(Sealed { sequence: self.next_sequence, beacons, parted: false });
+            let sequence = self.next_sequence;
+            self.sealed.push_back(Sealed { sequence, beacons, parted: false, in_flight: false });
             self.next_sequence = self.next_sequence.wrapping_add(1);
         }
     }
@@ -177,11 +193,16 @@ impl Queue {
     }
 
     fn forget_oldest(&mut self) {
-        let lost = self
-            .sealed
-            .pop_front()
-            .map_or_else(|| usize::from(self.open.pop_front().is_some()), |batch| batch.beacons.len());
-        self.overflowed = self.overflowed.saturating_add(u32::try_from(lost).unwrap_or(u32::MAX));
+        match self.sealed.iter_mut().find(|batch| !batch.in_flight) {
+            Some(batch) => {
+                batch.beacons.pop_front();
+            }
+            None => {
+                self.open.pop_front();
+            }
+        }
+        self.sealed.retain(|batch| !batch.beacons.is_empty());
+        self.overflowed = self.overflowed.saturating_add(1);
     }
 }
 

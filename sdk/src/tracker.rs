@@ -80,9 +80,9 @@ impl Tracker {
         self.progress.duration_ms()
     }
 
-    /// Whether the ad has begun to render.
-    pub fn has_started(&self) -> bool {
-        self.phase > Phase::Waiting && self.progress.is_rendered()
+    /// Whether nothing has become of the ad yet: it may still be played by someone.
+    pub fn is_waiting(&self) -> bool {
+        self.phase == Phase::Waiting
     }
 
     /// Whether nothing more can happen to the ad.
@@ -197,9 +197,9 @@ mod tests {
         for clock_ms in [0.0, 500.0, 5_000.0] {
             assert_eq!(tracker.on(Signal::At(at(0.0, clock_ms))), []);
         }
-        assert!(!tracker.has_started());
+        assert!(tracker.is_waiting());
         assert_eq!(tracker.on(Signal::At(at(40.0, 5_040.0))), [Start]);
-        assert!(tracker.has_started());
+        assert!(!tracker.is_waiting());
     }
 
     #[test]
@@ -280,7 +280,7 @@ mod tests {
             let mut tracker = Tracker::new(6_000.0);
             play(&mut tracker, 0, played);
             assert_eq!(tracker.on(signal), events, "{signal:?} after {played}");
-            assert!(tracker.is_closed());
+            assert!(tracker.is_closed() && !tracker.is_waiting(), "nobody may play it again");
         }
     }
 

@@ -221,6 +221,91 @@ test("destroying the client ends the ad, brings the content back and reports the
   await page.context().close();
 });
 
+test("beacons are carried on after the client was destroyed, until the origin has them", { timeout: 60_000 }, async () => {
+  const { page, batches } = await open([filled(0), filled(1)], {
+    answerBeacons: (route, nth) =>
+      nth <= 4 ? failed(route, 503, { code: "origin_unreachable", field: null, message: "" }) : undefined,
+  });
+  await request(page);
+  const flushed = await page.evaluate(async () => {
+    window.client.destroy();
+    return window.client.flush();
+  });
+  assert.equal(flushed, 2, "it says what the failed sending left");
+  const waiting = () => page.evaluate(() => window.client.beacons.waiting);
+  await eventually("nothing waits", waiting, (count) => count === 0, 30_000);
+  assert.ok(batches.length > 4);
+  assert.equal(new Set(batches.map(({ sequence }) => sequence)).size, 1);
+  assert.equal(await page.evaluate(() => window.client.flush()), 0);
+  assert.deepEqual(await page.evaluate(() => window.client.beacons), { waiting: 0, overflowed: 0, refused: 0 });
+  await page.context().close();
+});
+
+test("an ad that is loading, or watched for, when the client is destroyed was not used", { timeout: 60_000 }, async () => {
+  const never = filled(0, { url: `${ORIGIN}/media/never-comes.webm` });
+  const { page, told, sent } = await open([never, filled(1)]);
+  await page.route("**/never-comes.webm", () => {}); // no answer, ever
+  await request(page);
+  await page.evaluate(async () => {
+    const observed = window.adBreak.observe(document.createElement("video"), 1);
+    window.over = window.adBreak.play(window.video);
+    await new Promise((resolve) => { setTimeout(resolve, 300); });
+    window.client.destroy();
+    window.toldAtOnce = [...window.told];
+    observed.stop();
+    await window.over;
+  });
+  const expected = [["breakStart", null], ["notUsed", 0], ["notUsed", 1]];
+  assert.deepEqual(await page.evaluate(() => window.toldAtOnce), expected);
+  assert.deepEqual(await told(), expected, "after which the handlers are gone");
+  await eventually("the last beacons", sent, (list) => list.length >= 2);
+  assert.deepEqual([...new Set(sent())].sort(), ["token-0 notUsed", "token-1 notUsed"]);
+  await page.context().close();
+});
+
+test("an observed ad that was skipped before it began cannot be played any more; one let go can", { timeout: 60_000 }, async () => {
+  const { page, told } = await open([filled(0), filled(1)]);
+  await request(page);
+  const again = await page.evaluate(() => {
+    const observe = (index) => window.adBreak.observe(document.createElement("video"), index);
+    observe(0).skip();
+    observe(1).stop();
+    return [0, 1].map((index) => {
+      try {
+        return observe(index) && "observed";
+      } catch ({ code }) {
+        return code;
+      }
+    });
+  });
+  assert.deepEqual(again, ["slot_taken", "observed"]);
+  assert.deepEqual(await told(), [["notUsed", 0]]);
+  await page.context().close();
+});
+
+test("an app that gives the video another source ends the break, and what then plays counts for no ad", { timeout: 60_000 }, async () => {
+  const { page, complaints, told } = await open([filled(0), filled(1)]);
+  await request(page);
+  await page.evaluate(() => {
+    window.over = window.adBreak.play(window.video);
+  });
+  await eventually("start", told, (list) => list.some(([type]) => type === "start"));
+  const { path, at } = await page.evaluate(async () => {
+    const { video } = window;
+    video.src = "media/fjord-travel-6.webm";
+    await window.over;
+    await video.play();
+    video.currentTime = 4;
+    await new Promise((resolve) => { video.addEventListener("ended", resolve, { once: true }); });
+    return { path: new URL(video.currentSrc).pathname, at: video.currentTime };
+  });
+  assert.equal(path, "/media/fjord-travel-6.webm");
+  assert.ok(at > 5, "it played to its own end");
+  assert.deepEqual(await told(), [["breakStart", null], ["start", 0], ["notUsed", 1], ["breakEnd", null]]);
+  assert.deepEqual(complaints, []);
+  await page.context().close();
+});
+
 test("a film goes on when the edge has no answer", { timeout: 60_000 }, async () => {
   const { page, complaints } = await open([], { answerBreak: (route) => route.abort("connectionrefused") });
   await page.click("#play");

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
-use xtask::workspace::{WASM_PROFILE, Workspace, built, cargo};
+use xtask::workspace::{WASM_PROFILE, Workspace, built};
 
 use crate::{
     process::run,
@@ -110,16 +110,16 @@ impl<'a> Builder<'a> {
         let one = ["--package", package, "--bin", name];
         let folder = match native {
             Native::Debug => {
-                run(self.cargo("build").args(one))?;
+                run(self.workspace.cargo("build").args(one))?;
                 "debug"
             }
             Native::Release => {
-                run(self.cargo("build").arg("--release").args(one))?;
+                run(self.workspace.cargo("build").arg("--release").args(one))?;
                 "release"
             }
             Native::WithTests => {
                 if !self.all_is_built.replace(true) {
-                    run(self.cargo("build").args(["--workspace", "--bins", "--tests"]))
+                    run(self.workspace.cargo("build").args(["--workspace", "--bins", "--tests"]))
                         .inspect_err(|_| self.all_is_built.set(false))?;
                 }
                 "debug"
@@ -135,14 +135,8 @@ impl<'a> Builder<'a> {
         self.workspace.root.join("xtask/bindgen/src/main.rs")
     }
 
-    fn cargo(&self, subcommand: &str) -> Command {
-        let mut command = Command::new(cargo());
-        command.arg(subcommand).current_dir(&self.workspace.root);
-        command
-    }
-
     fn wasm(&self, package: &str, target: &str) -> Result<PathBuf> {
-        run(self.cargo("build").args(["--package", package, "--target", target, "--profile", WASM_PROFILE]))?;
+        run(self.workspace.cargo("build").args(["--package", package, "--target", target, "--profile", WASM_PROFILE]))?;
         let path = self.workspace.wasm(target, &package.replace('-', "_"));
         ensure!(
             path.exists(),

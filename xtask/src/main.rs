@@ -38,7 +38,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Prepares this machine: wasm targets, npm tools, a browser for the tests
+    /// Prepares this machine: wasm targets, rustfmt and clippy, npm tools, a browser for the tests
     Setup {
         /// What to prepare for
         #[arg(long = "for", value_enum, default_value_t = Purpose::Test)]
@@ -87,6 +87,7 @@ fn perform(chore: Chore) -> Result<bool> {
         Chore::Test(options) => return test::test(workspace, &options),
         Chore::Measure(options) => measure::measure(workspace, &options)?,
         Chore::Lint => {
+            setup::run_for(workspace, Purpose::Lint)?;
             lint::check_format(workspace)?;
             lint::clippy(workspace)?;
         }

@@ -18,8 +18,12 @@ const NPM_STAMP: &str = "node_modules/.installed-package-lock.json";
 /// What to prepare for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Purpose {
-    /// `build`, `up` and `lint`: wasm targets and npm tools
+    /// `build` and `up`: wasm targets and npm tools
     Up,
+    /// `lint` and `fmt`: wasm targets, rustfmt and clippy
+    Lint,
+    /// `test`, the parts without a browser: all of the above
+    Check,
     /// `test`: also a browser
     Test,
     /// `measure`: also valgrind
@@ -31,10 +35,19 @@ pub(crate) fn run_for(workspace: &Workspace, purpose: Purpose) -> Result<()> {
     for target in WASM_TARGETS {
         wasm_target(workspace, target)?;
     }
-    npm_tools(workspace)?;
+    if matches!(purpose, Purpose::Lint | Purpose::Check | Purpose::Test) {
+        component(workspace, "rustfmt", "fmt")?;
+        component(workspace, "clippy", "clippy")?;
+    }
+    if purpose != Purpose::Lint {
+        npm_tools(workspace)?;
+    }
     match purpose {
-        Purpose::Up => Ok(()),
-        Purpose::Test => program("browser", &BROWSERS, "chromium"),
+        Purpose::Up | Purpose::Lint | Purpose::Check => Ok(()),
+        Purpose::Test => match env::var_os("CHROMIUM") {
+            Some(given) => given_browser(Path::new(&given)),
+            None => program("browser", &BROWSERS, "chromium"),
+        },
         Purpose::Measure => program("valgrind", &["valgrind"], "valgrind"),
     }
 }
@@ -58,6 +71,28 @@ fn wasm_target(workspace: &Workspace, target: &str) -> Result<()> {
     );
     say(target, "adding it with rustup");
     run(Command::new("rustup").args(["target", "add", target]).current_dir(&workspace.root))
+}
+
+/// A tool of the toolchain in use, which cargo calls as `cargo SUBCOMMAND`.
+fn component(workspace: &Workspace, name: &str, subcommand: &str) -> Result<()> {
+    let answer = workspace.cargo(subcommand).arg("--version").output().context("cannot run cargo")?;
+    if answer.status.success() {
+        say(name, "there");
+        return Ok(());
+    }
+    ensure!(
+        on_path(&["rustup"]).is_some(),
+        "the Rust in use has no {name}, and there is no rustup on PATH to add it; install it the way this Rust was \
+         installed"
+    );
+    say(name, "adding it with rustup");
+    run(Command::new("rustup").args(["component", "add", name]).current_dir(&workspace.root))
+}
+
+fn given_browser(path: &Path) -> Result<()> {
+    ensure!(path.is_file(), "CHROMIUM is {}, which is not there; set it to a browser, or not at all", path.display());
+    say("browser", &path.display().to_string());
+    Ok(())
 }
 
 fn npm_tools(workspace: &Workspace) -> Result<()> {

@@ -74,12 +74,17 @@ pub(crate) fn up(workspace: &Workspace, options: Options) -> Result<()> {
     Ok(())
 }
 
-/// Makes the data folder and holds it for as long as the answer lives.
+/// Makes the data folder and holds it for as long as the answer lives. A folder that holds anything and was not made here
+/// is left alone, with or without `fresh`: once it were marked as ours, the next `--fresh` would empty it.
 fn lock(data: &Path, fresh: bool) -> Result<File> {
     let path = data.join(LOCK);
-    let ours = path.exists();
-    if fresh && data.exists() && !ours && fs::read_dir(data)?.next().is_some() {
-        bail!("{} was not made by `up`, so --fresh does not empty it; choose another --data", data.display());
+    if data.exists() && !path.exists() {
+        let mut entries = fs::read_dir(data).with_context(|| format!("cannot read {}", data.display()))?;
+        ensure!(
+            entries.next().is_none(),
+            "{} was not made by `up` and is not empty; choose another --data",
+            data.display()
+        );
     }
     fs::create_dir_all(data).with_context(|| format!("cannot create {}", data.display()))?;
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -102,4 +107,33 @@ fn lock(data: &Path, fresh: bool) -> Result<File> {
 
 fn remove_unless_lock(path: &Path) -> std::io::Result<()> {
     if path.ends_with(LOCK) { Ok(()) } else { fs::remove_file(path) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stamp::clear;
+
+    #[test]
+    fn only_a_folder_that_up_made_is_used_or_emptied() {
+        let folder = std::env::temp_dir().join(format!("xtask-up-{}", std::process::id()));
+        clear(&folder).unwrap();
+        let letter = folder.join("letter");
+        fs::write(&letter, "dear").unwrap();
+        for fresh in [false, true] {
+            assert!(lock(&folder, fresh).unwrap_err().to_string().contains("was not made by `up`"), "fresh: {fresh}");
+        }
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "not marked as ours either");
+
+        fs::remove_file(&letter).unwrap();
+        let held = lock(&folder, false).unwrap();
+        assert!(lock(&folder, true).unwrap_err().to_string().contains("another `up`"));
+        drop(held);
+        fs::write(&letter, "dear").unwrap();
+        drop(lock(&folder, false).unwrap());
+        assert!(letter.exists());
+        drop(lock(&folder, true).unwrap());
+        assert!(!letter.exists());
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

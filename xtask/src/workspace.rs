@@ -40,6 +40,14 @@ impl Workspace {
         })
     }
 
+    /// Cargo at the root, building into our target folder: where `CARGO_TARGET_DIR` is relative, it means another folder
+    /// there than where we were called.
+    pub fn cargo(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(cargo());
+        command.arg(subcommand).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
+        command
+    }
+
     /// A wasm file as cargo leaves it for `target`, by the crate's name with underscores.
     pub fn wasm(&self, target: &str, crate_name: &str) -> PathBuf {
         self.target.join(target).join(WASM_PROFILE).join(crate_name).with_extension("wasm")
@@ -89,7 +97,7 @@ impl Workspace {
 }
 
 /// The cargo that runs us, or the one on `PATH`.
-pub fn cargo() -> OsString {
+fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 

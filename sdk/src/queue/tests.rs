@@ -88,14 +88,43 @@ fn no_parting_exceeds_what_a_browser_holds() {
 #[test]
 fn past_the_bound_the_oldest_go_and_are_counted() {
     let mut queue = queue();
-    queue.push("oldest", Event::Start, 0.0).unwrap();
-    queue.outgoing(0.0);
-    for _ in 0..=QUEUED_MAX {
+    for index in 0..QUEUED_MAX + 3 {
+        queue.push(&format!("token-{index}"), Event::Start, 0.0).unwrap();
+    }
+    assert_eq!((queue.len(), queue.overflowed()), (QUEUED_MAX, 3));
+    assert!(queue.outgoing(0.0).unwrap().text.contains("\ntoken-3 start "));
+}
+
+#[test]
+fn the_bound_takes_one_beacon_of_a_batch_for_one_that_comes() {
+    let mut queue = queue();
+    for index in 0..QUEUED_MAX {
+        queue.push(&format!("token-{index}"), Event::Start, 0.0).unwrap();
+    }
+    let first = queue.outgoing(0.0).unwrap();
+    queue.unsent(first.sequence);
+    queue.push("newest", Event::Start, 0.0).unwrap();
+    assert_eq!((queue.len(), queue.overflowed()), (QUEUED_MAX, 1));
+    let again = queue.outgoing(0.0).unwrap();
+    assert_eq!(again.sequence, first.sequence);
+    assert_eq!(again.text, first.text.replace("\ntoken-0 start 0\n", "\n"));
+}
+
+#[test]
+fn what_the_bound_takes_while_a_batch_is_in_flight_is_none_of_that_batch() {
+    let mut queue = queue();
+    for _ in 0..QUEUED_MAX {
+        queue.push("token", Event::Start, 0.0).unwrap();
+    }
+    let in_flight = queue.outgoing(0.0).unwrap();
+    let arriving = in_flight.text.lines().count() - 1;
+    for _ in 0..2 * QUEUED_MAX {
         queue.push("newer", Event::Start, 0.0).unwrap();
     }
-    assert_eq!((queue.len(), queue.overflowed()), (QUEUED_MAX, 2));
-    queue.settle(0);
-    assert!(!queue.outgoing(0.0).unwrap().text.contains("oldest"));
+    assert_eq!((queue.len(), queue.overflowed()), (QUEUED_MAX, 2 * u32::try_from(QUEUED_MAX).unwrap()));
+    assert_eq!(queue.outgoing(0.0).unwrap(), in_flight, "all of it is still here");
+    queue.settle(in_flight.sequence);
+    assert_eq!(queue.len() + arriving, QUEUED_MAX);
 }
 
 #[test]

@@ -93,12 +93,16 @@ impl Break {
         }
     }
 
-    /// The client is going: nothing of this break plays on.
+    /// The client is going: nothing of this break plays on. What never began was not used, whoever was about to play it;
+    /// that is reported here and now, while there still is someone to carry it.
     pub(super) fn stop(&self) {
         for watch in core::mem::take(&mut *self.observed.borrow_mut()) {
             watch.stop();
         }
-        self.discard();
+        for (slot, fill) in self.fills() {
+            fill.taken.set(true);
+            self.feed(slot, Did::Dropped);
+        }
         self.end_current(Finish::Stopped);
     }
 
@@ -176,7 +180,8 @@ impl AdBreak {
     /// Plays the ads one after the other in `video`, then puts back what was there: source, position, speed, and
     /// whether it played. Resolves when the break is over. An ad that fails is reported and passed over; an ad that
     /// expired is not started. Rejects with `play_not_allowed` when the browser wants a click first: call it again
-    /// from one.
+    /// from one. An app that gives `video` another source meanwhile ends the break: `video` stays as the app left it,
+    /// and the ads not yet started are reported not used.
     pub async fn play(&self, video: HtmlVideoElement) -> Result<(), JsValue> {
         let opened = Rc::clone(&self.opened);
         Ok(playback::play(&opened, &video).await?)
@@ -238,11 +243,11 @@ impl Observation {
         self.stop();
     }
 
-    /// No longer looks at the video. An ad that had not started may be played or observed again.
+    /// No longer looks at the video. An ad that had not started, nor been skipped, may be played or observed again.
     pub fn stop(&self) {
         self.watch.stop();
         for (slot, fill) in self.opened.fills() {
-            if slot.index == self.slot_index && !fill.tracker.borrow().has_started() {
+            if slot.index == self.slot_index && fill.tracker.borrow().is_waiting() {
                 fill.taken.set(false);
             }
         }

@@ -140,8 +140,9 @@ impl AdClient {
         object::of([("waiting", waiting.into()), ("overflowed", overflowed.into()), ("refused", refused.into())])
     }
 
-    /// Ends the session: ads in play stop and the content comes back, ads not started are reported not used, and the
-    /// beacons go to the browser to deliver. The client cannot be used again.
+    /// Ends the session: ads in play stop and the content comes back, and ads not started are reported not used. The
+    /// browser gets the beacons to deliver, and while the page lives on they are still sent, for ten minutes at most,
+    /// until the origin has them. The client cannot be used again.
     pub fn destroy(&self) {
         if self.0.destroyed.replace(true) {
             return;

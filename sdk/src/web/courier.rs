@@ -25,6 +25,8 @@ const RETRY_MS_FIRST: u32 = 1_000;
 const RETRY_MS_MAX: u32 = 30_000;
 /// How long an answer may take: the edge answers once the origin's disk has the batch.
 const ANSWER_MS_MAX: u32 = 10_000;
+/// How long a courier that was stopped goes on trying. The page may live on for days; a token does not.
+const STOPPED_MS_MAX: f64 = 600_000.0;
 
 /// What became of one sending.
 enum Sent {
@@ -38,13 +40,17 @@ pub(super) struct Courier {
     queue: RefCell<Queue>,
     backoff: RefCell<Backoff>,
     busy: Cell<bool>,
-    stopped: Cell<bool>,
+    /// Past this time of the page's clock it carries nothing any more. Infinite until it is stopped.
+    until_ms: Cell<f64>,
     refused: Cell<u32>,
     /// Ends the wait before the next sending.
     hurry: RefCell<Signal<()>>,
     /// Fired when the queue is empty, or a sending failed.
     attempted: RefCell<Vec<Signal<()>>>,
-    listeners: Listeners,
+    /// For a page that may never run again.
+    parting: Listeners,
+    /// For better times.
+    returning: Listeners,
 }
 
 impl Courier {
@@ -54,11 +60,12 @@ impl Courier {
             queue: RefCell::new(queue),
             backoff: RefCell::new(Backoff::new(RETRY_MS_FIRST, RETRY_MS_MAX)),
             busy: Cell::new(false),
-            stopped: Cell::new(false),
+            until_ms: Cell::new(f64::INFINITY),
             refused: Cell::new(0),
             hurry: RefCell::new(Signal::new()),
             attempted: RefCell::default(),
-            listeners: Listeners::default(),
+            parting: Listeners::default(),
+            returning: Listeners::default(),
         });
         courier.follow_the_page();
         courier
@@ -74,11 +81,10 @@ impl Courier {
 
     /// Sends now; returns how many beacons are still here once all are gone or a sending failed.
     pub(super) async fn flush(self: &Rc<Self>) -> usize {
-        if !self.queue.borrow().is_empty() {
+        if self.go(0) {
             let attempted = Signal::new();
             self.attempted.borrow_mut().push(attempted.clone());
             self.hurry.borrow().fire(());
-            self.go(0);
             attempted.wait().await;
         }
         self.waiting()
@@ -106,27 +112,35 @@ impl Courier {
         }
     }
 
-    /// Hands everything over and stops for good.
-    pub(super) fn stop(&self) {
+    /// Nothing more will come. Hands everything to the browser and, since nobody learns whether that delivers, goes on
+    /// carrying until the origin has it all, for [`STOPPED_MS_MAX`] at most.
+    pub(super) fn stop(self: &Rc<Self>) {
         self.part();
-        self.stopped.set(true);
-        self.listeners.clear();
-        self.hurry.borrow().fire(());
-        self.tell_attempted();
+        self.until_ms.set(page::clock_ms() + STOPPED_MS_MAX);
+        self.returning.clear();
+        if self.go(0) {
+            self.hurry.borrow().fire(());
+        } else {
+            self.parting.clear();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        page::clock_ms() >= self.until_ms.get()
     }
 
     fn follow_the_page(self: &Rc<Self>) {
         let window = page::window();
         let Some(document) = window.document() else { return };
-        let listen = |target: &web_sys::EventTarget, name, then: fn(&Rc<Self>)| {
+        let listen = |listeners: &Listeners, target: &web_sys::EventTarget, name, then: fn(&Rc<Self>)| {
             let weak = Rc::downgrade(self);
-            self.listeners.add(Listener::new(target, name, move || {
+            listeners.add(Listener::new(target, name, move || {
                 if let Some(courier) = weak.upgrade() {
                     then(&courier);
                 }
             }));
         };
-        listen(&document, "visibilitychange", |courier| {
+        listen(&self.parting, &document, "visibilitychange", |courier| {
             let document = page::window().document();
             if document.is_some_and(|document| document.visibility_state() == VisibilityState::Hidden) {
                 courier.part();
@@ -134,10 +148,10 @@ impl Courier {
                 courier.come_back();
             }
         });
-        listen(&window, "pagehide", |courier| courier.part());
-        listen(&document, "freeze", |courier| courier.part());
-        listen(&window, "pageshow", Self::come_back);
-        listen(&window, "online", Self::come_back);
+        listen(&self.parting, &window, "pagehide", |courier| courier.part());
+        listen(&self.parting, &document, "freeze", |courier| courier.part());
+        listen(&self.returning, &window, "pageshow", Self::come_back);
+        listen(&self.returning, &window, "online", Self::come_back);
     }
 
     fn come_back(self: &Rc<Self>) {
@@ -147,20 +161,21 @@ impl Courier {
         self.go(GATHER_MS);
     }
 
-    /// Starts carrying, after a while, unless it is under way.
-    fn go(self: &Rc<Self>, wait_ms: u32) {
-        if !self.busy.get() && !self.stopped.get() && !self.queue.borrow().is_empty() {
+    /// Starts carrying, after a while, unless it is under way. Returns whether it is.
+    fn go(self: &Rc<Self>, wait_ms: u32) -> bool {
+        if !self.busy.get() && !self.is_over() && !self.queue.borrow().is_empty() {
             self.busy.set(true);
             let courier = Rc::clone(self);
             spawn_local(async move { courier.carry(wait_ms).await });
         }
+        self.busy.get()
     }
 
     async fn carry(&self, mut wait_ms: u32) {
         loop {
             self.wait(wait_ms).await;
             let outgoing = self.queue.borrow_mut().outgoing(page::clock_ms());
-            let Some(outgoing) = outgoing.filter(|_| !self.stopped.get()) else { break };
+            let Some(outgoing) = outgoing.filter(|_| !self.is_over()) else { break };
             wait_ms = match self.send(&outgoing).await {
                 Sent::Settled { refused } => {
                     self.refused.set(self.refused.get().saturating_add(refused));
@@ -169,12 +184,16 @@ impl Courier {
                     0
                 }
                 Sent::Failed => {
+                    self.queue.borrow_mut().unsent(outgoing.sequence);
                     self.tell_attempted();
                     self.backoff.borrow_mut().next_ms(page::random())
                 }
             };
         }
         self.busy.set(false);
+        if self.until_ms.get().is_finite() {
+            self.parting.clear();
+        }
         self.tell_attempted();
     }
 

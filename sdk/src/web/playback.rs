@@ -17,8 +17,8 @@ use super::{
     object,
     page::{self, Listener, Timer},
     signal::Signal,
-    stage::Stage,
-    watch::Watch,
+    stage::{Placed, Stage},
+    watch::{Ours, Watch},
 };
 
 /// How long an ad may show nothing new while it should play. Past it, it failed.
@@ -41,6 +41,8 @@ pub(super) enum Finish {
     Blocked,
     /// The client was destroyed.
     Stopped,
+    /// The app gave the video another source.
+    Replaced,
 }
 
 /// Plays every ad of the break that nobody played yet, and puts the content back.
@@ -55,16 +57,27 @@ pub(super) async fn play(opened: &Rc<Break>, video: &HtmlVideoElement) -> Result
     let mut stage = None;
     let result = play_ads(opened, video, &mut stage).await;
     if let Some(stage) = stage {
-        stage.restore().await;
+        match result {
+            Ok(Over::Replaced) => stage.abandon(),
+            Ok(Over::Played) | Err(_) => stage.restore().await,
+        }
     }
     opened.playing.set(false);
     opened.tell(BREAK_END, None, &JsValue::UNDEFINED);
     let flushed = Rc::clone(opened);
     spawn_local(async move { flushed.flush().await });
-    result
+    result.map(|_| ())
 }
 
-async fn play_ads(opened: &Rc<Break>, video: &HtmlVideoElement, stage: &mut Option<Stage>) -> Result<(), SdkError> {
+/// How the playing of a break ended.
+enum Over {
+    /// Every ad had its turn.
+    Played,
+    /// The app gave the video another source, which is how it says that it wants no more ads.
+    Replaced,
+}
+
+async fn play_ads(opened: &Rc<Break>, video: &HtmlVideoElement, stage: &mut Option<Stage>) -> Result<Over, SdkError> {
     for (slot, fill) in opened.fills() {
         if opened.is_destroyed() {
             break;
@@ -82,23 +95,31 @@ async fn play_ads(opened: &Rc<Break>, video: &HtmlVideoElement, stage: &mut Opti
             continue;
         };
         stage.get_or_insert_with(|| Stage::take(video));
-        if let Finish::Blocked = play_ad(opened, video, slot, &media.url).await {
-            fill.taken.set(false);
-            return Err(SdkError::new(
-                "play_not_allowed",
-                "the browser does not let this page play without a click; call play() again from one",
-            ));
+        match play_ad(opened, video, slot, &media.url).await {
+            Finish::Blocked => {
+                fill.taken.set(false);
+                return Err(SdkError::new(
+                    "play_not_allowed",
+                    "the browser does not let this page play without a click; call play() again from one",
+                ));
+            }
+            Finish::Replaced => {
+                opened.discard();
+                return Ok(Over::Replaced);
+            }
+            Finish::Ended | Finish::Failed(_) | Finish::Skipped | Finish::Stopped => {}
         }
     }
-    Ok(())
+    Ok(Over::Played)
 }
 
 async fn play_ad(opened: &Rc<Break>, video: &HtmlVideoElement, slot: &Slot, url: &str) -> Finish {
     let finish = Signal::new();
     *opened.current.borrow_mut() = Some(finish.clone());
-    let watch = Watch::begin(opened, slot.index, video, None, Some(finish.clone()));
+    let placed = Placed::put(video, url);
+    let ours = Ours { placed: placed.clone(), finish: finish.clone() };
+    let watch = Watch::begin(opened, slot.index, video, None, Some(ours));
     let stall = Stall::watch(video, &finish);
-    video.set_src(url);
     // A file begins at its beginning; so what plays before the page gets to look is counted, too.
     opened.feed(slot, Did::At(Sample { position_ms: 0.0, clock_ms: page::clock_ms(), rate: 1.0 }));
     start(video, finish.clone());
@@ -106,14 +127,16 @@ async fn play_ad(opened: &Rc<Break>, video: &HtmlVideoElement, slot: &Slot, url:
     drop(stall);
     watch.stop();
     *opened.current.borrow_mut() = None;
+    // Asked again, since the app's own listeners may have been told of the end before or after us.
+    let is_replaced = !placed.is_there();
     match finished {
         Finish::Failed(code) => opened.fail(slot, code),
         Finish::Skipped => opened.feed(slot, Did::Skipped),
+        Finish::Blocked if !is_replaced => {}
         // Nothing can follow; what was not complete stays so, and what never began was not used.
-        Finish::Ended | Finish::Stopped => opened.feed(slot, Did::Dropped),
-        Finish::Blocked => {}
+        Finish::Ended | Finish::Stopped | Finish::Replaced | Finish::Blocked => opened.feed(slot, Did::Dropped),
     }
-    finished
+    if is_replaced { Finish::Replaced } else { finished }
 }
 
 /// Starts the video. What else can go wrong, its `error` event tells.

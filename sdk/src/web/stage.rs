@@ -51,6 +51,11 @@ impl Stage {
         stage
     }
 
+    /// Leaves the video as the app has it now; only what was taken from it for the ads comes back.
+    pub(super) fn abandon(self) {
+        self.video.set_loop(self.was_looping);
+    }
+
     /// Puts the content back as it was.
     pub(super) async fn restore(self) {
         let video = &self.video;
@@ -84,5 +89,26 @@ impl Stage {
             // Its promise tells the app nothing it does not see on the element.
             let _ = video.play();
         }
+    }
+}
+
+/// An ad's file in a video, for as long as the app leaves it there.
+#[derive(Clone)]
+pub(super) struct Placed {
+    video: HtmlVideoElement,
+    /// As the element names it, resolved.
+    src: String,
+}
+
+impl Placed {
+    /// Makes `url` the source of `video`.
+    pub(super) fn put(video: &HtmlVideoElement, url: &str) -> Self {
+        video.set_src(url);
+        Self { video: video.clone(), src: video.src() }
+    }
+
+    /// Whether the video still has this source. What another plays is not the ad's.
+    pub(super) fn is_there(&self) -> bool {
+        self.video.src() == self.src && self.video.src_object().is_none()
     }
 }

@@ -17,6 +17,7 @@ use super::{
     page::{self, Listener, Listeners},
     playback::Finish,
     signal::Signal,
+    stage::Placed,
 };
 
 /// VAST 4.3 §2.3.6.3: why a linear ad could not be played.
@@ -54,15 +55,21 @@ struct View {
     video: HtmlVideoElement,
     /// None where the ad is the whole file.
     span: Option<Span>,
-    /// Told when the file ends or fails, where it is ours to play.
-    finish: Option<Signal<Finish>>,
+    /// None where someone else plays it.
+    ours: Option<Ours>,
     listeners: Listeners,
+}
+
+/// A file that is ours to play, and who is told when it ends, fails, or is taken away.
+pub(super) struct Ours {
+    pub(super) placed: Placed,
+    pub(super) finish: Signal<Finish>,
 }
 
 type React = fn(&View, &Slot, &Fill);
 
 /// What is done at which event.
-const REACTIONS: [(&str, React); 9] = [
+const REACTIONS: [(&str, React); 10] = [
     ("loadedmetadata", |view, _, fill| view.correct_duration(fill)),
     ("playing", |view, slot, _| {
         view.if_inside(slot, Did::Resumed);
@@ -84,12 +91,14 @@ const REACTIONS: [(&str, React); 9] = [
     }),
     ("error", |view, slot, _| {
         let code = vast_error_code(&view.video);
-        match &view.finish {
-            Some(finish) => finish.fire(Finish::Failed(code)),
+        match &view.ours {
+            Some(ours) => ours.finish.fire(Finish::Failed(code)),
             None if view.is_inside() => view.opened.fail(slot, code),
             None => {}
         }
     }),
+    // Here only so that a source that was taken away is noticed at once.
+    ("emptied", |_, _, _| {}),
 ];
 
 impl Watch {
@@ -99,17 +108,22 @@ impl Watch {
         slot_index: u32,
         video: &HtmlVideoElement,
         span: Option<Span>,
-        finish: Option<Signal<Finish>>,
+        ours: Option<Ours>,
     ) -> Self {
         let listeners = Listeners::default();
         let opened = Rc::clone(opened);
         let (video, held) = (video.clone(), listeners.clone());
-        let view = Rc::new(View { opened, slot_index, video, span, finish, listeners: held });
+        let view = Rc::new(View { opened, slot_index, video, span, ours, listeners: held });
         view.with_fill(|slot, _| view.opened.feed(slot, Did::Sound(sound(&view.video))));
         for (name, react) in REACTIONS {
             let seen = Rc::clone(&view);
             listeners.add(Listener::new(&view.video, name, move || {
                 seen.with_fill(|slot, fill| {
+                    if seen.is_replaced() {
+                        seen.finish(Finish::Replaced);
+                        seen.listeners.clear();
+                        return;
+                    }
                     react(&seen, slot, fill);
                     if fill.tracker.borrow().is_closed() {
                         seen.listeners.clear();
@@ -166,9 +180,14 @@ impl View {
     }
 
     fn finish(&self, with: Finish) {
-        if let Some(finish) = &self.finish {
-            finish.fire(with);
+        if let Some(ours) = &self.ours {
+            ours.finish.fire(with);
         }
+    }
+
+    /// Whether the app gave the video another source. From then on, what it does says nothing of the ad.
+    fn is_replaced(&self) -> bool {
+        self.ours.as_ref().is_some_and(|ours| !ours.placed.is_there())
     }
 }
 

@@ -3,7 +3,8 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{self, Command},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,7 +16,6 @@ use crate::{
     http::claim_port,
     setup,
     stack::{Place, Programs, Runtime, Stack},
-    stamp::clear,
 };
 
 /// The parts that need a browser.
@@ -42,9 +42,8 @@ fn on(builder: &Builder<'_>, runtime: Runtime) -> Result<Counts> {
     let workspace = builder.workspace;
     let tests = tests(&workspace.root.join(FOLDER))?;
     let programs = Programs::build(builder, runtime)?;
-    let data = workspace.target.join("test").join(runtime.name());
-    clear(&data)?;
-    let place = Place { data, origin_port: claim_port(0, "")?, edge_port: claim_port(0, "")? };
+    let data = own_folder(&workspace.target.join("test"), runtime)?;
+    let place = Place { data: data.clone(), origin_port: claim_port(0, "")?, edge_port: claim_port(0, "")? };
     println!("-- edge: {}", runtime.name());
     let mut stack = Stack::start(workspace, &programs, runtime, &place)?;
     let mut command = Command::new("node");
@@ -60,7 +59,21 @@ fn on(builder: &Builder<'_>, runtime: Runtime) -> Result<Counts> {
     let counts = Counts::of_run(&mut command, Counts::of_node)?;
     stack.check()?; // a program that died under the tests is a failure, whatever they say
     stack.stop();
+    if counts.failed == 0 {
+        fs::remove_dir_all(&data).with_context(|| format!("cannot remove {}", data.display()))?;
+    } else {
+        println!("-- logs and data of this run: {}", data.display());
+    }
     Ok(counts)
+}
+
+/// A folder that no other run has, in this target folder or in a container that shares it: two would share databases.
+fn own_folder(parent: &Path, runtime: Runtime) -> Result<PathBuf> {
+    let began = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let folder = parent.join(format!("{}-{}-{}", runtime.name(), process::id(), began.as_nanos()));
+    fs::create_dir_all(parent)?;
+    fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
 }
 
 fn tests(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -37,6 +37,8 @@ impl Counts {
     /// test (it did not compile, it crashed) counts as one failure.
     pub(crate) fn of_run(command: &mut Command, count: fn(&str) -> Option<Self>) -> Result<Self> {
         let shown = show(command);
+        // What is to be read must not be coloured. Node believes FORCE_COLOR before NO_COLOR.
+        command.env_remove("FORCE_COLOR").env("NO_COLOR", "1");
         let mut process = Process::start(&shown, command.stdout(Stdio::piped()))?;
         let output = process.output().context("the output was piped")?;
         let reader = thread::spawn(move || -> std::io::Result<Self> {
@@ -125,5 +127,8 @@ mod tests {
         assert!(of("echo nothing").is_err());
         assert_eq!(of("exit 3").unwrap(), Counts::one_failed());
         assert_eq!(of("echo '# pass 2'").unwrap(), Counts::passed(2));
+        let mut coloured = Command::new("sh");
+        coloured.args(["-c", r#"echo "${FORCE_COLOR:+in colour }# pass 2""#]).env("FORCE_COLOR", "1");
+        assert_eq!(Counts::of_run(&mut coloured, Counts::of_node).unwrap(), Counts::passed(2));
     }
 }

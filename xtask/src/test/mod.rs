@@ -45,7 +45,7 @@ pub(crate) fn test(workspace: &Workspace, options: &Options) -> Result<bool> {
     let chosen = |part: &&Part| options.only.is_empty() || options.only.iter().any(|name| name == part.name);
     let chosen: Vec<&Part> = PARTS.iter().filter(chosen).collect();
     let needs_browser = chosen.iter().any(|part| browser::PARTS.contains(&part.name));
-    setup::run_for(workspace, if needs_browser { Purpose::Test } else { Purpose::Up })?;
+    setup::run_for(workspace, if needs_browser { Purpose::Test } else { Purpose::Check })?;
 
     let builder = Builder::new(workspace, Native::WithTests);
     let mut rows = Vec::new();

@@ -1,10 +1,9 @@
 //! The parts of a test run, in their order. A check that has no tests of its own counts as one.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use anyhow::{Result, ensure};
 use clap::builder::PossibleValuesParser;
-use xtask::workspace::cargo;
 
 use super::{Part, browser, counts::Counts};
 use crate::{
@@ -62,29 +61,22 @@ fn cargo_test(builder: &Builder<'_>) -> Result<Counts> {
     // The contract tests run both edges as built.
     builder.spin()?;
     builder.cloudflare()?;
-    let mut command = Command::new(cargo());
-    command.args(["test", "--workspace", "--no-fail-fast"]).current_dir(&builder.workspace.root);
-    Counts::of_run(&mut command, Counts::of_libtest)
+    let mut command = builder.workspace.cargo("test");
+    Counts::of_run(command.args(["--workspace", "--no-fail-fast"]), Counts::of_libtest)
 }
 
 /// Alone, so with no more features of its dependencies than it asks for itself.
 fn wasm_core(builder: &Builder<'_>) -> Result<Counts> {
     let targets = ["wasm32-unknown-unknown", "wasm32-wasip2"];
     for target in targets {
-        run(Command::new(cargo())
-            .args(["build", "--package", "slotkeeper-core", "--target", target])
-            .current_dir(&builder.workspace.root))?;
+        run(builder.workspace.cargo("build").args(["--package", "slotkeeper-core", "--target", target]))?;
     }
     Ok(Counts::passed(targets.len() as u64))
 }
 
 fn docs(builder: &Builder<'_>) -> Result<Counts> {
     let doc = |arguments: &[&str]| {
-        run(Command::new(cargo())
-            .args(["doc", "--no-deps"])
-            .args(arguments)
-            .env("RUSTDOCFLAGS", "-D warnings")
-            .current_dir(&builder.workspace.root))
+        run(builder.workspace.cargo("doc").arg("--no-deps").args(arguments).env("RUSTDOCFLAGS", "-D warnings"))
     };
     doc(&["--workspace"])?;
     for (package, target) in WASM {
