@@ -1,8 +1,8 @@
 //! The edge on Cloudflare-style workers.
 //!
-//! The worker that listens keeps nothing. Viewers live in Durable Objects, one per shard ([`shard`]): a break is decided
+//! The worker that listens keeps nothing. Viewers live in Durable Objects, one per shard (`shard`): a break is decided
 //! inside the viewer's shard, where view, decision and commit are one transaction of one round trip. The plan lives in
-//! a Durable Object of its own ([`plan_keeper`]). A panic replaces the wasm instance, so nothing here may panic; should
+//! a Durable Object of its own (`plan_keeper`). A panic replaces the wasm instance, so nothing here may panic; should
 //! it happen all the same, `shim.mjs` rebuilds the objects.
 
 #![cfg(target_arch = "wasm32")]
