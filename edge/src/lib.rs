@@ -10,6 +10,7 @@
 
 pub mod answer;
 pub mod beacons;
+pub mod body;
 pub mod breaks;
 pub mod health;
 pub mod outbox;

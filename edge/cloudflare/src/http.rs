@@ -1,7 +1,7 @@
 //! Workers' requests and responses to and from the edge's own.
 
 use futures_util::StreamExt as _;
-use slotkeeper_edge::{Head, Reply, Route, Settings, platform::within, route::BODY_DEADLINE_MS, serve};
+use slotkeeper_edge::{Head, Reply, Route, Settings, body, route::BODY_DEADLINE_MS, serve};
 use worker::{Env, Headers, Request, Response, ResponseBuilder, Result};
 
 use crate::platform::{Cloudflare, deployment, wait_ms};
@@ -29,28 +29,16 @@ async fn read(mut request: Request, settings: &Settings) -> std::result::Result<
     let (url, method, authorization) = (request.inner().url(), request.inner().method(), text_of("authorization"));
     let head = Head { method: &method, path: path_of(&url), authorization: authorization.as_deref() };
     let route = Route::find(&head, settings)?;
-    let mut body = Vec::new();
     if !route.has_body() {
-        return Ok((route, body));
+        return Ok((route, Vec::new()));
     }
-    let announced = text_of("content-length").and_then(|len| len.parse::<usize>().ok()).unwrap_or_default();
-    if announced > route.body_bytes_max() {
-        return Err(route.body_too_large());
-    }
-    let Ok(mut stream) = request.stream() else { return Ok((route, body)) }; // no body at all
-    let reading = async {
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| {
-                Reply::error(400, "body_unreadable", Some("body"), format!("the body ended early: {error}"))
-            })?;
-            if body.len() + chunk.len() > route.body_bytes_max() {
-                return Err(route.body_too_large());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(())
+    let announced = text_of("content-length");
+    let mut stream = request.stream().ok(); // none where there is no body at all
+    let next_chunk = async || {
+        let chunk = stream.as_mut()?.next().await?;
+        Some(chunk.map_err(|error| error.to_string()))
     };
-    within(wait_ms(BODY_DEADLINE_MS), reading).await.unwrap_or_else(|| Err(route.body_too_slow()))?;
+    let body = body::read(&route, announced.as_deref(), wait_ms(BODY_DEADLINE_MS), next_chunk).await?;
     Ok((route, body))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use slotkeeper_edge::{Head, Reply, Route, platform::within, route::BODY_DEADLINE_MS, serve};
+use slotkeeper_edge::{Head, Reply, Route, body, route::BODY_DEADLINE_MS, serve};
 use spin_sdk::{
     http::{FullBody, Request, Response, Result},
     time,
@@ -28,30 +28,15 @@ async fn read(request: Request, settings: &slotkeeper_edge::Settings) -> std::re
     let text_of = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let head = Head { method: parts.method.as_str(), path: parts.uri.path(), authorization: text_of("authorization") };
     let route = Route::find(&head, settings)?;
-    let mut body = Vec::new();
     if !route.has_body() {
-        return Ok((route, body));
+        return Ok((route, Vec::new()));
     }
-    let announced = text_of("content-length").and_then(|len| len.parse::<usize>().ok()).unwrap_or_default();
-    if announced > route.body_bytes_max() {
-        return Err(route.body_too_large());
-    }
-    let reading = async {
-        while let Some(frame) = incoming.frame().await {
-            let frame = frame.map_err(|error| {
-                Reply::error(400, "body_unreadable", Some("body"), format!("the body ended early: {error:?}"))
-            })?;
-            if let Ok(data) = frame.into_data() {
-                if body.len() + data.len() > route.body_bytes_max() {
-                    return Err(route.body_too_large());
-                }
-                body.extend_from_slice(&data);
-            }
-        }
-        Ok(())
-    };
     let deadline = time::sleep(Duration::from_millis(BODY_DEADLINE_MS));
-    within(deadline, reading).await.unwrap_or_else(|| Err(route.body_too_slow()))?;
+    let next_chunk = async || match incoming.frame().await? {
+        Ok(frame) => Some(Ok(frame.into_data().unwrap_or_default())), // trailers hold no data
+        Err(error) => Some(Err(format!("{error:?}"))),
+    };
+    let body = body::read(&route, text_of("content-length"), deadline, next_chunk).await?;
     Ok((route, body))
 }
 

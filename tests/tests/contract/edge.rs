@@ -57,11 +57,7 @@ pub(crate) struct Edge<R> {
 
 impl<R: Runtime> Edge<R> {
     pub(crate) async fn start() -> Self {
-        let collector = Collector::start().await;
-        let folder = tempfile::tempdir().unwrap();
-        let settings = settings(&collector);
-        let runtime = R::start(&settings, folder.path()).await;
-        Self { runtime, collector, settings, folder, plan_version: AtomicU64::new(0) }
+        Self::start_with_settings(&[]).await
     }
 
     /// Starts the edge with some settings of the test's own.
