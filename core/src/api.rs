@@ -30,6 +30,10 @@ pub struct BreakRequest {
     pub request_id: String,
     /// Who watches, resolved by the caller.
     pub profile_id: String,
+    /// The viewing session, named by the caller: what caps per session count within. Without it, ads with such caps are
+    /// not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
     /// What is watched.
     pub title_id: String,
     /// Where the break stands.
@@ -88,7 +92,13 @@ impl BreakRequest {
         caller_id("request_id", &self.request_id)?;
         caller_id("profile_id", &self.profile_id)?;
         caller_id("title_id", &self.title_id)?;
-        for (field, value) in [("tier", &self.tier), ("country", &self.country), ("device", &self.device)] {
+        let optional = [
+            ("session_id", &self.session_id),
+            ("tier", &self.tier),
+            ("country", &self.country),
+            ("device", &self.device),
+        ];
+        for (field, value) in optional {
             value.as_deref().map_or(Ok(()), |value| caller_id(field, value))?;
         }
         if !(1..=SLOTS_MAX).contains(&self.slots.len()) {
@@ -136,6 +146,10 @@ pub struct BreakResponse {
     pub decided_at_ms: UnixMillis,
     /// One for every slot asked for, in order.
     pub slots: Vec<SlotResponse>,
+    /// The rows of this break, sealed: neither the store nor the origin could take them. Whoever plays the pod posts this,
+    /// as it is, to `/v1/receipts`, until it is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
 }
 
 /// One slot of the answer.
@@ -227,12 +241,20 @@ pub struct BeaconResponse {
     pub refused: Vec<RefusedBeacon>,
 }
 
+/// The answer to `POST /v1/receipts`: the rows are durable at the origin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptResponse {
+    /// How many facts it held.
+    pub accepted: u32,
+}
+
 /// A beacon that was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedBeacon {
     /// Its line in the batch, from 1; the head is line 1.
     pub line: usize,
-    /// Why: `token_malformed`, `token_key_unknown`, `token_forged`, `token_expired`, `event_not_allowed`.
+    /// Why: `token_malformed`, `token_key_unknown`, `token_forged`, `token_expired`, `token_released`,
+    /// `event_not_allowed`.
     pub code: String,
 }
 
@@ -264,6 +286,7 @@ mod tests {
         BreakRequest {
             request_id: "r".into(),
             profile_id: "p".into(),
+            session_id: None,
             title_id: "t".into(),
             position: BreakPosition::Preroll,
             slots: vec![SlotRequest { max_duration_ms: 30_000 }],

@@ -12,9 +12,10 @@ use alloc::{string::String, vec::Vec};
 
 use crate::{
     api::BreakRequest,
-    caps::{CapState, Claim, Declined},
+    caps::{CapState, Claim, ClaimState, Declined, Showing},
     contract::{DemandClass, Rating},
-    id::{BreakId, OpportunityId, ViewerKey},
+    decision::Decision,
+    id::{AdId, BreakId, DecisionId, FlightId, OpportunityId, SessionKey, ViewerKey},
     plan::{AdRecord, Dimension, FlightRecord, Plan, attribute},
     pod::{Eliminated, Fill, FillReason, Opportunity, Outcome, Pod, UnfilledReason},
     time::UnixMillis,
@@ -29,23 +30,66 @@ pub struct Occasion<'a> {
     pub break_id: BreakId,
     /// Who watches.
     pub viewer: ViewerKey,
+    /// In which viewing session, if the caller named one.
+    pub session: Option<SessionKey>,
     /// When the break opened: the time in its opportunity ids.
     pub opened_at: UnixMillis,
     /// The clock.
     pub now: UnixMillis,
 }
 
+impl Occasion<'_> {
+    fn showing(&self, flight: &FlightRecord, ad: &AdRecord) -> Showing {
+        Showing {
+            booking: flight.booking(ad),
+            flight_starts_at: flight.starts_at(),
+            break_stem: self.break_id.stem(),
+            session: self.session,
+        }
+    }
+}
+
+/// Told of what happens to every candidate while a break is decided; `()` is told and forgets. What it does not override
+/// costs nothing.
+pub trait Witness {
+    /// A flight lost: before any slot, or in one. In each slot a candidate loses at most once.
+    fn lost(&mut self, _slot_index: Option<u8>, _flight: FlightId, _reason: UnfilledReason) {}
+    /// A flight filled a slot with one of its ads.
+    fn won(&mut self, _slot_index: u8, _flight: FlightId, _ad: AdId) {}
+    /// A flight was not looked at for a slot, because one before it had won. Told only if [`wants_all`](Self::wants_all).
+    fn outranked(&mut self, _slot_index: u8, _flight: FlightId) {}
+    /// Whether it wants to hear of those that were not looked at.
+    fn wants_all(&self) -> bool {
+        false
+    }
+}
+
+impl Witness for () {}
+
 /// Decides every slot of a break. Without a plan, or with one out of its validity, every slot is honestly empty.
 pub fn decide(plan: Option<&Plan<'_>>, caps: &CapState, occasion: &Occasion<'_>) -> Pod {
+    decide_before(plan, caps, occasion, &mut ())
+}
+
+/// [`decide`] before a witness, who changes nothing.
+pub fn decide_before(
+    plan: Option<&Plan<'_>>,
+    caps: &CapState,
+    occasion: &Occasion<'_>,
+    witness: &mut impl Witness,
+) -> Pod {
+    let decision = Decision::of(plan, caps, occasion);
+    let decision_id = decision.id();
     let Some(plan) = plan.filter(|plan| plan.is_valid_at(occasion.now)) else {
         let version = plan.map(Plan::version);
         let slots = (0..).zip(&occasion.request.slots).map(|(index, slot)| {
             let outcome = Outcome::Unfilled { unfilled_reason: UnfilledReason::PlanUnavailable };
-            opportunity(occasion, version, index, slot.max_duration_ms, outcome, 0, Eliminated::default())
+            let of_plan = (version, decision_id);
+            opportunity(occasion, of_plan, index, slot.max_duration_ms, outcome, 0, Eliminated::default())
         });
-        return Pod { slots: slots.collect() };
+        return Pod { slots: slots.collect(), decision };
     };
-    let field = Field::gather(plan, occasion);
+    let field = Field::gather(plan, occasion, witness);
     let mut break_so_far = BreakSoFar {
         caps: caps.clone(),
         left_ms: occasion.request.max_duration_ms.unwrap_or(u32::MAX),
@@ -53,7 +97,8 @@ pub fn decide(plan: Option<&Plan<'_>>, caps: &CapState, occasion: &Occasion<'_>)
     };
     let slots = (0..).zip(&occasion.request.slots).map(|(index, slot)| {
         let mut eliminated = field.eliminated;
-        let winner = field.fill(plan, &mut break_so_far, slot.max_duration_ms, occasion, &mut eliminated);
+        let winner =
+            field.fill(plan, &mut break_so_far, (index, slot.max_duration_ms), occasion, &mut eliminated, witness);
         let outcome = match winner {
             Some((flight, ad)) => Outcome::Filled(break_so_far.take(plan, flight, ad, occasion, index)),
             None => {
@@ -61,14 +106,15 @@ pub fn decide(plan: Option<&Plan<'_>>, caps: &CapState, occasion: &Occasion<'_>)
             }
         };
         let candidates = u16::try_from(field.considered).unwrap_or(u16::MAX);
-        opportunity(occasion, Some(plan.version()), index, slot.max_duration_ms, outcome, candidates, eliminated)
+        let of_plan = (Some(plan.version()), decision_id);
+        opportunity(occasion, of_plan, index, slot.max_duration_ms, outcome, candidates, eliminated)
     });
-    Pod { slots: slots.collect() }
+    Pod { slots: slots.collect(), decision }
 }
 
 fn opportunity(
     occasion: &Occasion<'_>,
-    plan_version: Option<u64>,
+    (plan_version, decision_id): (Option<u64>, DecisionId),
     slot_index: u8,
     max_duration_ms: u32,
     outcome: Outcome,
@@ -85,6 +131,7 @@ fn opportunity(
         max_duration_ms,
         decided_at: occasion.now,
         plan_version,
+        decision_id,
         outcome,
         candidates,
         eliminated,
@@ -99,7 +146,7 @@ struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    fn gather(plan: &Plan<'a>, occasion: &Occasion<'_>) -> Self {
+    fn gather(plan: &Plan<'a>, occasion: &Occasion<'_>, witness: &mut impl Witness) -> Self {
         let title = attribute(Dimension::Title, &occasion.request.title_id);
         let (rating, genres) = plan.title(title).unwrap_or((Rating::EVERY, &[])); // unknown: only what may run anywhere
         let mut attributes = request_attributes(occasion.request);
@@ -110,13 +157,16 @@ impl<'a> Field<'a> {
         let mut eliminated = Eliminated::default();
         let mut ranked = Vec::with_capacity(found.len());
         for flight in found.iter().filter_map(|index| plan.flight(*index)) {
-            if !flight.runs_at(occasion.now) || !plan.targets(flight, &attributes) {
-                eliminated.count(UnfilledReason::NoEligibleDemand);
+            let reason = if !flight.runs_at(occasion.now) || !plan.targets(flight, &attributes) {
+                UnfilledReason::NoEligibleDemand
             } else if flight.ratings.get() & rating != rating {
-                eliminated.count(UnfilledReason::ContentUnsuitable);
+                UnfilledReason::ContentUnsuitable
             } else {
                 ranked.push((flight.class(), lottery_ticket(flight, occasion.break_id), flight));
-            }
+                continue;
+            };
+            eliminated.count(reason);
+            witness.lost(None, flight.id(), reason);
         }
         ranked.sort_unstable_by_key(|(class, ticket, flight)| (*class, *ticket, flight.flight_id.get()));
         let competing = ranked.into_iter().map(|(_, _, flight)| flight).collect();
@@ -128,17 +178,27 @@ impl<'a> Field<'a> {
         &self,
         plan: &Plan<'a>,
         break_so_far: &mut BreakSoFar<'a>,
-        slot_ms: u32,
+        (slot_index, slot_ms): (u8, u32),
         occasion: &Occasion<'_>,
         eliminated: &mut Eliminated,
+        witness: &mut impl Witness,
     ) -> Option<(&'a FlightRecord, &'a AdRecord)> {
-        for flight in &self.competing {
-            match break_so_far.admit(plan, flight, slot_ms, occasion) {
-                Ok(ad) => return Some((flight, ad)),
-                Err(reason) => eliminated.count(reason),
+        let mut competing = self.competing.iter();
+        let winner = competing.find_map(|flight| match break_so_far.admit(plan, flight, slot_ms, occasion) {
+            Ok(ad) => Some((*flight, ad)),
+            Err(reason) => {
+                eliminated.count(reason);
+                witness.lost(Some(slot_index), flight.id(), reason);
+                None
             }
+        });
+        if let Some((flight, ad)) = winner {
+            witness.won(slot_index, flight.id(), ad.ad_id());
         }
-        None
+        if witness.wants_all() {
+            competing.for_each(|flight| witness.outranked(slot_index, flight.id()));
+        }
+        winner
     }
 }
 
@@ -195,10 +255,10 @@ impl<'a> BreakSoFar<'a> {
         let caps = plan.caps(flight);
         let CapState::Known(viewer) = &self.caps else { return Err(UnfilledReason::CapCheckUnavailable) };
         let mut reason = UnfilledReason::FrequencyCapped;
-        ads.retain(|ad| match viewer.allows(&caps, &flight.booking(ad), flight.starts_at(), occasion.now) {
+        ads.retain(|ad| match viewer.allows(&caps, &occasion.showing(flight, ad), occasion.now) {
             Ok(()) => true,
             Err(Declined::Capped) => false,
-            Err(Declined::Full) => {
+            Err(Declined::Full | Declined::NoSession) => {
                 reason = UnfilledReason::CapCheckUnavailable;
                 false
             }
@@ -226,10 +286,14 @@ impl<'a> BreakSoFar<'a> {
         slot_index: u8,
     ) -> Fill {
         let booking = flight.booking(ad);
+        let expires_at = occasion.now.plus_ms(plan.lease_ms());
         let claim = flight.horizon().counts_until(occasion.now).map(|counts_until| Claim {
             opportunity_id: OpportunityId::mint(occasion.break_id, slot_index, occasion.opened_at),
             booking,
+            session: occasion.session,
+            state: ClaimState::Reserved,
             at: occasion.now,
+            lease_until: expires_at,
             counts_until,
         });
         if let (CapState::Known(viewer), Some(claim)) = (&mut self.caps, claim) {
@@ -246,7 +310,7 @@ impl<'a> BreakSoFar<'a> {
             record_id: ad.record_id(),
             booking,
             duration_ms: ad.duration_ms.get(),
-            expires_at: occasion.now.plus_ms(plan.lease_ms()),
+            expires_at,
             claim,
         }
     }

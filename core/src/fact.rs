@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     beacon::Event,
+    decision::Decision,
     id::{AdId, OpportunityId, RecordId},
     pod::Opportunity,
     time::UnixMillis,
@@ -42,6 +43,8 @@ pub enum Fact {
         #[serde(flatten)]
         row: Opportunity,
     },
+    /// A break was decided: what its rows were decided from. Comes before them, in the same batch.
+    Decision(Decision),
     /// A client reported an event, with a valid token.
     Beacon(BeaconFact),
 }
@@ -57,7 +60,8 @@ pub struct BeaconFact {
     pub record_id: RecordId,
     /// What happened.
     pub event: Event,
-    /// When, by the edge's clock: the arrival less the age the client gave.
+    /// When, by the edge's clock: the arrival less the age the client gave. Of a `start` that confirmed a claim, the
+    /// time from which the claim counts.
     pub at: UnixMillis,
     /// When the edge received it.
     pub received_at: UnixMillis,

@@ -84,12 +84,65 @@ macro_rules! text_serde {
 }
 
 hex_id! {
-    /// One ad break: the keyed hash of profile and request id, so every retry of a request names the same break.
+    /// One ad break: its viewer's bucket and a keyed hash of profile and request id, so every retry of a request names the
+    /// same break.
     BreakId[16];
     /// The pseudonym under which a viewer is stored; the `profile_id` itself never is.
     ViewerKey[16];
+    /// A viewing session of one viewer, as a pseudonym.
+    SessionKey[8];
+    /// The content address of what a decision was made from: the first 8 bytes of a BLAKE3 hash.
+    DecisionId[8];
     /// The content address of a registry record: the first 8 bytes of the BLAKE3 hash of its canonical JSON.
     RecordId[8];
+}
+
+impl ViewerKey {
+    /// The bucket a viewer is in, one of 65,536: all that an opportunity id tells of its viewer. Stores are sharded by it,
+    /// so what is known of an opportunity is found without knowing the viewer.
+    pub fn bucket(&self) -> u16 {
+        u16::from_be_bytes([self.0[0], self.0[1]])
+    }
+}
+
+/// The first 70 bits of a [`BreakId`], left-aligned: as much of it as its opportunity ids carry. Of two breaks that are
+/// live at once, no two share it but by a chance of about one in a million at two billion slots a day; a store that meets
+/// such a pair refuses the later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BreakStem(pub [u8; 9]);
+
+/// How many bits of a break id are behind its stem.
+const BEHIND_STEM: u32 = 128 - 70;
+
+impl BreakId {
+    /// What its opportunity ids carry of it. Begins with its viewer's bucket.
+    pub fn stem(&self) -> BreakStem {
+        BreakStem::of(u128::from_be_bytes(self.0) >> BEHIND_STEM)
+    }
+}
+
+impl BreakStem {
+    /// `bits` is below 2^70.
+    fn of(bits: u128) -> Self {
+        let mut stem = [0; 9];
+        stem.copy_from_slice(&(bits << 2).to_be_bytes()[7..]);
+        Self(stem)
+    }
+
+    /// The least and the greatest break id with this stem.
+    pub fn range(&self) -> (BreakId, BreakId) {
+        let (mut least, mut greatest) = ([0; 16], [0xff; 16]);
+        least[..9].copy_from_slice(&self.0);
+        greatest[..9].copy_from_slice(&self.0);
+        greatest[8] |= 0b11;
+        (BreakId(least), BreakId(greatest))
+    }
+}
+
+impl fmt::Display for BreakStem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// The text was not an identifier of the expected shape.
@@ -102,26 +155,36 @@ pub struct MalformedId;
 pub struct OpportunityId(pub [u8; 16]);
 
 impl OpportunityId {
-    /// The id of slot `slot_index` of a break that opened at `opened_at`. Deterministic: a retry mints the same id, even
-    /// where the memory of the first try cannot be reached.
+    /// The id of slot `slot_index` (below 16) of a break that opened at `opened_at`. Deterministic: a retry mints the same
+    /// id, even where the memory of the first try cannot be reached.
+    ///
+    /// The 74 bits that RFC 9562 leaves free hold the break's stem and the slot's number: whoever holds an opportunity id
+    /// finds the break, and with it whose it is, where that is remembered.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "48 bits of milliseconds last until the year 10889")]
     pub fn mint(break_id: BreakId, slot_index: u8, opened_at: UnixMillis) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"opportunity").update(&break_id.0).update(&[slot_index]);
-        let mut bytes = [0; 16];
-        hasher.finalize_xof().fill(&mut bytes);
-        for (index, byte) in bytes[..6].iter_mut().enumerate() {
-            *byte = (opened_at.0 >> (40 - 8 * index)) as u8;
-        }
-        bytes[6] = 0x70 | (bytes[6] & 0x0f);
-        bytes[8] = 0x80 | (bytes[8] & 0x3f);
-        Self(bytes)
+        let stem = u128::from_be_bytes(break_id.0) >> BEHIND_STEM;
+        let free = stem << 4 | u128::from(slot_index & 0x0f);
+        let time = u128::from(opened_at.0 & 0xffff_ffff_ffff); // 48 bits of milliseconds last until the year 10889
+        let (rand_a, rand_b) = (free >> 62, free & ((1 << 62) - 1));
+        Self((time << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b).to_be_bytes())
     }
 
     /// The time in the id: when the break opened.
     pub fn opened_at(&self) -> UnixMillis {
         uuid_millis(&self.0)
+    }
+
+    /// The stem of the break it belongs to.
+    pub fn break_stem(&self) -> BreakStem {
+        let id = u128::from_be_bytes(self.0);
+        let free = (id >> 64 & 0xfff) << 62 | id & ((1 << 62) - 1);
+        BreakStem::of(free >> 4)
+    }
+
+    /// The bucket of its viewer: [`ViewerKey::bucket`].
+    pub fn bucket(&self) -> u16 {
+        let BreakStem(stem) = self.break_stem();
+        u16::from_be_bytes([stem[0], stem[1]])
     }
 }
 
@@ -216,6 +279,7 @@ mod tests {
         let id = OpportunityId::mint(BreakId([7; 16]), 2, at);
         assert_eq!(id, OpportunityId::mint(BreakId([7; 16]), 2, at));
         assert_ne!(id, OpportunityId::mint(BreakId([7; 16]), 3, at));
+        assert_ne!(id, OpportunityId::mint(BreakId([8; 16]), 2, at));
         assert!(id < OpportunityId::mint(BreakId([0; 16]), 0, at.plus_ms(1)));
         assert_eq!(id.opened_at(), at);
         let text = id.to_string();
@@ -224,6 +288,21 @@ mod tests {
         assert_eq!(text.parse(), Ok(id));
         assert_eq!("no".parse::<OpportunityId>(), Err(MalformedId));
         assert_eq!("0193-c2a-7d10-----------------------".parse::<OpportunityId>(), Err(MalformedId));
+    }
+
+    #[test]
+    fn an_opportunity_id_leads_to_its_break_and_its_viewers_bucket() {
+        let break_id = BreakId(*b"0123456789abcdef");
+        for slot in 0..16 {
+            let id = OpportunityId::mint(break_id, slot, UnixMillis(1_795_000_000_000));
+            assert_eq!(id.break_stem(), break_id.stem());
+            assert_eq!(id.bucket(), ViewerKey(break_id.0).bucket());
+        }
+        let (least, greatest) = break_id.stem().range();
+        assert!(least <= break_id && break_id <= greatest);
+        assert_eq!((least.stem(), greatest.stem()), (break_id.stem(), break_id.stem()));
+        let outside = BreakId((u128::from_be_bytes(greatest.0) + 1).to_be_bytes());
+        assert_ne!(outside.stem(), break_id.stem());
     }
 
     #[test]

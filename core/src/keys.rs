@@ -6,7 +6,7 @@
 use alloc::{string::String, vec::Vec};
 use core::fmt::Write as _;
 
-use crate::id::{BreakId, ViewerKey};
+use crate::id::{BreakId, SessionKey, ViewerKey};
 
 /// The most keys a keyring may hold: two generations of overlap on either side of the current one.
 pub const KEYS_MAX: usize = 5;
@@ -25,6 +25,8 @@ pub enum Purpose {
     Collector,
     /// The origin's calls to the edge: publishing a plan, asking for the outbox.
     Admin,
+    /// Sealing rows that travel in an answer.
+    Receipt,
 }
 
 impl Purpose {
@@ -34,6 +36,7 @@ impl Purpose {
             Self::Plan => "slotkeeper 2026-11 plan",
             Self::Collector => "slotkeeper 2026-11 collector bearer",
             Self::Admin => "slotkeeper 2026-11 admin bearer",
+            Self::Receipt => "slotkeeper 2026-11 receipt",
         }
     }
 }
@@ -127,9 +130,18 @@ impl Pseudonyms {
         ViewerKey(self.hash16(&[b"viewer", profile_id.as_bytes()]))
     }
 
-    /// The identity of a break: the same for every retry of one request by one profile.
+    /// The identity of a break: the same for every retry of one request by one profile. Begins with the viewer's bucket.
     pub fn break_id(&self, profile_id: &str, request_id: &str) -> BreakId {
-        BreakId(self.hash16(&[b"break", profile_id.as_bytes(), request_id.as_bytes()]))
+        let mut id = self.hash16(&[b"break", profile_id.as_bytes(), request_id.as_bytes()]);
+        id[..2].copy_from_slice(&self.viewer(profile_id).0[..2]);
+        BreakId(id)
+    }
+
+    /// A viewing session's pseudonym: the same for the same session of the same profile.
+    pub fn session(&self, profile_id: &str, session_id: &str) -> SessionKey {
+        let mut key = [0; 8];
+        key.copy_from_slice(&self.hash16(&[b"session", profile_id.as_bytes(), session_id.as_bytes()])[..8]);
+        SessionKey(key)
     }
 
     fn hash16(&self, parts: &[&[u8]]) -> [u8; 16] {
@@ -182,6 +194,8 @@ mod tests {
     fn pseudonyms_do_not_collide_by_concatenation() {
         let p = Pseudonyms::parse(&"ab".repeat(32)).unwrap();
         assert_eq!(p.viewer("x"), p.viewer("x"));
-        assert_ne!(p.break_id("ab", "c"), p.break_id("a", "bc"));
+        assert_ne!(p.break_id("ab", "c").0[2..], p.break_id("a", "bc").0[2..]);
+        assert_eq!(p.break_id("ab", "c").0[..2], p.viewer("ab").0[..2]);
+        assert_ne!(p.session("ab", "c"), p.session("a", "bc"));
     }
 }

@@ -8,7 +8,7 @@
 //! so every decision can be made again from what was recorded.
 //!
 //! Where to start reading: [`decide::decide`], then [`plan::Plan`] (what it decides from), [`caps::Viewer`] (what it
-//! must not exceed) and [`pod::Pod`] (what comes out).
+//! must not exceed), [`pod::Pod`] (what comes out) and [`decision::Decision`] (how it is made again).
 
 #![no_std]
 extern crate alloc;
@@ -20,6 +20,7 @@ pub mod beacon;
 pub mod caps;
 pub mod contract;
 pub mod decide;
+pub mod decision;
 pub mod fact;
 pub mod id;
 pub mod impression;
@@ -27,5 +28,6 @@ pub mod keys;
 pub mod money;
 pub mod plan;
 pub mod pod;
+pub mod receipt;
 pub mod time;
 pub mod token;

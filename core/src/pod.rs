@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     caps::{Booking, Claim},
     contract::BreakPosition,
-    id::{AdId, BreakId, OpportunityId, RecordId, ViewerKey},
+    decision::Decision,
+    id::{AdId, BreakId, DecisionId, OpportunityId, RecordId, ViewerKey},
     time::UnixMillis,
 };
 
@@ -181,6 +182,9 @@ pub struct Opportunity {
     pub decided_at: UnixMillis,
     /// The plan decided from, if there was one.
     pub plan_version: Option<u64>,
+    /// What it was decided from, all of it: see [`crate::decision::Decision`].
+    #[serde(default)]
+    pub decision_id: DecisionId,
     /// Filled or unfilled.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -201,8 +205,10 @@ impl Opportunity {
 }
 
 /// A decided break: one opportunity for every slot asked for, in order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
+    /// What it was decided from.
+    pub decision: Decision,
     /// The slots.
     pub slots: Vec<Opportunity>,
 }

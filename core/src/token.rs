@@ -6,13 +6,14 @@
 //! | --- | --- |
 //! | 1 | format version (4 bits) and key id (4 bits), in the clear and authenticated |
 //! | 16 | the synthetic initialisation vector of AES-SIV (RFC 5297): authenticates all of it, needs no nonce |
-//! | 31 | sealed: opportunity id 16, ad id 4, registry record id 8, event class 1, life in seconds 2 |
+//! | 31 | sealed: opportunity id 16, ad id 4, registry record id 8, event class and whether a claim is held 1, life in seconds 2 |
 //!
 //! The expiry is the opportunity id's own time plus the life, so a token outlives its opening by at most 18 hours.
 
 use alloc::{string::String, vec::Vec};
 
 use aes_siv::{KeyInit as _, siv::Aes128Siv};
+use base64ct::{Base64UrlUnpadded, Encoding as _};
 
 use crate::{
     beacon::Event,
@@ -25,6 +26,8 @@ use crate::{
 pub const TOKEN_CHARS: usize = 64;
 const TOKEN_BYTES: usize = 48;
 const SEALED_BYTES: usize = 31;
+/// In the byte of the event class.
+const HOLDS_CLAIM: u8 = 0x80;
 const FORMAT: u8 = 1;
 
 /// The longest life a token can carry, in milliseconds.
@@ -63,6 +66,8 @@ pub struct Token {
     pub record_id: RecordId,
     /// Which events it may report.
     pub class: EventClass,
+    /// Whether the fill holds a claim against a cap, which the first beacons settle.
+    pub holds_claim: bool,
     /// When it dies. Kept in whole seconds after the opportunity's time, rounded up.
     pub expires_at: UnixMillis,
 }
@@ -107,7 +112,7 @@ impl Token {
         plain[..16].copy_from_slice(&self.opportunity_id.0);
         plain[16..20].copy_from_slice(&self.ad_id.0.to_le_bytes());
         plain[20..28].copy_from_slice(&self.record_id.0);
-        plain[28] = self.class.code();
+        plain[28] = self.class.code() | if self.holds_claim { HOLDS_CLAIM } else { 0 };
         plain[29..].copy_from_slice(&u16::try_from(life_s).unwrap_or(u16::MAX).to_le_bytes());
         let sealed = Aes128Siv::new(&key.into())
             .encrypt([[head]], &plain)
@@ -115,12 +120,16 @@ impl Token {
         let mut bytes = [0; TOKEN_BYTES];
         bytes[0] = head;
         bytes[1..].copy_from_slice(&sealed);
-        base64url::encode(&bytes)
+        Base64UrlUnpadded::encode_string(&bytes)
     }
 
     /// Opens a token that a client sent at `now`.
     pub fn open(text: &str, keys: &Keyring, now: UnixMillis) -> Result<Self, TokenError> {
-        let bytes: [u8; TOKEN_BYTES] = base64url::decode(text).ok_or(TokenError::Malformed)?;
+        let mut bytes = [0; TOKEN_BYTES];
+        // 48 bytes are 64 characters with no bits left over, so every token has one spelling.
+        if text.len() != TOKEN_CHARS || Base64UrlUnpadded::decode(text, &mut bytes).is_err() {
+            return Err(TokenError::Malformed);
+        }
         let (format, key_id) = (bytes[0] >> 4, bytes[0] & 0x0f);
         if format != FORMAT {
             return Err(TokenError::Malformed);
@@ -143,52 +152,10 @@ impl Token {
             opportunity_id,
             ad_id: AdId(u32::from_le_bytes(plain[16..20].try_into().ok()?)),
             record_id: RecordId(plain[20..28].try_into().ok()?),
-            class: EventClass::from_code(plain[28])?,
+            class: EventClass::from_code(plain[28] & !HOLDS_CLAIM)?,
+            holds_claim: plain[28] & HOLDS_CLAIM != 0,
             expires_at: opportunity_id.opened_at().plus_ms(u64::from(life_s) * 1000),
         })
-    }
-}
-
-/// Base64url without padding (RFC 4648 §5), for exactly one token: 48 bytes are 64 characters with no bits left over.
-mod base64url {
-    use alloc::string::String;
-
-    use super::{TOKEN_BYTES, TOKEN_CHARS};
-
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-    pub(super) fn encode(bytes: &[u8; TOKEN_BYTES]) -> String {
-        let mut text = String::with_capacity(TOKEN_CHARS);
-        for chunk in bytes.chunks_exact(3) {
-            let bits = u32::from(chunk[0]) << 16 | u32::from(chunk[1]) << 8 | u32::from(chunk[2]);
-            for shift in [18, 12, 6, 0] {
-                text.push(char::from(ALPHABET[(bits >> shift & 63) as usize]));
-            }
-        }
-        text
-    }
-
-    pub(super) fn decode(text: &str) -> Option<[u8; TOKEN_BYTES]> {
-        if text.len() != TOKEN_CHARS {
-            return None;
-        }
-        let mut bytes = [0; TOKEN_BYTES];
-        for (out, chunk) in bytes.chunks_exact_mut(3).zip(text.as_bytes().chunks_exact(4)) {
-            let bits = chunk.iter().try_fold(0, |bits, char| Some(bits << 6 | value(*char)?))?;
-            out.copy_from_slice(&bits.to_be_bytes()[1..]);
-        }
-        Some(bytes)
-    }
-
-    fn value(char: u8) -> Option<u32> {
-        Some(u32::from(match char {
-            b'A'..=b'Z' => char - b'A',
-            b'a'..=b'z' => char - b'a' + 26,
-            b'0'..=b'9' => char - b'0' + 52,
-            b'-' => 62,
-            b'_' => 63,
-            _ => return None,
-        }))
     }
 }
 
@@ -213,6 +180,7 @@ mod tests {
             ad_id: AdId(77),
             record_id: RecordId([5; 8]),
             class: EventClass::Any,
+            holds_claim: true,
             expires_at: OPENED.plus_ms(7_200_000),
         }
     }
@@ -228,11 +196,11 @@ mod tests {
     #[test]
     fn any_altered_bit_is_refused() {
         let text = token().seal(&keys(1));
-        let bytes = base64url::decode(&text).unwrap();
+        let bytes = Base64UrlUnpadded::decode_vec(&text).unwrap();
         for bit in 0..TOKEN_BYTES * 8 {
-            let mut altered = bytes;
+            let mut altered = bytes.clone();
             altered[bit / 8] ^= 1 << (bit % 8);
-            assert!(Token::open(&base64url::encode(&altered), &keys(1), OPENED).is_err(), "bit {bit}");
+            assert!(Token::open(&Base64UrlUnpadded::encode_string(&altered), &keys(1), OPENED).is_err(), "bit {bit}");
         }
     }
 
@@ -256,6 +224,7 @@ mod tests {
                 ad_id: AdId(ad),
                 record_id: RecordId(record),
                 class: EventClass::from_code(code).unwrap(),
+                holds_claim: ad % 2 == 0,
                 expires_at: OPENED.plus_ms(life_s * 1000),
             };
             prop_assert_eq!(Token::open(&token.seal(&keys(4)), &keys(4), OPENED), Ok(token));

@@ -30,6 +30,7 @@ pub fn answer(pod: &Pod, plan: Option<&Plan<'_>>, asked: &Asked, keys: &Keyring)
         plan_version: plan.map(Plan::version),
         decided_at_ms: asked.now,
         slots: pod.slots.iter().map(|slot| answer_slot(slot, plan, asked.request.tracking, keys)).collect(),
+        receipt: None,
     }
 }
 
@@ -76,6 +77,7 @@ fn seal(slot: &Opportunity, fill: &Fill, class: EventClass, keys: &Keyring) -> S
         ad_id: fill.ad_id,
         record_id: fill.record_id,
         class,
+        holds_claim: fill.claim.is_some(),
         expires_at: fill.expires_at,
     };
     token.seal(keys)

@@ -1,16 +1,66 @@
-//! `POST /v1/beacons` and `GET /v1/t/{token}`: verify, stamp with the server's time, hand to the collector, and only then
-//! acknowledge. What is not acknowledged, the client keeps.
+//! `POST /v1/beacons` and `GET /v1/t/{token}`: verify, settle the claim, stamp with the server's time, hand to the collector,
+//! and only then acknowledge. What is not acknowledged, the client keeps.
+//!
+//! A `start` whose claim was released counts for nothing: its token is dead. The quartiles behind it are not asked about,
+//! because without a start they prove nothing.
 
 use slotkeeper_core::{
     api::{BeaconResponse, RefusedBeacon},
     beacon::{Batch, Event},
+    caps::{Settled, Transition},
     fact::{BeaconFact, Fact, FactBatch},
+    time::UnixMillis,
     token::{EventClass, Token, TokenError},
 };
 
-use crate::{Platform, Reply, platform::OriginError};
+use crate::{
+    Platform, Reply,
+    platform::{OriginError, store_call},
+    settle::Settling,
+    store::StoreError,
+};
 
 const EVENT_NOT_ALLOWED: &str = "event_not_allowed";
+const TOKEN_RELEASED: &str = "token_released";
+
+/// An event that a valid token speaks for.
+struct Report {
+    /// Its line in the batch; 0 of a pixel.
+    line: usize,
+    token: Token,
+    event: Event,
+    at: UnixMillis,
+}
+
+impl Report {
+    /// What it does to a claim, if the fill holds one and this event is one that settles.
+    fn transition(&self) -> Option<Transition> {
+        match self.event {
+            _ if !self.token.holds_claim => None,
+            Event::Start => Some(Transition::Confirm { at: self.at }),
+            Event::Error | Event::NotUsed => Some(Transition::Release),
+            _ => None,
+        }
+    }
+
+    /// The fact it becomes, or `None` if its token is dead.
+    fn fact(&self, settled: Option<Settled>, received_at: UnixMillis, session_id: Option<&str>) -> Option<Fact> {
+        let at = match (self.event, settled) {
+            (Event::Start, Some(Settled::Gone)) => return None,
+            (Event::Start, Some(Settled::Confirmed { at })) => at,
+            _ => self.at,
+        };
+        Some(Fact::Beacon(BeaconFact {
+            opportunity_id: self.token.opportunity_id,
+            ad_id: self.token.ad_id,
+            record_id: self.token.record_id,
+            event: self.event,
+            at,
+            received_at,
+            session_id: session_id.map(Into::into),
+        }))
+    }
+}
 
 /// Accepts the SDK's batch. Beacons with bad tokens are named in the answer; the good ones count all the same.
 pub(crate) async fn accept_batch(platform: &impl Platform, body: &[u8]) -> Reply {
@@ -25,30 +75,35 @@ pub(crate) async fn accept_batch(platform: &impl Platform, body: &[u8]) -> Reply
             return Reply::error(400, "invalid_request", Some(&field), fault.to_string());
         }
     };
-    let mut facts = Vec::new();
+    let mut reports = Vec::new();
     let mut refused = Vec::new();
     for (index, beacon) in batch.beacons.iter().enumerate() {
+        let (line, event) = (index + 2, beacon.event);
         let opened = Token::open(beacon.token, &platform.settings().keys, now);
-        match opened.map_err(TokenError::code).and_then(|token| allow(token, beacon.event)) {
-            Ok(token) => facts.push(Fact::Beacon(BeaconFact {
-                opportunity_id: token.opportunity_id,
-                ad_id: token.ad_id,
-                record_id: token.record_id,
-                event: beacon.event,
-                at: now.minus_ms(beacon.age_ms),
-                received_at: now,
-                session_id: Some(batch.session_id.into()),
-            })),
-            Err(code) => refused.push(RefusedBeacon { line: index + 2, code: code.into() }),
+        match opened.map_err(TokenError::code).and_then(|token| allow(token, event)) {
+            Ok(token) => reports.push(Report { line, token, event, at: now.minus_ms(beacon.age_ms) }),
+            Err(code) => refused.push(RefusedBeacon { line, code: code.into() }),
         }
     }
+    let settled = match settle(platform, &reports, now).await {
+        Ok(settled) => settled,
+        Err(error) => return not_taken(error),
+    };
+    let mut facts = Vec::new();
+    for (report, settled) in reports.iter().zip(settled) {
+        match report.fact(settled, now, Some(batch.session_id)) {
+            Some(fact) => facts.push(fact),
+            None => refused.push(RefusedBeacon { line: report.line, code: TOKEN_RELEASED.into() }),
+        }
+    }
+    refused.sort_by_key(|beacon| beacon.line);
     let accepted = u32::try_from(facts.len()).unwrap_or(u32::MAX);
     match hand_over(platform, facts).await {
         Ok(()) => Reply::json(
             202,
             &BeaconResponse { session_id: batch.session_id.into(), sequence: batch.sequence, accepted, refused },
         ),
-        Err(error) => not_taken(&error),
+        Err(error) => not_taken(error),
     }
 }
 
@@ -63,19 +118,55 @@ pub(crate) async fn accept_pixel(platform: &impl Platform, token: &str) -> Reply
         let message = "this token names no event; post it in a batch to /v1/beacons".into();
         return Reply::error(400, EVENT_NOT_ALLOWED, Some("token"), message);
     };
-    let fact = Fact::Beacon(BeaconFact {
-        opportunity_id: token.opportunity_id,
-        ad_id: token.ad_id,
-        record_id: token.record_id,
-        event,
-        at: now,
-        received_at: now,
-        session_id: None,
-    });
+    let report = Report { line: 0, token, event, at: now };
+    let settled = match settle(platform, core::slice::from_ref(&report), now).await {
+        Ok(settled) => settled.into_iter().next().flatten(),
+        Err(error) => return not_taken(error),
+    };
+    let Some(fact) = report.fact(settled, now, None) else {
+        let message = "the claim of this token was released or has expired; its ad no longer counts".into();
+        return Reply::error(410, TOKEN_RELEASED, Some("token"), message);
+    };
     match hand_over(platform, vec![fact]).await {
         Ok(()) => Reply::pixel(),
-        Err(error) => not_taken(&error),
+        Err(error) => not_taken(error),
     }
+}
+
+/// Settles what these reports settle, break by break; for each what its claim is now, or `None` if it touches none.
+async fn settle(
+    platform: &impl Platform,
+    reports: &[Report],
+    now: UnixMillis,
+) -> Result<Vec<Option<Settled>>, StoreError> {
+    let mut settled = vec![None; reports.len()];
+    let mut breaks: Vec<(Settling, Vec<usize>)> = Vec::new();
+    for (place, report) in reports.iter().enumerate() {
+        let Some(transition) = report.transition() else { continue };
+        let slot = report.token.opportunity_id;
+        let known = breaks.iter_mut().find(|(settling, _)| settling.stem() == Some(slot.break_stem()));
+        match known {
+            Some((settling, places)) => {
+                settling.beacons.push((slot, transition));
+                places.push(place);
+            }
+            None => breaks.push((Settling { beacons: vec![(slot, transition)], now }, vec![place])),
+        }
+    }
+    let budget_ms = platform.settings().decision_deadline_ms;
+    let all = async {
+        for (settling, places) in breaks {
+            let outcomes = platform.settle_at_store(&settling).await?;
+            if outcomes.len() != places.len() {
+                return Err(StoreError::Failed("not every beacon's claim was settled".into()));
+            }
+            for (place, outcome) in places.into_iter().zip(outcomes) {
+                settled[place] = Some(outcome);
+            }
+        }
+        Ok(settled)
+    };
+    store_call(platform.wait_ms(budget_ms), budget_ms, all).await
 }
 
 fn allow(token: Token, event: Event) -> Result<Token, &'static str> {
@@ -94,7 +185,7 @@ fn refuse_token(error: TokenError) -> Reply {
     Reply::error(status, error.code(), Some("token"), error.to_string())
 }
 
-fn not_taken(error: &OriginError) -> Reply {
+fn not_taken(error: impl core::fmt::Display) -> Reply {
     Reply::error(503, "beacons_not_recorded", None, format!("{error}; keep them and send them again"))
         .with_header("retry-after", "1".into())
 }
@@ -105,5 +196,5 @@ async fn hand_over(platform: &impl Platform, facts: Vec<Fact>) -> Result<(), Ori
     }
     let batch = FactBatch { edge_id: platform.settings().edge_id.clone(), facts };
     let text = serde_json::to_string(&batch).map_err(|error| OriginError(error.to_string()))?;
-    platform.post_facts(text).await
+    platform.post_facts(text, platform.settings().origin_deadline_ms).await
 }

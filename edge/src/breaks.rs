@@ -6,22 +6,25 @@
 //!            └──────────────────┘
 //!          view or commit fails, twice or for too long:
 //!          decide without caps ─▶ rows straight to the collector ─▶ answer
-//!                                    │ that fails too: 503, nothing was shown, the player asks again
+//!                                    │ that fails too, or time is up
+//!                                    └▶ rows sealed into the answer: the player posts them with its beacons
 //! ```
 //!
-//! No pod is answered whose rows are not durable somewhere, and no capped ad is in a pod whose claims are not committed.
+//! No pod is answered whose rows are not durable somewhere or in the answer itself, and no capped ad is in a pod whose
+//! claims are not committed. All of it takes no longer than `answer_deadline_ms`, whatever store and origin do.
 
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use slotkeeper_core::{
-    api::{BreakRequest, InvalidField},
+    api::{BreakRequest, BreakResponse, InvalidField},
     caps::{CapState, Viewer},
     decide::{Occasion, decide},
     fact::{Fact, FactBatch, Recording},
-    id::{BreakId, ViewerKey, opened_at},
+    id::{BreakId, SessionKey, ViewerKey, opened_at},
     plan::Plan,
     pod::Pod,
+    receipt,
     time::UnixMillis,
 };
 
@@ -47,6 +50,8 @@ pub struct Asked {
     pub request: BreakRequest,
     /// Who watches, as a pseudonym.
     pub viewer: ViewerKey,
+    /// The viewing session, as a pseudonym, if one was named.
+    pub session: Option<SessionKey>,
     /// The break's identity.
     pub break_id: BreakId,
     /// When the break opened.
@@ -67,6 +72,7 @@ impl Asked {
         request.validate()?;
         Ok(Self {
             viewer: settings.pseudonyms.viewer(&request.profile_id),
+            session: request.session_id.as_ref().map(|id| settings.pseudonyms.session(&request.profile_id, id)),
             break_id: settings.pseudonyms.break_id(&request.profile_id, &request.request_id),
             opened_at: opened_at(&request.request_id, now),
             now,
@@ -79,6 +85,7 @@ impl Asked {
             request: &self.request,
             break_id: self.break_id,
             viewer: self.viewer,
+            session: self.session,
             opened_at: self.opened_at,
             now: self.now,
         }
@@ -162,14 +169,14 @@ async fn attempt_at(
         }
         _ => CapState::Unavailable, // contended or unreadable: when in doubt, do not fill
     };
-    let (pod, answer) = decide_and_answer(plan_bytes.as_deref(), &caps, settings, asked);
+    let (pod, response) = decide_and_answer(plan_bytes.as_deref(), &caps, settings, asked);
     let commit = Commit {
         break_id: asked.break_id,
         viewer: asked.viewer,
         new_state: new_state(caps, view.state_version, &pod),
-        answer,
+        answer: serde_json::to_vec(&response).unwrap_or_default(), // string keys only: it always serialises
         remember_until: remember_until(&pod, asked.now),
-        facts: facts_json(&pod, Recording::Committed),
+        facts: serde_json::to_string(&facts(pod, Recording::Committed)).unwrap_or_default(),
     };
     Ok(match store.commit(&commit).await? {
         Committed::Yes => Attempt::Answered(commit.answer),
@@ -177,28 +184,30 @@ async fn attempt_at(
     })
 }
 
-/// The store cannot be used: uncapped demand and honest empty slots, their rows straight to the collector.
+/// The store cannot be used: uncapped demand and honest empty slots, their rows straight to the collector or, if it cannot
+/// take them in time, sealed into the answer. A post that took effect all the same is a duplicate to the origin.
 async fn open_without_store(platform: &impl Platform, asked: &Asked) -> Reply {
     let settings = platform.settings();
-    let plan_wait = platform.wait_ms(settings.store_deadline_ms);
+    let left_ms = || settings.answer_deadline_ms.saturating_sub(platform.now().since_ms(asked.now));
+    let plan_wait = platform.wait_ms(settings.store_deadline_ms.min(left_ms()));
     let plan_bytes = within(plan_wait, platform.plan(None)).await.flatten();
-    let (pod, answer) = decide_and_answer(plan_bytes.as_deref(), &CapState::Unavailable, settings, asked);
-    let batch = FactBatch { edge_id: settings.edge_id.clone(), facts: facts(&pod, Recording::Uncommitted).collect() };
-    let posted = platform.post_facts(serde_json::to_string(&batch).unwrap_or_default()).await;
-    match posted {
-        Ok(()) => Reply::json_bytes(200, answer),
-        Err(error) => {
-            let message = format!("neither the store nor the origin could take the rows of this break: {error}");
-            Reply::error(503, "break_not_recorded", None, message)
-        }
+    let (pod, mut response) = decide_and_answer(plan_bytes.as_deref(), &CapState::Unavailable, settings, asked);
+    let facts = facts(pod, Recording::Uncommitted);
+    let batch = FactBatch { edge_id: settings.edge_id.clone(), facts };
+    let text = serde_json::to_string(&batch).unwrap_or_default();
+    let deadline_ms = left_ms().min(settings.origin_deadline_ms);
+    let is_recorded = deadline_ms > 0 && platform.post_facts(text, deadline_ms).await.is_ok();
+    if !is_recorded {
+        response.receipt = Some(receipt::seal(&batch.facts, &settings.keys, platform.now()));
     }
+    Reply::json(200, &response)
 }
 
-fn decide_and_answer(plan: Option<&[u8]>, caps: &CapState, settings: &Settings, asked: &Asked) -> (Pod, Vec<u8>) {
+fn decide_and_answer(plan: Option<&[u8]>, caps: &CapState, settings: &Settings, asked: &Asked) -> (Pod, BreakResponse) {
     let plan = plan.and_then(|bytes| Plan::open(bytes).ok());
     let pod = decide(plan.as_ref(), caps, &asked.occasion());
     let response = answer(&pod, plan.as_ref(), asked, &settings.keys);
-    (pod, serde_json::to_vec(&response).unwrap_or_default())
+    (pod, response)
 }
 
 fn new_state(caps: CapState, from_version: u64, pod: &Pod) -> Option<NewState> {
@@ -214,11 +223,8 @@ fn remember_until(pod: &Pod, now: UnixMillis) -> UnixMillis {
     last.unwrap_or_default().max(now.plus_ms(10 * 60 * 1000))
 }
 
-fn facts(pod: &Pod, recording: Recording) -> impl Iterator<Item = Fact> + '_ {
-    pod.slots.iter().map(move |row| Fact::Opportunity { recording, row: row.clone() })
-}
-
-fn facts_json(pod: &Pod, recording: Recording) -> String {
-    let facts: Vec<Fact> = facts(pod, recording).collect();
-    serde_json::to_string(&facts).unwrap_or_default() // string keys only: it always serialises
+/// What a break tells the origin: what it was decided from, then its rows.
+fn facts(pod: Pod, recording: Recording) -> Vec<Fact> {
+    let rows = pod.slots.into_iter().map(|row| Fact::Opportunity { recording, row });
+    core::iter::once(Fact::Decision(pod.decision)).chain(rows).collect()
 }

@@ -16,9 +16,11 @@ pub mod health;
 pub mod outbox;
 pub mod plans;
 pub mod platform;
+mod receipts;
 pub mod reply;
 pub mod route;
 pub mod settings;
+pub mod settle;
 pub mod sql;
 pub mod sqlite;
 pub mod store;
@@ -37,6 +39,7 @@ pub async fn serve(platform: &impl Platform, route: Route, body: &[u8]) -> Reply
         Route::Break => breaks::open(platform, body).await,
         Route::Beacons => beacons::accept_batch(platform, body).await,
         Route::Pixel { token } => beacons::accept_pixel(platform, &token).await,
+        Route::Receipt => receipts::accept(platform, body).await,
         Route::PutPlan => plans::put(platform, body).await,
         Route::ShipOutbox => outbox::ship_on_request(platform).await,
     }

@@ -6,7 +6,7 @@ use slotkeeper_core::time::UnixMillis;
 use crate::{
     Platform, Reply, Settings,
     platform::OriginError,
-    store::{OutboxEntry, Store, StoreError},
+    store::{Outbox, OutboxEntry, StoreError},
 };
 
 /// What one load carried.
@@ -22,7 +22,7 @@ pub struct Shipped {
 ///
 /// A crash before the deletion ships them again, which the origin folds away.
 pub async fn ship(
-    store: &impl Store,
+    store: &impl Outbox,
     settings: &Settings,
     now: UnixMillis,
     post: impl AsyncFnOnce(String) -> Result<(), OriginError>,

@@ -7,9 +7,9 @@ use std::{
     task::Poll,
 };
 
-use slotkeeper_core::time::UnixMillis;
+use slotkeeper_core::{caps::Settled, time::UnixMillis};
 
-use crate::{Settings, breaks::Asked, outbox::Shipped, store::StoreError};
+use crate::{Settings, breaks::Asked, outbox::Shipped, settle::Settling, store::StoreError};
 
 /// What became of a plan that was handed to the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +57,11 @@ pub trait Platform {
     /// Decides a break where the viewer's state is (see [`crate::breaks::decide_at`]) and answers the response's JSON.
     async fn decide_at_store(&self, asked: &Asked) -> Result<Vec<u8>, StoreError>;
 
-    /// Posts a batch of facts to the origin's collector; returns once they are durable there.
-    async fn post_facts(&self, batch: String) -> Result<(), OriginError>;
+    /// Settles claims of one break where its viewer's state is (see [`crate::settle::settle_at`]).
+    async fn settle_at_store(&self, settling: &Settling) -> Result<Vec<Settled>, StoreError>;
+
+    /// Posts a batch of facts to the origin's collector; returns once they are durable there, or after `deadline_ms`.
+    async fn post_facts(&self, batch: String, deadline_ms: u64) -> Result<(), OriginError>;
 
     /// Ships one load of the outbox; `None` where the platform's stores ship by themselves.
     async fn ship_outbox(&self) -> Option<Result<Shipped, StoreError>>;

@@ -1,6 +1,8 @@
 //! What is asked: method and path, before any body is read.
 
-use slotkeeper_core::{api::BREAK_REQUEST_BYTES_MAX, beacon, keys::Purpose, plan::PLAN_BYTES_MAX};
+use slotkeeper_core::{
+    api::BREAK_REQUEST_BYTES_MAX, beacon, keys::Purpose, plan::PLAN_BYTES_MAX, receipt::RECEIPT_CHARS_MAX,
+};
 
 use crate::{Reply, Settings};
 
@@ -36,6 +38,8 @@ pub enum Route {
         /// As sent.
         token: String,
     },
+    /// `POST /v1/receipts`
+    Receipt,
     /// `PUT /v1/plan`, by the origin.
     PutPlan,
     /// `POST /v1/outbox/ship`, by the origin.
@@ -51,6 +55,7 @@ impl Route {
             "/healthz" => (Self::Health, "GET"),
             "/v1/breaks" => (Self::Break, "POST"),
             "/v1/beacons" => (Self::Beacons, "POST"),
+            "/v1/receipts" => (Self::Receipt, "POST"),
             "/v1/plan" => (Self::PutPlan, "PUT"),
             "/v1/outbox/ship" => (Self::ShipOutbox, "POST"),
             path => match path.strip_prefix("/v1/t/") {
@@ -78,6 +83,7 @@ impl Route {
         match self {
             Self::Break => BREAK_REQUEST_BYTES_MAX,
             Self::Beacons => beacon::BATCH_BYTES_MAX,
+            Self::Receipt => RECEIPT_CHARS_MAX,
             Self::PutPlan => PLAN_BYTES_MAX,
             Self::Preflight | Self::Hello | Self::Health | Self::Pixel { .. } | Self::ShipOutbox => 0,
         }

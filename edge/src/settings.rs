@@ -20,6 +20,9 @@ pub struct Settings {
     pub store_deadline_ms: u64,
     /// `decision_deadline_ms`: how long deciding may take with all its store calls.
     pub decision_deadline_ms: u64,
+    /// `answer_deadline_ms`: how long a break may take in all. What deciding leaves of it is for the way of the rows
+    /// straight to the origin, where the store cannot take them.
+    pub answer_deadline_ms: u64,
     /// `origin_deadline_ms`: how long the origin may take to make facts durable.
     pub origin_deadline_ms: u64,
 }
@@ -45,13 +48,14 @@ pub enum SettingsError {
 
 impl Settings {
     /// Every name, in the lower-case form that Spin's variables have.
-    pub const NAMES: [&'static str; 7] = [
+    pub const NAMES: [&'static str; 8] = [
         "keys",
         "pseudonym_key",
         "origin_url",
         "edge_id",
         "store_deadline_ms",
         "decision_deadline_ms",
+        "answer_deadline_ms",
         "origin_deadline_ms",
     ];
 
@@ -68,6 +72,14 @@ impl Settings {
                 })
             }
         };
+        let decision_deadline_ms = milliseconds("decision_deadline_ms", 600)?;
+        let answer_deadline_ms = milliseconds("answer_deadline_ms", 1_000)?;
+        if answer_deadline_ms < decision_deadline_ms {
+            return Err(SettingsError::Invalid {
+                name: "answer_deadline_ms",
+                expected: "must not be less than decision_deadline_ms, which is a part of it",
+            });
+        }
         let origin_url = required("origin_url")?.trim().trim_end_matches('/').to_owned();
         if !origin_url.starts_with("http://") && !origin_url.starts_with("https://") {
             return Err(SettingsError::Invalid { name: "origin_url", expected: "must begin with http:// or https://" });
@@ -85,7 +97,8 @@ impl Settings {
                 })
             })?,
             store_deadline_ms: milliseconds("store_deadline_ms", 250)?,
-            decision_deadline_ms: milliseconds("decision_deadline_ms", 800)?,
+            decision_deadline_ms,
+            answer_deadline_ms,
             origin_deadline_ms: milliseconds("origin_deadline_ms", 2_000)?,
         })
     }

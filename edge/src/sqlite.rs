@@ -1,13 +1,13 @@
 //! The store of every platform whose database is SQLite: a platform only says how one statement is executed.
 
 use slotkeeper_core::{
-    id::{BreakId, ViewerKey},
+    id::{BreakId, OpportunityId, ViewerKey},
     time::UnixMillis,
 };
 
 use crate::{
     sql,
-    store::{Commit, Committed, OutboxEntry, Store, StoreError, View},
+    store::{Commit, Committed, Holder, NewState, Outbox, OutboxEntry, Store, StoreError, View},
 };
 
 /// A value on its way into SQLite or out of it.
@@ -71,6 +71,37 @@ impl<S: Sqlite> Store for S {
         }
     }
 
+    async fn holder(&self, slot: OpportunityId) -> Result<Option<Holder>, StoreError> {
+        let (least, greatest) = slot.break_stem().range();
+        let rows = self.query(sql::HOLDERS, vec![blob(&least.0), blob(&greatest.0)]).await?;
+        let holder = |row: Row| match <[Value; 3]>::try_from(row) {
+            Ok([Value::Blob(viewer), version, state]) => Ok(Holder {
+                viewer: ViewerKey(viewer.try_into().map_err(|_| StoreError::Failed("a viewer has 16 bytes".into()))?),
+                state_version: number(&version).unwrap_or_default(),
+                state: bytes(state).unwrap_or_default(),
+            }),
+            _ => Err(StoreError::Failed("a holder is not a viewer, a version and a state".into())),
+        };
+        let holders: Vec<Holder> = rows.into_iter().map(holder).collect::<Result<_, _>>()?;
+        // Of two breaks with one stem, the one whose viewer's state speaks of the slot.
+        let speaks = |holder: &Holder| holder.state.windows(slot.0.len()).any(|bytes| bytes == slot.0);
+        let place = holders.iter().position(speaks).unwrap_or_default();
+        Ok(holders.into_iter().nth(place))
+    }
+
+    async fn settle(&self, viewer: ViewerKey, new_state: &NewState) -> Result<Committed, StoreError> {
+        let parameters = vec![
+            blob(&viewer.0),
+            Value::Integer(new_state.from_version),
+            blob(&new_state.state),
+            Value::Integer(new_state.keep_until.0),
+        ];
+        let rows = self.query(sql::SETTLE, parameters).await?;
+        Ok(if rows.is_empty() { Committed::Lost } else { Committed::Yes })
+    }
+}
+
+impl<S: Sqlite> Outbox for S {
     async fn outbox(&self) -> Result<Vec<OutboxEntry>, StoreError> {
         let rows = self.query(&sql::outbox(), vec![]).await?;
         let entry = |row: Row| match <[Value; 2]>::try_from(row) {

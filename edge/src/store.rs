@@ -1,11 +1,11 @@
-//! The store behind the edge: one read, one commit.
+//! The store behind the edge: one read, one commit; and the same for settling a claim.
 //!
 //! A store keeps, for each viewer, a versioned opaque state (their live claims), the answers already given, the plan's
 //! current version, and an outbox of facts. It knows one rule: a commit that changes a viewer's state must have been
 //! decided from the state as it is now. What the state means, and every cap, is the core's business.
 
 use slotkeeper_core::{
-    id::{BreakId, ViewerKey},
+    id::{BreakId, OpportunityId, ViewerKey},
     time::UnixMillis,
 };
 
@@ -39,7 +39,7 @@ pub struct Commit {
     pub facts: String,
 }
 
-/// A viewer's state after the claims of a pod.
+/// A viewer's state after the claims of a pod, or after one was settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewState {
     /// The version it was decided from.
@@ -48,6 +48,17 @@ pub struct NewState {
     pub state: Vec<u8>,
     /// When all of it may be forgotten.
     pub keep_until: UnixMillis,
+}
+
+/// Whose claim a slot holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The viewer.
+    pub viewer: ViewerKey,
+    /// The version of their state.
+    pub state_version: u64,
+    /// Their state; empty if there is none.
+    pub state: Vec<u8>,
 }
 
 /// What became of a commit.
@@ -79,10 +90,10 @@ pub struct OutboxEntry {
     pub facts: String,
 }
 
-/// The most entries shipped at once.
-pub const OUTBOX_ENTRIES_MAX: usize = 60;
+/// The most entries shipped at once: with 17 facts each, at most one batch.
+pub const OUTBOX_ENTRIES_MAX: usize = 50;
 
-/// What every platform's store does.
+/// What every store does.
 #[expect(async_fn_in_trait, reason = "the edge is single-threaded wasm: no future needs to be Send")]
 pub trait Store {
     /// Reads all that a decision on this break needs.
@@ -91,6 +102,17 @@ pub trait Store {
     /// Stores a break: state, answer and facts together, or nothing.
     async fn commit(&self, commit: &Commit) -> Result<Committed, StoreError>;
 
+    /// Whose claim a slot may hold, and their state: what settling it needs, in one read. `None` if the slot's break was
+    /// not committed here, or has been forgotten.
+    async fn holder(&self, slot: OpportunityId) -> Result<Option<Holder>, StoreError>;
+
+    /// Replaces a viewer's state, if it is still as it was.
+    async fn settle(&self, viewer: ViewerKey, new_state: &NewState) -> Result<Committed, StoreError>;
+}
+
+/// The outbox of a store that ships by being asked, entry by entry.
+#[expect(async_fn_in_trait, reason = "the edge is single-threaded wasm: no future needs to be Send")]
+pub trait Outbox {
     /// The oldest unacknowledged facts, at most [`OUTBOX_ENTRIES_MAX`].
     async fn outbox(&self) -> Result<Vec<OutboxEntry>, StoreError>;
 

@@ -77,6 +77,7 @@ fn request(slots: usize) -> BreakRequest {
     BreakRequest {
         request_id: "r".into(),
         profile_id: "p".into(),
+        session_id: None,
         title_id: "film".into(),
         position: BreakPosition::Preroll,
         slots: vec![SlotRequest { max_duration_ms: 30_000 }; slots],
@@ -90,9 +91,12 @@ fn request(slots: usize) -> BreakRequest {
 
 fn decide_at(plan: &[u8], caps: &CapState, request: &BreakRequest, seed: u8) -> Pod {
     let plan = Plan::verify(plan, &keys()).unwrap();
-    let occasion =
-        Occasion { request, break_id: BreakId([seed; 16]), viewer: ViewerKey([2; 16]), opened_at: NOW, now: NOW };
-    decide(Some(&plan), caps, &occasion)
+    decide(Some(&plan), caps, &occasion(request, seed))
+}
+
+fn occasion(request: &BreakRequest, seed: u8) -> Occasion<'_> {
+    let (break_id, viewer) = (BreakId([seed; 16]), ViewerKey([2; 16]));
+    Occasion { request, break_id, viewer, session: None, opened_at: NOW, now: NOW }
 }
 
 fn known() -> CapState {
@@ -255,8 +259,14 @@ fn a_capped_creative_leaves_its_flights_others_in_play() {
 #[test]
 fn without_a_valid_plan_every_slot_says_so() {
     let asked = request(2);
-    let occasion =
-        |now| Occasion { request: &asked, break_id: BreakId([1; 16]), viewer: ViewerKey([2; 16]), opened_at: now, now };
+    let occasion = |now| Occasion {
+        request: &asked,
+        break_id: BreakId([1; 16]),
+        viewer: ViewerKey([2; 16]),
+        session: None,
+        opened_at: now,
+        now,
+    };
     let bytes = plan_of(vec![flight(1)]);
     let plan = Plan::open(&bytes).unwrap();
     let unavailable = [Err(UnfilledReason::PlanUnavailable); 2];
@@ -287,6 +297,7 @@ fn flights_win_in_proportion_to_what_they_still_need() {
         let mut id = [0; 16];
         id[..4].copy_from_slice(&seed.to_le_bytes());
         let occasion = Occasion {
+            session: None,
             request: &asked,
             break_id: BreakId(*blake3::hash(&id).as_bytes().first_chunk().unwrap()),
             viewer: ViewerKey::default(),
@@ -378,7 +389,7 @@ proptest! {
         prop_assert!(Plan::verify(&plan, &keys()).is_err());
         if let Ok(opened) = Plan::open(&plan) { // as a store that rots would hand it to us
             let asked = request(3);
-            let occasion = Occasion { request: &asked, break_id: BreakId([1; 16]), viewer: ViewerKey::default(), opened_at: NOW, now: NOW };
+            let occasion = Occasion { request: &asked, break_id: BreakId([1; 16]), viewer: ViewerKey::default(), session: None, opened_at: NOW, now: NOW };
             prop_assert_eq!(decide(Some(&opened), &known(), &occasion).slots.len(), 3);
         }
     }
@@ -400,4 +411,47 @@ fn the_index_finds_what_a_scan_would_find_however_many_others_there_are() {
     let pod = decide_at(&plan, &known(), &asked, 1);
     assert_eq!(pod.slots[0].candidates, 16, "3000 / 200 and the house ad");
     assert!(outcomes(&pod).into_iter().all(|outcome| outcome.unwrap() % 200 == 7));
+}
+
+#[test]
+fn a_recorded_decision_is_made_again_exactly_and_its_witness_hears_of_every_candidate() {
+    #[derive(Default)]
+    struct Heard(Vec<(u8, u32, Option<UnfilledReason>)>);
+    impl Witness for Heard {
+        fn lost(&mut self, slot: Option<u8>, flight: FlightId, reason: UnfilledReason) {
+            self.0.push((slot.unwrap_or(99), flight.0, Some(reason)));
+        }
+        fn won(&mut self, slot: u8, flight: FlightId, _ad: AdId) {
+            self.0.push((slot, flight.0, None));
+        }
+        fn outranked(&mut self, slot: u8, flight: FlightId) {
+            self.0.push((slot, flight.0, None));
+        }
+        fn wants_all(&self) -> bool {
+            true
+        }
+    }
+    let mut capped = flight(2);
+    capped.caps = vec![daily(0)];
+    let mut ended = flight(3);
+    ended.ends_at = NOW;
+    let bytes = plan_of(vec![flight(1), capped, ended, house(4)]);
+    let plan = Plan::verify(&bytes, &keys()).unwrap();
+    let pod = decide_at(&bytes, &known(), &request(2), 1);
+    assert!(pod.slots.iter().all(|slot| slot.decision_id == pod.decision.id()));
+
+    let recorded: Decision = serde_json::from_str(&serde_json::to_string(&pod.decision).unwrap()).unwrap();
+    let mut heard = Heard::default();
+    assert_eq!(recorded.decide_again(Some(&plan), &mut heard), Some(pod.clone()));
+    assert_eq!(recorded.decide_again(None, &mut ()), None, "another plan decides nothing");
+    for slot in 0..2 {
+        let mut of_slot: Vec<u32> =
+            heard.0.iter().filter(|(at, ..)| *at == slot).map(|(_, flight, _)| *flight).collect();
+        of_slot.sort_unstable();
+        assert_eq!(of_slot, [1, 2, 4], "every competitor, once a slot");
+    }
+    assert!(heard.0.contains(&(99, 3, Some(UnfilledReason::NoEligibleDemand))));
+    let mut altered = recorded;
+    altered.tier = Some("gold".into());
+    assert_ne!(altered.id(), pod.decision.id());
 }

@@ -14,12 +14,13 @@ use zerocopy::{
 use super::{
     layout::{
         ANYONE, ANYONE_HOUSE, AdRecord, CapRecord, ClauseRecord, Dimension, FORMAT, FlightRecord, Header, IndexRecord,
-        MAC_BYTES, MAGIC, MediaRecord, Run, SECTIONS, TitleRecord, attribute,
+        MAC_BYTES, MAGIC, MediaRecord, Run, SECTIONS, TitleRecord, TurnRecord, WINDOW_BREAK, WINDOW_CALENDAR,
+        WINDOW_LIFETIME, WINDOW_ROLLING, WINDOW_SESSION, attribute,
     },
     source::{AdSource, FlightSource, PlanSource, Targeting},
 };
 use crate::{
-    caps::{CAPS_PER_FLIGHT_MAX, CapScope, Horizon, Window},
+    caps::{CALENDAR_TURNS, CAPS_PER_FLIGHT_MAX, Cap, CapScope, Horizon, Window},
     contract::{DemandClass, Rating},
     id::REQUEST_TIME_SKEW_MS_MAX,
     keys::{Keyring, Purpose},
@@ -106,8 +107,21 @@ fn check(source: &PlanSource) -> Result<(), PlanBuildError> {
         if flight.starts_at >= flight.ends_at {
             return Err(invalid(&name("ends_at"), flight.ends_at.0, "must be after starts_at"));
         }
-        if flight.caps.iter().any(|cap| cap.window == (Window::Rolling { ms: 0 })) {
-            return Err(invalid(&name("caps"), 0, "must have a window longer than 0 ms"));
+        for cap in &flight.caps {
+            match cap.window {
+                Window::Rolling { ms: 0 } => {
+                    return Err(invalid(&name("caps"), 0, "must have a window longer than 0 ms"));
+                }
+                Window::Calendar(calendar) if !calendar.is_sound() => {
+                    let turns = alloc::format!("{:?}", calendar.turns);
+                    return Err(invalid(
+                        &name("caps"),
+                        turns,
+                        "must have turns in order, each begun before it is current",
+                    ));
+                }
+                _ => {}
+            }
         }
     }
     Ok(())
@@ -197,19 +211,7 @@ impl Builder {
 
     fn flight(&mut self, flight: &FlightSource, ads: Run, horizon: Horizon) -> Result<FlightRecord, PlanBuildError> {
         let caps = run(self.caps.len(), flight.caps.len());
-        self.caps.extend(flight.caps.iter().map(|cap| CapRecord {
-            scope: match cap.scope {
-                CapScope::Creative => 0,
-                CapScope::Flight => 1,
-                CapScope::Campaign => 2,
-                CapScope::Advertiser => 3,
-            },
-            limit: cap.limit.into(),
-            window_ms: match cap.window {
-                Window::Rolling { ms } => ms.into(),
-                Window::Lifetime => U64::ZERO,
-            },
-        }));
+        self.caps.extend(flight.caps.iter().map(CapRecord::from));
         let mut clauses = Vec::new();
         for (dimension, values) in dimensions(&flight.targeting) {
             if !values.is_empty() {
@@ -356,6 +358,30 @@ impl Builder {
         let mac = blake3::keyed_hash(&key, &bytes);
         bytes.extend_from_slice(mac.as_bytes());
         Ok(bytes)
+    }
+}
+
+impl From<&Cap> for CapRecord {
+    fn from(cap: &Cap) -> Self {
+        const NEVER: TurnRecord = TurnRecord { from: U64::ZERO, began_at: U64::ZERO };
+        let (window, window_ms, turns) = match cap.window {
+            Window::Break => (WINDOW_BREAK, 0, [NEVER; CALENDAR_TURNS]),
+            Window::Session => (WINDOW_SESSION, 0, [NEVER; CALENDAR_TURNS]),
+            Window::Rolling { ms } => (WINDOW_ROLLING, ms, [NEVER; CALENDAR_TURNS]),
+            Window::Calendar(calendar) => {
+                let turn =
+                    |turn: crate::caps::Turn| TurnRecord { from: turn.from.0.into(), began_at: turn.began_at.0.into() };
+                (WINDOW_CALENDAR, calendar.longest_ms, calendar.turns.map(turn))
+            }
+            Window::Lifetime => (WINDOW_LIFETIME, 0, [NEVER; CALENDAR_TURNS]),
+        };
+        let scope = match cap.scope {
+            CapScope::Creative => 0,
+            CapScope::Flight => 1,
+            CapScope::Campaign => 2,
+            CapScope::Advertiser => 3,
+        };
+        Self { scope, window, limit: cap.limit.into(), window_ms: window_ms.into(), turns }
     }
 }
 

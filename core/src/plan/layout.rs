@@ -8,8 +8,10 @@ use zerocopy::{
     little_endian::{U16, U32, U64},
 };
 
+use crate::caps::CALENDAR_TURNS;
+
 pub(super) const MAGIC: [u8; 4] = *b"SKPL";
-pub(super) const FORMAT: u16 = 1;
+pub(super) const FORMAT: u16 = 2;
 pub(super) const MAC_BYTES: usize = 32;
 
 /// Where the sections are, in the order of the header's table.
@@ -28,6 +30,12 @@ pub(super) enum Section {
     Text,
 }
 pub(super) const SECTIONS: usize = 11;
+
+pub(super) const WINDOW_BREAK: u8 = 0;
+pub(super) const WINDOW_SESSION: u8 = 1;
+pub(super) const WINDOW_ROLLING: u8 = 2;
+pub(super) const WINDOW_CALENDAR: u8 = 3;
+pub(super) const WINDOW_LIFETIME: u8 = 4;
 
 macro_rules! records {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
@@ -92,8 +100,12 @@ records! {
 
     MediaRecord { url: Run, mime_type: Run, width: U16, height: U16, }
 
-    /// `window_ms` of 0 is the flight's lifetime.
-    CapRecord { scope: u8, limit: U32, window_ms: U64, }
+    /// `window` is one of [`WINDOW_BREAK`] and its siblings; `window_ms` is the length of a rolling one and the greatest
+    /// length of a calendar one; `turns` are a calendar one's.
+    CapRecord { scope: u8, window: u8, limit: U32, window_ms: U64, turns: [TurnRecord; CALENDAR_TURNS], }
+
+    /// See [`crate::caps::Turn`].
+    TurnRecord { from: U64, began_at: U64, }
 
     /// One targeting requirement: any of these attributes.
     ClauseRecord { any_of: Run, }

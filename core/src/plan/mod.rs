@@ -18,14 +18,14 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 pub use build::{FLIGHTS_MAX, PlanBuildError, TITLES_MAX, build};
 use layout::{
     ANYONE, ANYONE_HOUSE, CapRecord, ClauseRecord, FORMAT, Header, IndexRecord, MAC_BYTES, MAGIC, MediaRecord, Run,
-    Section, TitleRecord,
+    Section, TitleRecord, TurnRecord, WINDOW_BREAK, WINDOW_CALENDAR, WINDOW_LIFETIME, WINDOW_ROLLING, WINDOW_SESSION,
 };
 pub(crate) use layout::{AdRecord, Dimension, FlightRecord, attribute};
 pub use source::{AdSource, FlightSource, MediaSource, PlanSource, Targeting, TitleSource};
 use zerocopy::little_endian::{U32, U64};
 
 use crate::{
-    caps::{Booking, CAPS_PER_FLIGHT_MAX, Cap, CapScope, Horizon, Window},
+    caps::{Booking, CAPS_PER_FLIGHT_MAX, Calendar, Cap, CapScope, Horizon, Turn, Window},
     contract::{DemandClass, Rating},
     id::{AdId, AdvertiserId, CampaignId, CreativeId, FlightId, RecordId},
     keys::{Keyring, Purpose},
@@ -139,7 +139,8 @@ impl<'a> Plan<'a> {
         let text = |run: Run| core::str::from_utf8(of(self.text, run)?).ok();
         let titles = self.titles.iter().all(|title| of(self.attributes, title.genres).is_some());
         let flights = self.flights.iter().all(|flight| {
-            of(self.caps, flight.caps).is_some_and(|caps| caps.len() <= CAPS_PER_FLIGHT_MAX)
+            of(self.caps, flight.caps)
+                .is_some_and(|caps| caps.len() <= CAPS_PER_FLIGHT_MAX && caps.iter().all(CapRecord::is_sound))
                 && of(self.clauses, flight.clauses).is_some()
                 && of(self.ads, flight.ads).is_some_and(|ads| !ads.is_empty())
         });
@@ -286,6 +287,10 @@ impl FlightRecord {
         if self.class == 0 { DemandClass::Guaranteed } else { DemandClass::House }
     }
 
+    pub(crate) fn id(&self) -> FlightId {
+        FlightId(self.flight_id.get())
+    }
+
     pub(crate) fn runs_at(&self, now: UnixMillis) -> bool {
         self.starts_at.get() <= now.0 && now.0 < self.ends_at.get()
     }
@@ -330,11 +335,33 @@ impl From<&CapRecord> for Cap {
             2 => CapScope::Campaign,
             _ => CapScope::Advertiser,
         };
-        let window = match record.window_ms.get() {
-            0 => Window::Lifetime,
-            ms => Window::Rolling { ms },
+        let ms = record.window_ms.get();
+        let window = match record.window {
+            WINDOW_BREAK => Window::Break,
+            WINDOW_SESSION => Window::Session,
+            WINDOW_ROLLING => Window::Rolling { ms },
+            WINDOW_CALENDAR => Window::Calendar(Calendar { turns: record.turns.map(Turn::from), longest_ms: ms }),
+            _ => Window::Lifetime, // the strictest, should a damaged plan hold another number
         };
         Self { scope, limit: record.limit.get(), window }
+    }
+}
+
+impl CapRecord {
+    fn is_sound(&self) -> bool {
+        self.scope <= CapScope::Advertiser as u8
+            && self.window <= WINDOW_LIFETIME
+            && match Cap::from(self).window {
+                Window::Rolling { ms } => ms > 0,
+                Window::Calendar(calendar) => calendar.is_sound(),
+                Window::Break | Window::Session | Window::Lifetime => true,
+            }
+    }
+}
+
+impl From<TurnRecord> for Turn {
+    fn from(record: TurnRecord) -> Self {
+        Self { from: UnixMillis(record.from.get()), began_at: UnixMillis(record.began_at.get()) }
     }
 }
 

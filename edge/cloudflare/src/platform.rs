@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use slotkeeper_core::{keys::Purpose, plan::Plan, time::UnixMillis};
+use slotkeeper_core::{caps::Settled, keys::Purpose, plan::Plan, time::UnixMillis};
 use slotkeeper_edge::{
     Platform, Settings,
     breaks::Asked,
     outbox::Shipped,
     platform::{OriginError, PlanStored, store_call, within},
     settings::SettingsError,
+    settle::Settling,
     store::StoreError,
 };
 use worker::{Date, Delay, Env, Fetch, Headers, Method, Request, RequestInit, Response, Result, js_sys::Uint8Array};
@@ -22,7 +23,7 @@ const PLAN_FRESH_MS: u64 = 1_000;
 /// How many shards viewers are spread over, unless `SLOTKEEPER_SHARDS` says otherwise. It must never change: a viewer
 /// in another shard is a viewer without claims.
 const SHARDS_DEFAULT: u32 = 64;
-const SHARDS_MAX: u32 = 1_000_000;
+const SHARDS_MAX: u32 = 1 << 16;
 
 /// The header in which a shard tells how often it asked the plan keeper for one answer.
 pub(crate) const PLAN_TRIPS: &str = "x-plan-trips";
@@ -56,13 +57,15 @@ pub(crate) fn deployment(env: &Env) -> std::result::Result<Rc<Deployment>, Setti
         return Ok(deployment);
     }
     let settings = Settings::read(|name| binding(env, name))?;
-    let shards =
-        match binding(env, "shards").filter(|text| !text.trim().is_empty()) {
-            None => SHARDS_DEFAULT,
-            Some(text) => text.trim().parse().ok().filter(|shards| (1..=SHARDS_MAX).contains(shards)).ok_or(
-                SettingsError::Invalid { name: "shards", expected: "must be a whole number from 1 to 1000000" },
-            )?,
-        };
+    let shards = match binding(env, "shards").filter(|text| !text.trim().is_empty()) {
+        None => SHARDS_DEFAULT,
+        Some(text) => text
+            .trim()
+            .parse()
+            .ok()
+            .filter(|shards| (1..=SHARDS_MAX).contains(shards))
+            .ok_or(SettingsError::Invalid { name: "shards", expected: "must be a whole number from 1 to 65536" })?,
+    };
     let deployment = Rc::new(Deployment { settings, shards });
     DEPLOYMENT.set(Some(deployment.clone()));
     Ok(deployment)
@@ -82,7 +85,11 @@ pub(crate) async fn wait_ms(ms: u64) {
 }
 
 /// Posts facts to the origin; both the worker and the shards do.
-pub(crate) async fn post_facts(settings: &Settings, batch: &str) -> std::result::Result<(), OriginError> {
+pub(crate) async fn post_facts(
+    settings: &Settings,
+    batch: &str,
+    deadline_ms: u64,
+) -> std::result::Result<(), OriginError> {
     let failed = |error: worker::Error| OriginError(error.to_string());
     let url = format!("{}/v1/facts", settings.origin_url);
     let headers = Headers::new();
@@ -92,7 +99,6 @@ pub(crate) async fn post_facts(settings: &Settings, batch: &str) -> std::result:
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_headers(headers).with_body(Some(batch.into()));
     let request = Request::new_with_init(&url, &init).map_err(failed)?;
-    let deadline_ms = settings.origin_deadline_ms;
     match within(wait_ms(deadline_ms), Fetch::Request(request).send()).await {
         None => Err(OriginError(format!("no answer within {deadline_ms} ms"))),
         Some(Err(error)) => Err(failed(error)),
@@ -174,9 +180,9 @@ impl Cloudflare {
         Self { env, deployment, shard_trips: Cell::new(0), plan_trips: Cell::new(0) }
     }
 
-    fn shard_of(&self, asked: &Asked) -> String {
-        let hash = asked.viewer.0.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        format!("shard-{}", hash % self.deployment.shards)
+    /// The name of the object that a bucket of viewers is in.
+    fn shard_of(&self, bucket: u16) -> String {
+        format!("shard-{}", u32::from(bucket) % self.deployment.shards)
     }
 }
 
@@ -221,7 +227,8 @@ impl Platform for Cloudflare {
     async fn decide_at_store(&self, asked: &Asked) -> std::result::Result<Vec<u8>, StoreError> {
         let body = serde_json::to_vec(asked).map_err(failed)?;
         self.shard_trips.set(self.shard_trips.get() + 1);
-        let mut response = call(&self.env, "SHARDS", &self.shard_of(asked), "/decide", &body).await.map_err(failed)?;
+        let mut response =
+            call(&self.env, "SHARDS", &self.shard_of(asked.viewer.bucket()), "/decide", &body).await.map_err(failed)?;
         match response.status_code() {
             200 => {
                 let plan_trips = response.headers().get(PLAN_TRIPS).ok().flatten();
@@ -233,8 +240,20 @@ impl Platform for Cloudflare {
         }
     }
 
-    async fn post_facts(&self, batch: String) -> std::result::Result<(), OriginError> {
-        post_facts(self.settings(), &batch).await
+    async fn settle_at_store(&self, settling: &Settling) -> std::result::Result<Vec<Settled>, StoreError> {
+        let Some((slot, _)) = settling.beacons.first() else { return Ok(Vec::new()) };
+        let body = serde_json::to_vec(settling).map_err(failed)?;
+        self.shard_trips.set(self.shard_trips.get() + 1);
+        let shard = self.shard_of(slot.bucket());
+        let mut response = call(&self.env, "SHARDS", &shard, "/settle", &body).await.map_err(failed)?;
+        match response.status_code() {
+            200 => serde_json::from_slice(&response.bytes().await.map_err(failed)?).map_err(failed),
+            status => Err(failed(format!("the shard answered {status}"))),
+        }
+    }
+
+    async fn post_facts(&self, batch: String, deadline_ms: u64) -> std::result::Result<(), OriginError> {
+        post_facts(self.settings(), &batch, deadline_ms).await
     }
 
     async fn ship_outbox(&self) -> Option<std::result::Result<Shipped, StoreError>> {

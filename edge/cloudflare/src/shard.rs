@@ -5,10 +5,12 @@ use std::cell::Cell;
 use slotkeeper_edge::{
     breaks::{Asked, decide_at},
     outbox::ship,
+    settle::{Settling, settle_at},
 };
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use crate::{
+    http::path_of,
     platform::{self, PLAN_TRIPS, deployment, now, post_facts},
     store::ShardStore,
 };
@@ -30,20 +32,13 @@ impl DurableObject for Shard {
         Self { env, store: ShardStore::new(state.storage()) }
     }
 
-    /// `POST /decide`: an [`Asked`] in, the response's JSON out.
+    /// `POST /decide`: an [`Asked`] in, the response's JSON out. `POST /settle`: a [`Settling`] in, what became of each of
+    /// its claims out.
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let asked: Asked = serde_json::from_slice(&request.bytes().await?)?;
-        let deployment = deployment(&self.env).map_err(|error| error.to_string())?;
-        let settings = &deployment.settings;
-        let trips = Cell::new(0);
-        let plan = async |_version| platform::plan(&self.env, settings.store_deadline_ms, &trips).await.ok().flatten();
-        match decide_at(&self.store, plan, settings, &asked).await {
-            Ok(answer) => {
-                let response = Response::from_bytes(answer)?;
-                response.headers().set(PLAN_TRIPS, &trips.get().to_string())?;
-                Ok(response)
-            }
-            Err(error) => Response::error(error.to_string(), 503),
+        let (url, body) = (request.inner().url(), request.bytes().await?);
+        match path_of(&url) {
+            "/settle" => self.settle(&serde_json::from_slice(&body)?).await,
+            _ => self.decide(&serde_json::from_slice(&body)?).await,
         }
     }
 
@@ -53,7 +48,7 @@ impl DurableObject for Shard {
         let deployment = deployment(&self.env).map_err(|error| error.to_string())?;
         let settings = &deployment.settings;
         for _ in 0..LOADS_PER_ALARM_MAX {
-            let post = async |batch: String| post_facts(settings, &batch).await;
+            let post = async |batch: String| post_facts(settings, &batch, settings.origin_deadline_ms).await;
             match ship(&self.store, settings, now(), post).await {
                 Ok(shipped) if shipped.left == 0 => return Response::empty(),
                 Ok(_) => {}
@@ -65,5 +60,29 @@ impl DurableObject for Shard {
         }
         self.store.set_alarm(0).await.map_err(|error| error.to_string())?;
         Response::empty()
+    }
+}
+
+impl Shard {
+    async fn decide(&self, asked: &Asked) -> Result<Response> {
+        let deployment = deployment(&self.env).map_err(|error| error.to_string())?;
+        let settings = &deployment.settings;
+        let trips = Cell::new(0);
+        let plan = async |_version| platform::plan(&self.env, settings.store_deadline_ms, &trips).await.ok().flatten();
+        match decide_at(&self.store, plan, settings, asked).await {
+            Ok(answer) => {
+                let response = Response::from_bytes(answer)?;
+                response.headers().set(PLAN_TRIPS, &trips.get().to_string())?;
+                Ok(response)
+            }
+            Err(error) => Response::error(error.to_string(), 503),
+        }
+    }
+
+    async fn settle(&self, settling: &Settling) -> Result<Response> {
+        match settle_at(&self.store, settling).await {
+            Ok(settled) => Response::from_json(&settled),
+            Err(error) => Response::error(error.to_string(), 503),
+        }
     }
 }

@@ -6,13 +6,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use slotkeeper_core::{keys::Purpose, plan::Plan, time::UnixMillis};
+use slotkeeper_core::{caps::Settled, keys::Purpose, plan::Plan, time::UnixMillis};
 use slotkeeper_edge::{
     Platform, Settings,
     breaks::{Asked, decide_at},
     outbox::{Shipped, ship},
     platform::{OriginError, PlanStored, store_call, within},
     settings::SettingsError,
+    settle::{Settling, settle_at},
     store::StoreError,
 };
 use spin_sdk::{
@@ -152,7 +153,11 @@ impl Platform for Spin {
         decide_at(&self.sqlite, async |version| self.plan(version).await, &self.settings, asked).await
     }
 
-    async fn post_facts(&self, batch: String) -> Result<(), OriginError> {
+    async fn settle_at_store(&self, settling: &Settling) -> Result<Vec<Settled>, StoreError> {
+        settle_at(&self.sqlite, settling).await
+    }
+
+    async fn post_facts(&self, batch: String, deadline_ms: u64) -> Result<(), OriginError> {
         let request = http::Request::<()>::post(format!("{}/v1/facts", self.settings.origin_url))
             .header("content-type", "application/json")
             .header("authorization", format!("Bearer {}", self.settings.keys.bearer(Purpose::Collector)))
@@ -160,7 +165,6 @@ impl Platform for Spin {
             .map_err(|error| OriginError(error.to_string()))?
             .into_request()
             .map_err(|error| OriginError(format!("{error:?}")))?;
-        let deadline_ms = self.settings.origin_deadline_ms;
         match within(self.wait_ms(deadline_ms), http::send(request)).await {
             None => Err(OriginError(format!("no answer within {deadline_ms} ms"))),
             Some(Err(error)) => Err(OriginError(format!("{error:?}"))),
@@ -170,7 +174,9 @@ impl Platform for Spin {
     }
 
     async fn ship_outbox(&self) -> Option<Result<Shipped, StoreError>> {
-        Some(ship(&self.sqlite, &self.settings, self.now(), async |batch| self.post_facts(batch).await).await)
+        let deadline_ms = self.settings.origin_deadline_ms;
+        let post = async |batch| self.post_facts(batch, deadline_ms).await;
+        Some(ship(&self.sqlite, &self.settings, self.now(), post).await)
     }
 
     fn store_trips(&self) -> Vec<(&'static str, u32)> {

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use slotkeeper_core::{
+    decision::Decision,
     fact::{BeaconFact, Fact, FactBatch, Recording},
     keys::Purpose,
     pod::Opportunity,
@@ -62,9 +63,19 @@ impl Collector {
         let facts = self.state.facts.lock().unwrap();
         let row = |fact: &Fact| match fact {
             Fact::Opportunity { recording, row } => Some((*recording, row.clone())),
-            Fact::Beacon(_) => None,
+            Fact::Beacon(_) | Fact::Decision(_) => None,
         };
         facts.iter().filter_map(row).collect()
+    }
+
+    /// What breaks were decided from, duplicates included.
+    pub(crate) fn decisions(&self) -> Vec<Decision> {
+        let facts = self.state.facts.lock().unwrap();
+        let decision = |fact: &Fact| match fact {
+            Fact::Decision(decision) => Some(decision.clone()),
+            Fact::Opportunity { .. } | Fact::Beacon(_) => None,
+        };
+        facts.iter().filter_map(decision).collect()
     }
 
     /// Every beacon received, duplicates included.
@@ -72,7 +83,7 @@ impl Collector {
         let facts = self.state.facts.lock().unwrap();
         let beacon = |fact: &Fact| match fact {
             Fact::Beacon(beacon) => Some(beacon.clone()),
-            Fact::Opportunity { .. } => None,
+            Fact::Opportunity { .. } | Fact::Decision(_) => None,
         };
         facts.iter().filter_map(beacon).collect()
     }

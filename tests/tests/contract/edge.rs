@@ -202,6 +202,7 @@ fn settings(collector: &Collector) -> Vec<(String, String)> {
         // Generous, because tests share two cores: what is tested is what happens, not how fast.
         ("store_deadline_ms", "5000"),
         ("decision_deadline_ms", "15000"),
+        ("answer_deadline_ms", "25000"),
         ("origin_deadline_ms", "5000"),
     ];
     settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()

@@ -42,10 +42,16 @@ contract! {
     retries_that_race_are_one_break
     two_hundred_concurrent_breaks_against_a_cap_of_5_are_exactly_5_fills
     several_caps_raced_at_once_are_each_filled_exactly
+    twenty_viewers_by_three_campaigns_by_mixed_windows_are_each_filled_exactly
     a_failing_cap_store_declines_capped_ads_and_keeps_uncapped_ones
     a_hanging_cap_store_costs_no_more_than_the_budget
     a_commit_that_landed_but_said_it_failed_is_found_again
-    rows_that_neither_store_nor_origin_take_are_not_answered
+    rows_that_neither_store_nor_origin_take_travel_sealed_and_come_home
+    a_decision_travels_with_its_rows_and_is_made_again_exactly
+    a_released_claims_token_is_dead_and_its_ad_may_be_shown_again
+    of_contrary_beacons_that_race_one_decides_for_all
+    beacons_whose_claim_cannot_be_settled_are_kept_by_the_client
+    caps_count_sessions_and_breaks_and_keep_a_gap
     a_break_answered_without_the_store_has_the_same_slots_when_it_is_asked_again
     what_the_origin_did_not_take_is_shipped_when_it_is_back
     a_killed_edge_keeps_its_claims_its_answers_and_its_outbox

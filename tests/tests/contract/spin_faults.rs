@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use slotkeeper_core::{
-    caps::{Booking, CLAIMS_MAX, Claim, Viewer},
+    caps::{Booking, CLAIMS_MAX, Claim, ClaimState, Viewer},
     id::OpportunityId,
     keys::Purpose,
     pod::UnfilledReason,
@@ -108,7 +108,7 @@ async fn an_unreadable_viewer_is_declined_and_not_taken_for_a_new_one() {
     edge.publish(vec![capped(1, 1), flight(2)]).await;
     edge.open(&request("first", "tom", 2)).await;
     let database = edge.runtime.world.open_database().unwrap();
-    assert_eq!(database.execute("UPDATE viewers SET state = x'0102'", []).unwrap(), 1);
+    assert_eq!(database.execute("UPDATE viewer_states SET state = x'0102'", []).unwrap(), 1);
     let pod = edge.open(&request("second", "tom", 2)).await;
     assert_eq!(outcomes(&pod), [Ok(20), Err(UnfilledReason::CapCheckUnavailable)]);
 }
@@ -117,19 +117,22 @@ async fn an_unreadable_viewer_is_declined_and_not_taken_for_a_new_one() {
 async fn a_viewer_full_of_ended_claims_has_room_again() {
     let edge = Edge::<Spin>::start().await;
     edge.publish(vec![capped(1, 1), flight(2)]).await;
-    edge.open(&request("first", "xia", 1)).await;
+    edge.open(&request("first", "xia", 2)).await;
     let mut full = Viewer::default();
     for n in 0..CLAIMS_MAX {
         let left = u64::from(n == 0) * 3_600_000; // one of them is still live
         full.add(Claim {
             opportunity_id: OpportunityId::default(),
             booking: Booking::default(),
+            session: None,
+            state: ClaimState::Confirmed,
+            lease_until: world::now().minus_ms(5_000),
             at: world::now().minus_ms(9_000),
             counts_until: world::now().minus_ms(1).plus_ms(left),
         });
     }
     let database = edge.runtime.world.open_database().unwrap();
-    assert_eq!(database.execute("UPDATE viewers SET state = ?1", [full.encode()]).unwrap(), 1);
+    assert_eq!(database.execute("UPDATE viewer_states SET state = ?1", [full.encode()]).unwrap(), 1);
     let pod = edge.open(&request("second", "xia", 2)).await;
     assert!(outcomes(&pod).contains(&Ok(10)), "{pod:?}");
 }

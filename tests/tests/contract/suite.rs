@@ -12,10 +12,12 @@ use serde_json::{Value, json};
 use slotkeeper_core::{
     api::{BreakRequest, SlotOutcome, Tracking},
     beacon::Event,
-    contract::Rating,
+    caps::{CALENDAR_TURNS, Calendar, Cap, CapScope, Turn, Window},
+    contract::{DemandClass, Rating},
     fact::Recording,
     id::{AdId, BreakId, OpportunityId, RecordId},
     keys::{Keyring, Purpose},
+    plan::{FlightSource, Plan},
     pod::{Outcome, UnfilledReason},
     token::{EventClass, Token},
 };
@@ -142,6 +144,38 @@ pub(crate) async fn several_caps_raced_at_once_are_each_filled_exactly<R: Runtim
     assert_eq!(filled, [2, 5, 9], "{outcomes:?}");
 }
 
+pub(crate) async fn twenty_viewers_by_three_campaigns_by_mixed_windows_are_each_filled_exactly<R: Runtime>(
+    edge: Edge<R>,
+) {
+    let today = Turn { from: world::now().minus_ms(3_600_000), began_at: world::now().minus_ms(3_600_000) };
+    let day = Window::Calendar(Calendar { turns: [today; CALENDAR_TURNS], longest_ms: 25 * 3_600_000 });
+    let windows = [(1, 2, Window::Rolling { ms: 3_600_000 }), (2, 3, day), (3, 4, Window::Lifetime)];
+    let flights = windows.map(|(id, limit, window)| FlightSource {
+        caps: vec![
+            Cap { scope: CapScope::Advertiser, limit: 9, window: Window::Session },
+            Cap { scope: CapScope::Campaign, limit, window },
+        ],
+        ..flight(id)
+    });
+    edge.publish(flights.to_vec()).await;
+    let edge = Arc::new(edge);
+    let racing: Vec<_> = (0..240)
+        .map(|n| {
+            let edge = Arc::clone(&edge);
+            let mut asked = request(&format!("race{n}"), &format!("viewer {}", n % 20), 2);
+            asked.session_id = Some("evening".into());
+            tokio::spawn(async move { (n % 20, outcomes(&edge.open(&asked).await)) })
+        })
+        .collect();
+    let mut fills: BTreeMap<(usize, u32), usize> = BTreeMap::new();
+    for opened in racing {
+        let (viewer, outcomes) = opened.await.unwrap();
+        outcomes.into_iter().flatten().for_each(|ad| *fills.entry((viewer, ad)).or_default() += 1);
+    }
+    let expected = (0..20).flat_map(|viewer| [((viewer, 10), 2), ((viewer, 20), 3), ((viewer, 30), 4)]);
+    assert_eq!(fills, expected.collect());
+}
+
 /// So many breaks of one viewer at once; how often each outcome came. Every row is stored as answered.
 async fn race<R: Runtime>(
     edge: Arc<Edge<R>>,
@@ -217,18 +251,163 @@ pub(crate) async fn a_commit_that_landed_but_said_it_failed_is_found_again<R: Ru
     assert_eq!(outcomes(&next), [Err(UnfilledReason::FrequencyCapped)]);
 }
 
-pub(crate) async fn rows_that_neither_store_nor_origin_take_are_not_answered<R: Runtime>(edge: Edge<R>) {
-    edge.publish(vec![flight(1)]).await;
+pub(crate) async fn rows_that_neither_store_nor_origin_take_travel_sealed_and_come_home<R: Runtime>(edge: Edge<R>) {
+    edge.publish(vec![capped(1, 5), flight(2)]).await;
     edge.open(&request("warm", "hal", 1)).await;
     edge.rows(1).await;
     edge.runtime.strike(Some(StoreFault::Error)).await;
     edge.collector.set_mood(Mood::Refusing);
-    let refused = edge.ask(&request("r", "hal", 1)).await;
-    assert_eq!((refused.status().as_u16(), &json(&refused)["error"]["code"]), (503, &json!("break_not_recorded")));
-    edge.runtime.strike(None).await;
+    let pod = edge.open(&request("r", "hal", 2)).await;
+    assert_eq!(outcomes(&pod), [Ok(20), Err(UnfilledReason::CapCheckUnavailable)]);
+    let receipt = pod.receipt.clone().expect("nobody else has the rows");
+    assert!(!receipt.contains("hal") && !receipt.contains("film"), "sealed");
+    let post = async |receipt: &str| {
+        let answer = edge.call(Method::POST, "/v1/receipts", None, receipt.to_owned()).await;
+        (answer.status().as_u16(), json(&answer))
+    };
+    assert_eq!(post(&receipt).await.1["error"]["code"], "receipt_not_recorded");
     edge.collector.set_mood(Mood::Well);
-    assert_eq!(outcomes(&edge.open(&request("r", "hal", 1)).await), [Ok(10)], "the same request, asked again");
+    let other = if &receipt[40..41] == "A" { "B" } else { "A" };
+    let altered = format!("{}{other}{}", &receipt[..40], &receipt[41..]);
+    assert_eq!((post(&altered).await.0, post("short").await.0), (403, 400));
+    for _ in 0..2 {
+        assert_eq!(
+            post(&receipt).await,
+            (202, json!({ "accepted": 3 })),
+            "a decision and two rows, any number of times"
+        );
+    }
+    let rows = edge.rows(3).await;
+    let mine: Vec<_> = rows.iter().filter(|(_, row)| row.break_id == pod.break_id).collect();
+    assert_eq!(mine.len(), 2);
+    assert!(mine.iter().all(|(recording, _)| *recording == Recording::Uncommitted));
+    edge.runtime.strike(None).await;
+    assert_eq!(edge.open(&request("later", "hal", 1)).await.receipt, None);
+}
+
+pub(crate) async fn a_decision_travels_with_its_rows_and_is_made_again_exactly<R: Runtime>(edge: Edge<R>) {
+    let flights = || vec![capped(1, 2), capped(2, 0), flight(3)];
+    edge.publish(flights()).await;
+    for n in 0..3 {
+        edge.open(&request(&format!("r{n}"), "hew", 3)).await;
+    }
+    let rows = edge.rows(9).await;
+    let decisions = edge.collector.decisions();
+    assert!(!serde_json::to_string(&decisions).unwrap().contains("hew"), "a profile id must not be stored");
+    let bytes = world::plan(1, flights(), &world::keys());
+    let plan = Plan::verify(&bytes, &world::keys()).unwrap();
+    for (_, row) in &rows {
+        let decision = decisions.iter().find(|decision| decision.id() == row.decision_id).expect("it came too");
+        let again = decision.decide_again(Some(&plan), &mut ()).expect("the same plan");
+        let same = again.slots.iter().find(|slot| slot.slot_index == row.slot_index).unwrap();
+        assert_eq!((&same.eliminated, same.candidates), (&row.eliminated, row.candidates));
+        assert_eq!(same.fill().map(|fill| (fill.ad_id, fill.claim)), row.fill().map(|fill| (fill.ad_id, fill.claim)));
+    }
+}
+
+pub(crate) async fn a_released_claims_token_is_dead_and_its_ad_may_be_shown_again<R: Runtime>(edge: Edge<R>) {
+    edge.publish(vec![capped(1, 1)]).await;
+    let first = edge.open(&request("r1", "amy", 1)).await;
+    let token = tokens(&first).remove(0);
+    let held = edge.open(&request("r2", "amy", 1)).await;
+    assert_eq!(outcomes(&held), [Err(UnfilledReason::FrequencyCapped)], "reserved");
+    let released = edge.report("s", &[(&token, Event::NotUsed)]).await;
+    assert_eq!((released.status().as_u16(), &json(&released)["accepted"]), (202, &json!(1)));
+    let again = edge.open(&request("r3", "amy", 1)).await;
+    assert_eq!(outcomes(&again), [Ok(10)], "released");
+    let late = json(&edge.report("s", &[(&token, Event::Start)]).await);
+    assert_eq!(late["refused"], json!([{ "line": 2, "code": "token_released" }]));
+    let events = |edge: &Edge<R>| edge.collector.beacons().iter().map(|beacon| beacon.event).collect::<Vec<_>>();
+    assert_eq!(events(&edge), [Event::NotUsed], "a dead token proves nothing");
+
+    let retried = edge.open(&request("r1", "amy", 1)).await;
+    assert_eq!(tokens(&retried), [token], "a retry is answered as before: with a token that is dead");
+    let played = tokens(&again).remove(0);
+    assert_eq!(json(&edge.report("s", &[(&played, Event::Start)]).await)["accepted"], 1);
+    let unheard = edge.report("s", &[(&played, Event::Error), (&played, Event::NotUsed)]).await;
+    assert_eq!(json(&unheard)["accepted"], 2, "what happens after a start is told, and releases nothing");
+    assert_eq!(outcomes(&edge.open(&request("r4", "amy", 1)).await), [Err(UnfilledReason::FrequencyCapped)]);
+    let twice = edge.report("s", &[(&played, Event::Start)]).await;
+    assert_eq!(json(&twice)["accepted"], 1, "a start that comes twice is no error");
+    let starts = edge.collector.beacons().into_iter().filter(|beacon| beacon.event == Event::Start);
+    let times: BTreeSet<_> = starts.map(|beacon| beacon.at).collect();
+    assert_eq!(times.len(), 1, "and began when it first did");
+}
+
+pub(crate) async fn of_contrary_beacons_that_race_one_decides_for_all<R: Runtime>(edge: Edge<R>) {
+    edge.publish(vec![capped(1, 1)]).await;
+    let edge = Arc::new(edge);
+    for round in 0..6 {
+        let profile = format!("racer{round}");
+        let token = tokens(&edge.open(&request("r", &profile, 1)).await).remove(0);
+        let reports: Vec<_> = (0..12)
+            .map(|n| {
+                let (edge, token) = (Arc::clone(&edge), token.clone());
+                let event = if n % 2 == 0 { Event::Start } else { Event::Error };
+                tokio::spawn(async move { (event, json(&edge.report("s", &[(&token, event)]).await)) })
+            })
+            .collect();
+        let mut started = BTreeSet::new();
+        for report in reports {
+            let (event, answer) = report.await.unwrap();
+            if event == Event::Start {
+                started.insert(answer["accepted"] == 1);
+            }
+        }
+        assert_eq!(started.len(), 1, "either every start counts or none does");
+        let shown = started.contains(&true);
+        let next = edge.open(&request("next", &profile, 1)).await;
+        assert_eq!(outcomes(&next) == [Ok(10)], !shown, "the cap agrees with what the beacons were told");
+    }
+}
+
+pub(crate) async fn beacons_whose_claim_cannot_be_settled_are_kept_by_the_client<R: Runtime>(edge: Edge<R>) {
+    edge.publish(vec![capped(1, 1), flight(2)]).await;
+    let pod = edge.open(&request("r", "ivy", 2)).await;
+    let all = tokens(&pod);
     edge.rows(2).await;
+    edge.runtime.strike(Some(StoreFault::Error)).await;
+    let capped_ad = if outcomes(&pod)[0] == Ok(10) { 0 } else { 1 };
+    let kept = edge.report("s", &[(&all[capped_ad], Event::Start)]).await;
+    assert_eq!((kept.status().as_u16(), &json(&kept)["error"]["code"]), (503, &json!("beacons_not_recorded")));
+    assert_eq!(edge.collector.beacons(), []);
+    let uncapped = edge.report("s", &[(&all[1 - capped_ad], Event::Start)]).await;
+    assert_eq!(uncapped.status(), 202, "what holds no claim asks no store");
+    edge.runtime.strike(None).await;
+    assert_eq!(json(&edge.report("s", &[(&all[capped_ad], Event::Start)]).await)["accepted"], 1);
+    assert_eq!(outcomes(&edge.open(&request("r2", "ivy", 1)).await), [Ok(20)], "confirmed");
+}
+
+pub(crate) async fn caps_count_sessions_and_breaks_and_keep_a_gap<R: Runtime>(edge: Edge<R>) {
+    let cap = |window, limit| Cap { scope: CapScope::Campaign, limit, window };
+    let with = |id, caps| FlightSource { caps, ..flight(id) };
+    edge.publish(vec![
+        with(1, vec![cap(Window::Session, 1)]),
+        with(2, vec![cap(Window::Rolling { ms: 1_500 }, 1)]), // a gap of a second and a half between two showings
+    ])
+    .await;
+    let open = async |id: &str, session: Option<&str>| {
+        let mut asked = request(id, "jan", 2);
+        asked.session_id = session.map(Into::into);
+        let pod = edge.open(&asked).await;
+        let started: Vec<String> = tokens(&pod);
+        let reports: Vec<_> = started.iter().map(|token| (token.as_str(), Event::Start)).collect();
+        if !reports.is_empty() {
+            assert_eq!(edge.report("s", &reports).await.status(), 202);
+        }
+        outcomes(&pod).into_iter().filter_map(Result::ok).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(open("r1", Some("evening")).await, BTreeSet::from([10, 20]));
+    assert_eq!(open("r2", Some("evening")).await, BTreeSet::new());
+    tokio::time::sleep(Duration::from_millis(1_600)).await;
+    assert_eq!(open("r3", Some("evening")).await, BTreeSet::from([20]), "the gap has passed, the session has not");
+    assert_eq!(open("r4", Some("night")).await, BTreeSet::from([10]));
+    assert_eq!(open("r5", None).await, BTreeSet::new(), "without a session its cap cannot be checked");
+
+    edge.publish(vec![FlightSource { class: DemandClass::House, ..with(3, vec![cap(Window::Break, 1)]) }]).await;
+    for id in ["b1", "b2"] {
+        assert_eq!(outcomes(&edge.open(&request(id, "jan", 2)).await)[0], Ok(30), "once in every break");
+    }
 }
 
 pub(crate) async fn a_break_answered_without_the_store_has_the_same_slots_when_it_is_asked_again<R: Runtime>(
@@ -342,6 +521,7 @@ pub(crate) async fn forged_expired_and_other_key_tokens_are_refused<R: Runtime>(
     let made = |life_ms: u64, keys: &Keyring| {
         let opened_at = world::now().minus_ms(10_000);
         let token = Token {
+            holds_claim: false,
             opportunity_id: OpportunityId::mint(BreakId([1; 16]), 0, opened_at),
             ad_id: AdId(10),
             record_id: RecordId([1; 8]),
@@ -416,7 +596,7 @@ pub(crate) async fn malformed_requests_are_refused_by_field<R: Runtime>(edge: Ed
 }
 
 pub(crate) async fn oversize_bodies_are_refused<R: Runtime>(edge: Edge<R>) {
-    let cases = [("/v1/breaks", 16 * 1024 + 1), ("/v1/beacons", 65_537)];
+    let cases = [("/v1/breaks", 16 * 1024 + 1), ("/v1/beacons", 65_537), ("/v1/receipts", 160 * 1024 + 1)];
     for (path, bytes) in cases {
         let refused = edge.call(Method::POST, path, None, vec![b' '; bytes]).await;
         assert_eq!((refused.status().as_u16(), &json(&refused)["error"]["field"]), (413, &json!("body")), "{path}");

@@ -83,6 +83,7 @@ pub(crate) fn request(request_id: &str, profile_id: &str, slots: usize) -> Break
     BreakRequest {
         request_id: request_id.into(),
         profile_id: profile_id.into(),
+        session_id: None,
         title_id: "film".into(),
         position: BreakPosition::Preroll,
         slots: vec![SlotRequest { max_duration_ms: 30_000 }; slots],

@@ -136,6 +136,9 @@ pub(crate) fn caps(caps: &[Cap]) -> String {
             CapScope::Advertiser => "advertiser",
         };
         let window = match cap.window {
+            Window::Break => "break".into(),
+            Window::Session => "session".into(),
+            Window::Calendar(_) => "calendar".into(),
             Window::Lifetime => "flight".into(),
             Window::Rolling { ms } if ms % 86_400_000 == 0 => format!("{}d", ms / 86_400_000),
             Window::Rolling { ms } if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),

@@ -10,6 +10,7 @@
 
 mod beacons;
 mod counts;
+mod decisions;
 mod impressions;
 mod opportunities;
 mod runner;
@@ -168,6 +169,7 @@ fn fold_entry(db: &Connection, entry: &Entry, changed: &mut BTreeSet<Opportunity
     for fact in &batch.facts {
         let verdict = match fact {
             Fact::Opportunity { recording, row } => opportunities::apply(db, &batch.edge_id, *recording, row, changed)?,
+            Fact::Decision(decision) => decisions::apply(db, decision)?,
             Fact::Beacon(beacon) => beacons::apply(db, beacon, changed)?,
         };
         counts.count(verdict);

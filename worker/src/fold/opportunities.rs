@@ -24,12 +24,12 @@ const STANDING: &str = "fct_ad_opportunities";
 const SUPERSEDED: &str = "opportunities_superseded";
 const COLUMNS: &str =
     "opportunity_id, break_id, slot_index, recording, content_hash, edge_id, viewer, title_id, position,
-         max_duration_ms, decided_at_ms, plan_version, candidates, eliminated, outcome, fill_reason, unfilled_reason,
+         max_duration_ms, decided_at_ms, plan_version, decision_id, candidates, eliminated, outcome, fill_reason, unfilled_reason,
          ad_id, record_id, advertiser_id, campaign_id, flight_id, creative_id, duration_ms, expires_at_ms,
          claim_counts_until_ms";
 const VALUES: &str =
     "(:opportunity_id, :break_id, :slot_index, :recording, :content_hash, :edge_id, :viewer, :title_id,
-       :position, :max_duration_ms, :decided_at_ms, :plan_version, :candidates, :eliminated, :outcome, :fill_reason,
+       :position, :max_duration_ms, :decided_at_ms, :plan_version, :decision_id, :candidates, :eliminated, :outcome, :fill_reason,
        :unfilled_reason, :ad_id, :record_id, :advertiser_id, :campaign_id, :flight_id, :creative_id, :duration_ms,
        :expires_at_ms, :claim_counts_until_ms)";
 
@@ -193,6 +193,7 @@ fn insert(
         ":max_duration_ms": row.max_duration_ms,
         ":decided_at_ms": row.decided_at.0,
         ":plan_version": row.plan_version,
+        ":decision_id": row.decision_id.to_string(),
         ":candidates": row.candidates,
         ":eliminated": serde_json::to_string(&row.eliminated).unwrap_or_else(|_| unreachable!("counts by name")),
         ":outcome": outcome,

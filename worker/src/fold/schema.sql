@@ -29,6 +29,8 @@ CREATE TABLE IF NOT EXISTS fct_ad_opportunities (
     max_duration_ms INTEGER NOT NULL CHECK (max_duration_ms >= 0),
     decided_at_ms INTEGER NOT NULL CHECK (decided_at_ms >= 0),
     plan_version INTEGER CHECK (plan_version >= 0),
+    -- What it was decided from: the key of `decisions`.
+    decision_id TEXT NOT NULL CHECK (length(decision_id) = 16),
     candidates INTEGER NOT NULL CHECK (candidates >= 0),
     eliminated TEXT NOT NULL CHECK (json_valid(eliminated)),
     outcome TEXT NOT NULL CHECK (outcome IN ('filled', 'unfilled')),
@@ -73,6 +75,7 @@ CREATE TABLE IF NOT EXISTS opportunities_superseded (
     max_duration_ms INTEGER NOT NULL,
     decided_at_ms INTEGER NOT NULL,
     plan_version INTEGER,
+    decision_id TEXT NOT NULL,
     candidates INTEGER NOT NULL,
     eliminated TEXT NOT NULL,
     outcome TEXT NOT NULL,
@@ -90,6 +93,15 @@ CREATE TABLE IF NOT EXISTS opportunities_superseded (
     PRIMARY KEY (break_id, slot_index, content_hash)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS superseded_by_id ON opportunities_superseded (opportunity_id);
+
+-- What breaks were decided from, by the address of its content: with the plan of its version, all that is needed to
+-- decide again. The content is the JSON of the core's `Decision`.
+CREATE TABLE IF NOT EXISTS decisions (
+    decision_id TEXT NOT NULL PRIMARY KEY CHECK (length(decision_id) = 16),
+    break_id TEXT NOT NULL CHECK (length(break_id) = 32),
+    content TEXT NOT NULL CHECK (json_valid(content))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS decisions_by_break ON decisions (break_id);
 
 -- What was reported, by what the token said, whether or not the slot's row has come or agrees: each event at the
 -- earliest time it was seen.

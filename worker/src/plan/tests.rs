@@ -45,6 +45,7 @@ struct Audience {
 impl Audience {
     fn watch(&mut self, title: &str, position: BreakPosition, slots: usize, seed: u8) -> Vec<String> {
         let request = BreakRequest {
+            session_id: None,
             request_id: "r".into(),
             profile_id: "p".into(),
             title_id: title.into(),
@@ -57,6 +58,7 @@ impl Audience {
             tracking: Tracking::Token,
         };
         let occasion = Occasion {
+            session: None,
             request: &request,
             break_id: BreakId([seed; 16]),
             viewer: ViewerKey::default(),

@@ -3,10 +3,10 @@
 
 use slotkeeper_core::{
     beacon::Event,
-    caps::{Booking, Claim},
+    caps::{Booking, Claim, ClaimState},
     contract::{BreakPosition, DemandClass, RegistryRecord},
     fact::{BeaconFact, Fact, Recording},
-    id::{AdId, AdvertiserId, BreakId, CampaignId, CreativeId, FlightId, OpportunityId, ViewerKey},
+    id::{AdId, AdvertiserId, BreakId, CampaignId, CreativeId, DecisionId, FlightId, OpportunityId, ViewerKey},
     impression::Quartile,
     money::{Currency, Money},
     pod::{Eliminated, Fill, FillReason, Opportunity, Outcome, UnfilledReason},
@@ -56,6 +56,7 @@ pub(crate) fn unfilled(break_no: u32, slot_index: u8) -> Opportunity {
         max_duration_ms: 10_000,
         decided_at: NOW,
         plan_version: Some(7),
+        decision_id: DecisionId([7; 8]),
         outcome: Outcome::Unfilled { unfilled_reason: UnfilledReason::FrequencyCapped },
         candidates: 2,
         eliminated: Eliminated { frequency_capped: 2, ..Eliminated::default() },
@@ -71,7 +72,15 @@ pub(crate) fn filled(break_no: u32, slot_index: u8, record: &RegistryRecord) -> 
         flight_id: record.flight_id,
         creative_id: record.creative_id,
     };
-    let claim = Claim { opportunity_id: row.opportunity_id, booking, at: NOW, counts_until: NOW.plus_ms(3_600_000) };
+    let claim = Claim {
+        opportunity_id: row.opportunity_id,
+        booking,
+        session: None,
+        state: ClaimState::Reserved,
+        at: NOW,
+        lease_until: NOW.plus_ms(7_200_000),
+        counts_until: NOW.plus_ms(3_600_000),
+    };
     let fill = Fill {
         fill_reason: if record.class == DemandClass::House { FillReason::HouseAd } else { FillReason::Guaranteed },
         ad_id: record.ad_id,

@@ -8,7 +8,7 @@ use std::{env, fs, hint::black_box};
 use anyhow::{Context as _, Result, bail, ensure};
 use slotkeeper_core::{
     api::{BreakRequest, SlotRequest, Tracking},
-    caps::{Booking, Cap, CapScope, CapState, Claim, Viewer, Window},
+    caps::{Booking, Cap, CapScope, CapState, Claim, ClaimState, Viewer, Window},
     contract::{BreakPosition, DemandClass, Rating},
     decide::{Occasion, decide},
     id::{AdId, AdvertiserId, BreakId, CampaignId, CreativeId, FlightId, OpportunityId, RecordId, ViewerKey},
@@ -37,6 +37,7 @@ fn main() -> Result<()> {
             let bytes = fs::read(file).with_context(|| format!("cannot read {file}"))?;
             let request = request();
             let occasion = Occasion {
+                session: None,
                 request: &request,
                 break_id: BreakId([1; 16]),
                 viewer: ViewerKey([2; 16]),
@@ -126,6 +127,7 @@ fn title_id(number: u32) -> String {
 
 fn request() -> BreakRequest {
     BreakRequest {
+        session_id: None,
         request_id: "request".into(),
         profile_id: "profile".into(),
         title_id: title_id(0),
@@ -151,7 +153,10 @@ fn viewer() -> Viewer {
                 flight_id: FlightId(id),
                 creative_id: CreativeId(id * 2),
             },
+            session: None,
+            state: ClaimState::Confirmed,
             at: NOW.minus_ms(60_000),
+            lease_until: NOW.plus_ms(HOUR_MS),
             counts_until: NOW.plus_ms(24 * HOUR_MS),
         });
     }

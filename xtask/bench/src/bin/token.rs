@@ -11,6 +11,7 @@ use slotkeeper_core::{
 fn main() -> Result<()> {
     let opened_at = UnixMillis(1_795_000_000_000);
     let token = Token {
+        holds_claim: true,
         opportunity_id: OpportunityId::mint(BreakId([3; 16]), 1, opened_at),
         ad_id: AdId(u32::MAX),
         record_id: RecordId([5; 8]),

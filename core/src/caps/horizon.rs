@@ -1,0 +1,58 @@
+//! How long a showing matters.
+
+use super::{Cap, Window};
+use crate::time::UnixMillis;
+
+/// How long claims under a lifetime cap are kept after the flight's end, in milliseconds: 62 days. A flight that is
+/// extended by no more than this keeps counting what was shown before.
+pub const LIFETIME_GRACE_MS: u64 = 62 * 24 * 3_600_000;
+
+/// The longest that a viewing session is remembered, in milliseconds: a day.
+pub const SESSION_MS: u64 = 24 * 3_600_000;
+
+/// How long a showing matters to caps: to those of its own flight and to those of every flight that shares its
+/// campaign, advertiser or creative.
+///
+/// The longest of all that may count it, and so a property of the plan as a whole, not of the flight that is shown. When
+/// a later plan lengthens a window, showings that were already forgotten do not come back: the longer window counts from
+/// then on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Horizon {
+    /// The longest window that moves with the clock, in milliseconds; 0 if there is none.
+    pub rolling_ms: u64,
+    /// When the last lifetime cap, with its grace, is over; the epoch if there is none.
+    pub lifetime_until: UnixMillis,
+}
+
+impl Horizon {
+    /// The horizon that also covers `cap` as carried by a flight that ends at `flight_ends_at`.
+    #[must_use]
+    pub fn covering(self, cap: &Cap, flight_ends_at: UnixMillis) -> Self {
+        let rolling = |ms: u64| Self { rolling_ms: self.rolling_ms.max(ms), ..self };
+        match cap.window {
+            Window::Break => rolling(1), // a claim is taken, and kept for as long as its lease
+            Window::Session => rolling(SESSION_MS),
+            Window::Rolling { ms } => rolling(ms),
+            Window::Calendar(calendar) => rolling(calendar.longest_ms),
+            Window::Lifetime => {
+                let until = flight_ends_at.plus_ms(LIFETIME_GRACE_MS);
+                Self { lifetime_until: self.lifetime_until.max(until), ..self }
+            }
+        }
+    }
+
+    /// The horizon that covers both.
+    #[must_use]
+    pub fn join(self, other: Self) -> Self {
+        Self {
+            rolling_ms: self.rolling_ms.max(other.rolling_ms),
+            lifetime_until: self.lifetime_until.max(other.lifetime_until),
+        }
+    }
+
+    /// Until when a showing at `now` counts, if any cap can count it at all.
+    pub fn counts_until(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let until = now.plus_ms(self.rolling_ms).max(self.lifetime_until);
+        (until > now).then_some(until)
+    }
+}

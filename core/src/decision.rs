@@ -1,0 +1,132 @@
+//! What a break was decided from, recorded so that it can be decided again.
+//!
+//! A decision names the plan by its version and holds everything else: the break, the question, the clock, and the
+//! viewer's claims as they were. Rows carry its content address, so inputs cannot be mixed up or altered unnoticed.
+
+use alloc::{string::String, vec::Vec};
+
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::{
+    api::{BreakRequest, SlotRequest, Tracking},
+    caps::{CapState, Viewer},
+    contract::BreakPosition,
+    decide::{Occasion, Witness, decide_before},
+    id::{BreakId, DecisionId, SessionKey, ViewerKey},
+    plan::Plan,
+    pod::Pod,
+    time::UnixMillis,
+};
+
+/// The inputs of [`decide`](crate::decide::decide), but for the plan's own bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The break; also the seed.
+    pub break_id: BreakId,
+    /// Whose.
+    pub viewer: ViewerKey,
+    /// The viewing session, if one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionKey>,
+    /// When the break opened.
+    pub opened_at: UnixMillis,
+    /// The clock.
+    pub decided_at: UnixMillis,
+    /// The plan, if there was one.
+    pub plan_version: Option<u64>,
+    /// What was watched.
+    pub title_id: String,
+    /// Where the break stood.
+    pub position: BreakPosition,
+    /// The longest ad that fits each slot, in milliseconds.
+    pub slots_ms: Vec<u32>,
+    /// The most that all ads together might last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_duration_ms: Option<u32>,
+    /// As asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// As asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// As asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// The viewer's claims, as stored and base64url; null where they were not known.
+    #[serde(serialize_with = "write_caps", deserialize_with = "read_caps")]
+    pub caps: CapState,
+}
+
+impl Decision {
+    /// Records what is about to be decided from.
+    pub fn of(plan: Option<&Plan<'_>>, caps: &CapState, occasion: &Occasion<'_>) -> Self {
+        let request = occasion.request;
+        Self {
+            break_id: occasion.break_id,
+            viewer: occasion.viewer,
+            session: occasion.session,
+            opened_at: occasion.opened_at,
+            decided_at: occasion.now,
+            plan_version: plan.map(Plan::version),
+            title_id: request.title_id.clone(),
+            position: request.position,
+            slots_ms: request.slots.iter().map(|slot| slot.max_duration_ms).collect(),
+            max_duration_ms: request.max_duration_ms,
+            tier: request.tier.clone(),
+            country: request.country.clone(),
+            device: request.device.clone(),
+            caps: caps.clone(),
+        }
+    }
+
+    /// Its content address: of its canonical JSON, which is the one this type writes.
+    pub fn id(&self) -> DecisionId {
+        let json = serde_json::to_vec(self).unwrap_or_else(|_| unreachable!("string keys only"));
+        let mut id = DecisionId::default();
+        id.0.copy_from_slice(&blake3::hash(&json).as_bytes()[..8]);
+        id
+    }
+
+    /// Decides again, from the plan of the version recorded, before a witness. `None` if `plan` is another.
+    pub fn decide_again(&self, plan: Option<&Plan<'_>>, witness: &mut impl Witness) -> Option<Pod> {
+        if plan.map(Plan::version) != self.plan_version {
+            return None;
+        }
+        let request = BreakRequest {
+            request_id: String::new(),
+            profile_id: String::new(),
+            session_id: None,
+            title_id: self.title_id.clone(),
+            position: self.position,
+            slots: self.slots_ms.iter().map(|ms| SlotRequest { max_duration_ms: *ms }).collect(),
+            max_duration_ms: self.max_duration_ms,
+            tier: self.tier.clone(),
+            country: self.country.clone(),
+            device: self.device.clone(),
+            tracking: Tracking::default(),
+        };
+        let occasion = Occasion {
+            request: &request,
+            break_id: self.break_id,
+            viewer: self.viewer,
+            session: self.session,
+            opened_at: self.opened_at,
+            now: self.decided_at,
+        };
+        Some(decide_before(plan, &self.caps, &occasion, witness))
+    }
+}
+
+fn write_caps<S: Serializer>(caps: &CapState, serializer: S) -> Result<S::Ok, S::Error> {
+    match caps {
+        CapState::Known(viewer) => serializer.serialize_some(&Base64UrlUnpadded::encode_string(&viewer.encode())),
+        CapState::Unavailable => serializer.serialize_none(),
+    }
+}
+
+fn read_caps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CapState, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(CapState::Unavailable) };
+    let bytes = Base64UrlUnpadded::decode_vec(&text).map_err(|_| de::Error::custom("caps is not base64url"))?;
+    Viewer::decode(&bytes).map(CapState::Known).map_err(de::Error::custom)
+}

@@ -1,0 +1,33 @@
+//! `POST /v1/receipts`: rows that travelled with the player, because nobody else could take them.
+
+use slotkeeper_core::{api::ReceiptResponse, fact::FactBatch, receipt};
+
+use crate::{Platform, Reply};
+
+/// Opens a receipt and hands its facts to the collector; acknowledges once they are durable there.
+pub(crate) async fn accept(platform: &impl Platform, body: &[u8]) -> Reply {
+    let settings = platform.settings();
+    let text = core::str::from_utf8(body).unwrap_or_default().trim_ascii();
+    let facts = match receipt::open(text, &settings.keys, platform.now()) {
+        Ok(facts) => facts,
+        Err(error) => {
+            let status = match error {
+                receipt::ReceiptError::Malformed => 400,
+                receipt::ReceiptError::UnknownKey(_) | receipt::ReceiptError::Forged => 403,
+                receipt::ReceiptError::Expired(_) => 410,
+            };
+            return Reply::error(status, error.code(), Some("body"), error.to_string());
+        }
+    };
+    let accepted = u32::try_from(facts.len()).unwrap_or(u32::MAX);
+    let batch = FactBatch { edge_id: settings.edge_id.clone(), facts };
+    let posted = match serde_json::to_string(&batch) {
+        Ok(text) => platform.post_facts(text, settings.origin_deadline_ms).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match posted {
+        Ok(()) => Reply::json(202, &ReceiptResponse { accepted }),
+        Err(error) => Reply::error(503, "receipt_not_recorded", None, format!("{error}; keep it and send it again"))
+            .with_header("retry-after", "1".into()),
+    }
+}
