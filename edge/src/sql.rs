@@ -26,11 +26,14 @@ pub const SCHEMA: [&str; 8] = [
     "CREATE VIEW IF NOT EXISTS break_commits AS
        SELECT NULL AS break_id, NULL AS viewer, NULL AS from_version, NULL AS state, NULL AS keep_until,
               NULL AS answer, NULL AS remember_until, NULL AS facts WHERE 0",
+    // The outbox has a bound: past it, rows go straight to the origin, before the disk is full.
     "CREATE TRIGGER IF NOT EXISTS commit_a_break INSTEAD OF INSERT ON break_commits BEGIN
        SELECT RAISE(ABORT, 'slotkeeper:lost')
         WHERE EXISTS (SELECT 1 FROM breaks WHERE break_id = NEW.break_id)
            OR (NEW.state IS NOT NULL
                AND NEW.from_version <> coalesce((SELECT version FROM viewer_states WHERE viewer = NEW.viewer), 0));
+       SELECT RAISE(ABORT, 'slotkeeper:the outbox is full')
+        WHERE coalesce((SELECT max(sequence) FROM outbox) - (SELECT min(sequence) FROM outbox), 0) >= 500000;
        INSERT INTO viewer_states(viewer, version, state, keep_until)
          SELECT NEW.viewer, NEW.from_version + 1, NEW.state, NEW.keep_until WHERE NEW.state IS NOT NULL
          ON CONFLICT(viewer) DO UPDATE

@@ -30,6 +30,8 @@ pub(crate) enum Mood {
     Refusing,
     /// Takes them, and answers 503 all the same.
     Lying,
+    /// Neither takes them nor answers.
+    Hanging,
 }
 
 struct State {
@@ -112,6 +114,9 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     assert!(world::keys().accepts_bearer(Purpose::Collector, bearer), "the edge must prove who it is");
     let batch: FactBatch = serde_json::from_slice(&body.to_bytes()).expect("a batch of facts");
     let mood = *state.mood.lock().unwrap();
+    if mood == Mood::Hanging {
+        std::future::pending::<()>().await;
+    }
     if mood != Mood::Refusing {
         let mut facts = state.facts.lock().unwrap();
         facts.extend(batch.facts);

@@ -45,6 +45,7 @@ contract! {
     twenty_viewers_by_three_campaigns_by_mixed_windows_are_each_filled_exactly
     a_failing_cap_store_declines_capped_ads_and_keeps_uncapped_ones
     a_hanging_cap_store_costs_no_more_than_the_budget
+    a_hanging_store_and_a_hanging_origin_cost_no_more_than_the_answers_budget
     a_commit_that_landed_but_said_it_failed_is_found_again
     rows_that_neither_store_nor_origin_take_travel_sealed_and_come_home
     a_decision_travels_with_its_rows_and_is_made_again_exactly

@@ -3,7 +3,7 @@
 use std::{
     path::Path,
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use slotkeeper_tests::{Component, Fault, Op, Reuse, SpinHost, World, cache_folder};
+use slotkeeper_tests::{Component, Fault, Injection, Op, Reuse, SpinHost, World, cache_folder};
 use xtask::workspace::Workspace;
 
 use crate::edge::{Runtime, StoreFault};
@@ -27,10 +27,14 @@ pub(crate) struct Spin {
     pub(crate) world: Arc<World>,
     /// Whether a test lets instances trap. Otherwise a trap, on whatever input, fails the test: it takes neighbours along.
     pub(crate) traps_expected: AtomicBool,
+    /// The ambiguous commit that a test asked for: if it never came, the test has shown nothing.
+    ambiguous: Mutex<Option<Injection>>,
 }
 
 impl Drop for Spin {
     fn drop(&mut self) {
+        let struck = self.ambiguous.get_mut().expect("no panic holds it").as_ref().map(Injection::struck);
+        assert!(std::thread::panicking() || struck != Some(0), "no commit was made ambiguous");
         if !self.traps_expected.load(Relaxed) && !std::thread::panicking() {
             assert_eq!(self.world.traps(), [""; 0], "the component trapped:\n{}", self.world.output());
         }
@@ -44,7 +48,12 @@ impl Spin {
             world.set_variable(name, value);
         }
         world.allow_loopback();
-        Self { host: SpinHost::new(&COMPONENT, &world, reuse), world, traps_expected: AtomicBool::new(false) }
+        Self {
+            host: SpinHost::new(&COMPONENT, &world, reuse),
+            world,
+            traps_expected: AtomicBool::new(false),
+            ambiguous: Mutex::default(),
+        }
     }
 }
 
@@ -68,7 +77,8 @@ impl Runtime for Spin {
             }
             Some(StoreFault::NextCommitIsAmbiguous) => {
                 let fault = Fault::Ambiguous("connection reset");
-                drop(self.world.inject(Op::SqlExecute, "INSERT INTO commits*", 1, fault));
+                let injection = self.world.inject(Op::SqlExecute, "INSERT INTO break_commits*", 1, fault);
+                *self.ambiguous.lock().expect("no panic holds it") = Some(injection);
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use slotkeeper_core::{
+    beacon::Event,
     caps::{Booking, CLAIMS_MAX, Claim, ClaimState, Viewer},
     id::OpportunityId,
     keys::Purpose,
@@ -11,7 +12,8 @@ use slotkeeper_core::{
 use slotkeeper_tests::{Fault, Injection, Op, Reuse};
 
 use crate::{
-    edge::{Edge, json, outcomes},
+    collector::Mood,
+    edge::{Edge, json, outcomes, tokens},
     spin::Spin,
     world::{self, capped, flight, request},
 };
@@ -82,6 +84,37 @@ async fn break_and_ship(edge: &Edge<Spin>, begin_fault: &dyn Fn() -> Injection) 
     );
 }
 
+/// A start reported again until it is acknowledged: whatever broke, it counts once and its claim is confirmed.
+async fn report_a_start(edge: &Edge<Spin>, begin_fault: &dyn Fn() -> Injection) {
+    let pod = edge.open(&request("r", "sue", 2)).await;
+    let place = outcomes(&pod).iter().position(|outcome| *outcome == Ok(10)).unwrap();
+    let report = format!("sk1 s 1\n{} start 40\n", tokens(&pod)[place]);
+    begin_fault();
+    let mut acknowledged = false;
+    for _ in 0..4 {
+        let post = http::Request::post("/v1/beacons").body(report.clone().into()).unwrap();
+        let answer = edge.runtime.host.handle(post).await;
+        acknowledged |= answer.status() == 202 && json(&answer)["accepted"] == 1;
+        assert!(answer.status() != 202 || acknowledged, "a start of a live claim was refused: {:?}", answer.body());
+    }
+    edge.runtime.world.clear_faults();
+    assert!(acknowledged);
+    let mut started: Vec<_> = edge.collector.beacons().into_iter().map(|beacon| (beacon.event, beacon.at)).collect();
+    started.dedup();
+    assert_eq!(started.len(), 1, "one start, at one time, however often it was sent: {started:?}");
+    let release = edge.report("s", &[(&tokens(&pod)[place], Event::NotUsed)]).await;
+    assert_eq!(release.status(), 202);
+    let next = edge.open(&request("next", "sue", 2)).await;
+    assert!(!outcomes(&next).contains(&Ok(10)), "confirmed, so nothing releases it: {next:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_counts_once_whatever_breaks_while_it_is_reported() {
+    at_every_call(Fault::Trap, report_a_start).await;
+    at_every_call(Fault::Error("disk I/O error"), report_a_start).await;
+    at_every_call(Fault::Ambiguous("connection reset"), report_a_start).await;
+}
+
 fn as_http(request_id: &str) -> http::Request<bytes::Bytes> {
     let body = serde_json::to_vec(&request(request_id, "sue", 2)).unwrap();
     http::Request::post("/v1/breaks").body(body.into()).unwrap()
@@ -100,6 +133,23 @@ async fn an_error_at_any_step_loses_no_slot_and_breaks_no_cap() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_step_that_is_done_but_said_to_have_failed_loses_no_slot_and_breaks_no_cap() {
     at_every_call(Fault::Ambiguous("connection reset"), break_and_ship).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_outbox_takes_no_more_and_rows_go_straight_to_the_origin() {
+    let edge = Edge::<Spin>::start().await;
+    edge.publish(vec![capped(1, 1), flight(2)]).await;
+    edge.collector.set_mood(Mood::Refusing);
+    edge.open(&request("first", "tom", 1)).await;
+    let database = edge.runtime.world.open_database().unwrap();
+    database.execute("INSERT INTO outbox(sequence, facts) SELECT 500001, facts FROM outbox", []).unwrap();
+    edge.collector.set_mood(Mood::Well);
+    let pod = edge.open(&request("second", "tom", 2)).await;
+    assert_eq!(outcomes(&pod), [Ok(20), Err(UnfilledReason::CapCheckUnavailable)]);
+    assert_eq!(edge.collector.rows().len(), 2, "they did not wait");
+    edge.rows(3).await;
+    let later = edge.open(&request("third", "tom", 2)).await;
+    assert!(!outcomes(&later).contains(&Err(UnfilledReason::CapCheckUnavailable)), "emptied, it takes rows again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -237,6 +237,21 @@ pub(crate) async fn a_hanging_cap_store_costs_no_more_than_the_budget<R: Runtime
     assert!(began.elapsed() < Duration::from_secs(19), "{:?}", began.elapsed());
 }
 
+pub(crate) async fn a_hanging_store_and_a_hanging_origin_cost_no_more_than_the_answers_budget<R: Runtime>(_: Edge<R>) {
+    let budgets = [("store_deadline_ms", "400"), ("decision_deadline_ms", "1500"), ("answer_deadline_ms", "2500")];
+    let edge = Edge::<R>::start_with_settings(&budgets).await;
+    edge.publish(vec![capped(1, 5), flight(2)]).await;
+    edge.open(&request("warm", "fay", 1)).await;
+    edge.runtime.strike(Some(StoreFault::Hang)).await;
+    edge.collector.set_mood(Mood::Hanging);
+    let began = Instant::now();
+    let pod = edge.open(&request("r", "fay", 2)).await;
+    assert_eq!(outcomes(&pod), [Ok(20), Err(UnfilledReason::CapCheckUnavailable)]);
+    assert!(pod.receipt.is_some(), "the rows travel with the player");
+    // 2.5 s of budget, on a machine that may be busy; the hangs are for ever, and the origin alone may take 5 s.
+    assert!(began.elapsed() < Duration::from_millis(4_500), "{:?}", began.elapsed());
+}
+
 pub(crate) async fn a_commit_that_landed_but_said_it_failed_is_found_again<R: Runtime>(edge: Edge<R>) {
     edge.publish(vec![capped(1, 1)]).await;
     edge.open(&request("warm", "another", 1)).await;
@@ -367,7 +382,7 @@ pub(crate) async fn beacons_whose_claim_cannot_be_settled_are_kept_by_the_client
     let all = tokens(&pod);
     edge.rows(2).await;
     edge.runtime.strike(Some(StoreFault::Error)).await;
-    let capped_ad = if outcomes(&pod)[0] == Ok(10) { 0 } else { 1 };
+    let capped_ad = usize::from(outcomes(&pod)[0] != Ok(10));
     let kept = edge.report("s", &[(&all[capped_ad], Event::Start)]).await;
     assert_eq!((kept.status().as_u16(), &json(&kept)["error"]["code"]), (503, &json!("beacons_not_recorded")));
     assert_eq!(edge.collector.beacons(), []);
