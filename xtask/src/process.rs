@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// How long a child may take to end by itself once asked.
@@ -111,6 +111,12 @@ impl Process {
             thread::sleep(POLL);
         }
         self.reap()
+    }
+
+    /// Sends it a signal, not its group.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        ensure!(self.status.is_none() && !self.has_ended()?, "{} has ended", self.name);
+        Ok(kill_process(self.pid(), signal)?)
     }
 
     /// Asks it and its group to end, and after a grace makes them.

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
+use rustix::process::Signal;
 use xtask::{
     spin, workerd,
     workspace::{Workspace, on_path},
@@ -94,6 +95,8 @@ impl Programs {
 /// Where a run keeps its data and listens.
 pub(crate) struct Place {
     pub(crate) data: PathBuf,
+    /// What is sold besides the demo: contracts files, from the repository's root.
+    pub(crate) contracts: &'static [&'static str],
     pub(crate) origin_port: u16,
     pub(crate) edge_port: u16,
 }
@@ -118,7 +121,9 @@ impl Stack {
         let edge = Edge { name: runtime.name(), address: edge_address };
 
         fs::create_dir_all(&origin.data)?;
-        origin.import_contracts(&workspace.root.join(CONTRACTS))?;
+        for file in [CONTRACTS].iter().chain(place.contracts) {
+            origin.import_contracts(&workspace.root.join(file))?;
+        }
         let mut variables: Vec<_> = secrets.edge_variables().collect();
         variables.push(("origin_url".into(), format!("http://{origin_address}")));
         variables.push(("edge_id".into(), edge.name.into()));
@@ -148,6 +153,11 @@ impl Stack {
     pub(crate) fn check(&mut self) -> Result<()> {
         self.edge.check()?;
         self.origin.check()
+    }
+
+    /// Tells the edge's program something that it takes as a signal.
+    pub(crate) fn signal_edge(&self, signal: Signal) -> Result<()> {
+        self.edge.signal(signal)
     }
 
     /// Ends both programs.

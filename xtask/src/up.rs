@@ -56,7 +56,7 @@ pub(crate) fn up(workspace: &Workspace, options: Options) -> Result<()> {
     setup::run_for(workspace, Purpose::Up)?;
     let native = if options.release { Native::Release } else { Native::Debug };
     let programs = Programs::build(&Builder::new(workspace, native), runtime)?;
-    let place = Place { data, origin_port, edge_port };
+    let place = Place { data, contracts: &[], origin_port, edge_port };
     let mut stack = Stack::start(workspace, &programs, runtime, &place)?;
 
     println!();

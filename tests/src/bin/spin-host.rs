@@ -2,14 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
-use slotkeeper_tests::{Component, Reuse, SpinHost, World, cache_folder};
+use slotkeeper_tests::{Component, Fault, Op, Reuse, SpinHost, World, cache_folder};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs a Spin component from its wasm file as a server on loopback.
+///
+/// To watch the component without its store: after SIGUSR1 every call to SQLite fails, after SIGUSR2 none is answered,
+/// after SIGHUP all is well again.
 #[derive(Parser)]
 struct Arguments {
     /// The component, built for wasm32-wasip2
@@ -44,6 +48,9 @@ async fn main() -> anyhow::Result<()> {
     // From here on the signals end the server in order, even while it starts.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut fail = signal(SignalKind::user_defined1())?;
+    let mut hang = signal(SignalKind::user_defined2())?;
+    let mut heal = signal(SignalKind::hangup())?;
 
     let world = World::new(&arguments.state)?;
     world.inherit_output();
@@ -63,9 +70,18 @@ async fn main() -> anyhow::Result<()> {
     let serving = host.serve(listener)?;
     println!("listening on {}", serving.url(""));
 
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    loop {
+        let fault = tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            _ = fail.recv() => Some(Fault::Error("disk I/O error")),
+            _ = hang.recv() => Some(Fault::Hang(Duration::from_hours(1))),
+            _ = heal.recv() => None,
+        };
+        world.clear_faults();
+        if let Some(fault) = fault {
+            world.inject([Op::SqlOpen, Op::SqlExecute], "*", u32::MAX, fault);
+        }
     }
     drop(serving);
     host.stop().await;

@@ -1,21 +1,19 @@
 //! Ad breaks a second on each edge, beside a handler of the same program that touches nothing; and how often a break
 //! goes to each store.
 
-use std::{path::Path, process::Command};
+use anyhow::{Context as _, Result};
 
-use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
-
-use super::Report;
+use super::{
+    Report,
+    load::{Load, rounded},
+};
 use crate::{
     build::Builder,
     http::claim_port,
-    process::show,
     stack::{Place, Programs, Runtime, Stack},
     stamp::clear,
 };
 
-const CONNECTIONS: u32 = 16;
 const HELLOS: u32 = 20_000;
 const BREAKS: u32 = 4_000;
 /// The first requests find an empty instance and cold caches.
@@ -27,9 +25,9 @@ pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
         let programs = Programs::build(builder, runtime)?;
         let data = builder.workspace.target.join("measure").join(runtime.name());
         clear(&data)?;
-        let place = Place { data, origin_port: claim_port(0, "")?, edge_port: claim_port(0, "")? };
+        let place = Place { data, contracts: &[], origin_port: claim_port(0, "")?, edge_port: claim_port(0, "")? };
         let mut stack = Stack::start(builder.workspace, &programs, runtime, &place)?;
-        let load = Load { program: &program, url: format!("http://{}", stack.edge_address) };
+        let load = Load::on(&program, stack.edge_address);
         load.run("/v1/hello", WARM_UP, None)?;
         let hello = load.run("/v1/hello", HELLOS, None)?;
         load.run("/v1/breaks", WARM_UP, Some(&body("warm-up")))?;
@@ -53,23 +51,6 @@ pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
     Ok(())
 }
 
-struct Load<'a> {
-    program: &'a Path,
-    url: String,
-}
-
-impl Load<'_> {
-    fn run(&self, path: &str, requests: u32, body: Option<&str>) -> Result<Value> {
-        let mut command = Command::new(self.program);
-        command.arg(format!("{}{path}", self.url)).args([CONNECTIONS.to_string(), requests.to_string()]);
-        command.args(body);
-        show(&command);
-        let output = command.output()?;
-        ensure!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr).trim());
-        serde_json::from_slice(&output.stdout).context("the load generator answered no JSON")
-    }
-}
-
 /// A break of six slots in a title of the demo; every request a break of its own, for one profile after another.
 fn body(run: &str) -> String {
     let slot = r#"{"max_duration_ms":30000}"#;
@@ -77,13 +58,4 @@ fn body(run: &str) -> String {
     format!(
         r#"{{"request_id":"{run}-{{n}}","profile_id":"profile-{{profile}}","title_id":"the-lighthouse","position":"midroll","slots":[{slots}]}}"#
     )
-}
-
-/// Three significant places are more than a shared machine can promise.
-fn rounded(value: &Value) -> Value {
-    match value.as_f64() {
-        Some(number) if number >= 100.0 => number.round().into(),
-        Some(number) => ((number * 1000.0).round() / 1000.0).into(),
-        None => value.clone(),
-    }
 }

@@ -2,8 +2,11 @@
 //!
 //! A group is a file here with a function in [`GROUPS`].
 
+mod caps;
 mod decide;
 mod edge;
+mod load;
+mod outage;
 mod size;
 mod token;
 
@@ -21,8 +24,14 @@ use crate::{
 /// A group's name and what measures it.
 type Group = (&'static str, fn(&Builder<'_>, &Report) -> Result<()>);
 
-const GROUPS: [Group; 4] =
-    [("size", size::measure), ("token", token::measure), ("decide", decide::measure), ("edge", edge::measure)];
+const GROUPS: [Group; 6] = [
+    ("size", size::measure),
+    ("token", token::measure),
+    ("decide", decide::measure),
+    ("edge", edge::measure),
+    ("caps", caps::measure),
+    ("outage", outage::measure),
+];
 
 #[derive(Args)]
 pub(crate) struct Options {
