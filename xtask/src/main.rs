@@ -38,7 +38,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Prepares this machine: wasm targets, rustfmt and clippy, npm tools, a browser for the tests
+    /// Prepares this machine: wasm targets, rustfmt and clippy, npm tools, Redis and a browser for the tests
     Setup {
         /// What to prepare for
         #[arg(long = "for", value_enum, default_value_t = Purpose::Test)]

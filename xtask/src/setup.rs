@@ -4,7 +4,10 @@ use std::{env, fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
-use xtask::workspace::{Workspace, on_path};
+use xtask::{
+    redis,
+    workspace::{Workspace, on_path},
+};
 
 use crate::process::run;
 
@@ -22,7 +25,7 @@ pub(crate) enum Purpose {
     Up,
     /// `lint` and `fmt`: wasm targets, rustfmt and clippy
     Lint,
-    /// `test`, the parts without a browser: all of the above
+    /// `test`, the parts without a browser: all of the above, and a Redis server
     Check,
     /// `test`: also a browser
     Test,
@@ -41,6 +44,9 @@ pub(crate) fn run_for(workspace: &Workspace, purpose: Purpose) -> Result<()> {
     }
     if purpose != Purpose::Lint {
         npm_tools(workspace)?;
+    }
+    if matches!(purpose, Purpose::Check | Purpose::Test) {
+        redis_server()?;
     }
     match purpose {
         Purpose::Up | Purpose::Lint | Purpose::Check => Ok(()),
@@ -107,6 +113,11 @@ fn npm_tools(workspace: &Workspace) -> Result<()> {
     run(Command::new("npm").args(["ci", "--no-progress"]).current_dir(&workspace.root))
         .context("npm could not install the tools of package-lock.json; is a package registry reachable?")?;
     fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+/// The server of the production cap store.
+pub(crate) fn redis_server() -> Result<()> {
+    program("redis", &[redis::PROGRAM], redis::PROGRAM)
 }
 
 fn program(what: &str, names: &[&str], debian_package: &str) -> Result<()> {

@@ -29,13 +29,17 @@ pub enum Op {
     HttpSend,
     /// Opens a Redis connection; the key is its address.
     RedisOpen,
+    /// Sends one Redis command; the key is its name and its arguments as text, with a space between two.
+    RedisExecute,
 }
 
 impl Op {
     /// Whether this is a round trip to a store: the reads and writes, but not the opening of handles.
     pub fn is_round_trip(self) -> bool {
         match self {
-            Op::KvGet | Op::KvSet | Op::KvDelete | Op::KvExists | Op::KvGetKeys | Op::SqlExecute => true,
+            Op::KvGet | Op::KvSet | Op::KvDelete | Op::KvExists | Op::KvGetKeys | Op::SqlExecute | Op::RedisExecute => {
+                true
+            }
             Op::KvOpen | Op::SqlOpen | Op::VariableGet | Op::HttpSend | Op::RedisOpen => false,
         }
     }

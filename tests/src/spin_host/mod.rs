@@ -1,10 +1,10 @@
 //! Spin without Spin: runs the real component on wasmtime, inside the test's own process.
 //!
 //! A [`World`] is everything outside the guest: its SQLite and key-value files in a folder, variables, clock, what its
-//! outbound requests reach, the faults to inject and the journal of what it called. A [`Component`] is the compiled
-//! wasm, shared by all tests of a process. A [`SpinHost`] runs the one in the other under a [`Reuse`] policy, on the
-//! request driver that Spin itself uses, either one request at a time ([`SpinHost::handle`]) or as an HTTP server on
-//! loopback ([`SpinHost::serve`]). Start reading at `host.rs`; `world.rs` holds the one point where faults strike.
+//! outbound requests and Redis connections reach, the faults to inject and the journal of what it called. A [`Component`]
+//! is the compiled wasm, shared by all tests of a process. A [`SpinHost`] runs the one in the other under a [`Reuse`]
+//! policy, on the request driver that Spin itself uses, either one request at a time ([`SpinHost::handle`]) or as an HTTP
+//! server on loopback ([`SpinHost::serve`]). Start reading at `host.rs`; `world.rs` holds the one point where faults strike.
 //!
 //! **Invariants.**
 //! * Every call to a back end passes `World::meet` exactly once: it is in the journal, and a fault can strike it.
@@ -14,7 +14,7 @@
 //!   Paused time stands still while SQLite works, so contention on a locked database is a matter for real-time tests.
 //!
 //! **What it does not cover**, and a smoke test on a real Spin must: permissions and triggers of `spin.toml`, the
-//! headers Spin adds to requests, pooling limits, and back ends other than SQLite.
+//! headers Spin adds to requests, pooling limits, and back ends other than SQLite and Redis.
 
 mod bindings;
 mod clock;

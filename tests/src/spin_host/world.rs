@@ -110,7 +110,7 @@ impl World {
     }
 
     /// Really sends the guest's outbound requests if they go to a loopback address by its number, as in
-    /// `http://127.0.0.1:8080/`, and denies all others.
+    /// `http://127.0.0.1:8080/` or `redis://127.0.0.1:6379`, and denies all others.
     pub fn allow_loopback(&self) {
         *lock(&self.route) = Route::Loopback;
     }
