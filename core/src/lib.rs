@@ -29,5 +29,6 @@ pub mod money;
 pub mod plan;
 pub mod pod;
 pub mod receipt;
+pub mod redis;
 pub mod time;
 pub mod token;

@@ -22,7 +22,7 @@ use crate::{
     collector,
     contracts::Contracts,
     data_dir::{DataDir, DataDirError},
-    edges::{Edge, EdgeClient, EdgeError, EdgesSeen, keep_shipping},
+    edges::{Edge, EdgeClient, EdgeError, EdgesSeen, Streams, keep_draining, keep_shipping},
     fold::{Fold, FoldError, Progress, Runner},
     log::{LogError, LogWriter, SqliteLog},
     plan::{Publisher, keep_publishing},
@@ -41,6 +41,8 @@ pub struct Options {
     pub keys: Keyring,
     /// Whom to publish to and whose outboxes to empty.
     pub edges: Vec<Edge>,
+    /// The outboxes that edges keep in Redis, if they do.
+    pub streams: Option<Streams>,
     /// Where to listen; port 0 takes any that is free.
     pub listen: SocketAddr,
     /// The folder of the pages.
@@ -125,6 +127,9 @@ pub async fn serve(
     tasks.spawn(runner.run(log.durable_seq(), stopping.subscribe(), progress, move |changed| feed.tell(changed)));
     for edge in edges.iter() {
         tasks.spawn(keep_shipping(client.clone(), edge.clone(), api.edges_seen.clone(), stopping.subscribe()));
+    }
+    if let Some(streams) = options.streams {
+        tasks.spawn(keep_draining(streams, log.clone(), stopping.subscribe()));
     }
     if let Some(every) = options.publish_every {
         let (data, keys, public_url) = (data.clone(), options.keys.clone(), Some(public_url.clone()));

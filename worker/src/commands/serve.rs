@@ -4,7 +4,11 @@ use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, tim
 
 use anyhow::Context as _;
 use clap::Args;
-use slotkeeper::serve::{Options, serve};
+use slotkeeper::{
+    edges::Streams,
+    serve::{Options, serve},
+};
+use slotkeeper_core::redis::Shards;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Data, Shared, runtime};
@@ -30,6 +34,33 @@ pub(crate) struct Serve {
     /// How often to publish a plan with fresh allocations; 0 never
     #[arg(long, env = "SLOTKEEPER_PUBLISH_EVERY", default_value_t = 60, value_name = "SECONDS")]
     publish_every: u64,
+
+    #[command(flatten)]
+    redis: Redis,
+}
+
+/// The outboxes of edges whose store is Redis.
+#[derive(Args)]
+struct Redis {
+    /// The Redis that edges keep their outboxes in, to empty them. With a password in it, better in the environment
+    #[arg(id = "redis", long = "redis", env = "SLOTKEEPER_REDIS", hide_env_values = true, value_name = "URL")]
+    url: Option<String>,
+
+    /// As many as the edges have
+    #[arg(long = "redis-shards", env = "SLOTKEEPER_REDIS_SHARDS", default_value_t, value_name = "COUNT")]
+    shards: Shards,
+
+    /// The edge under whose name the facts from there are booked
+    #[arg(long = "redis-edge-id", env = "SLOTKEEPER_REDIS_EDGE_ID", default_value = "spin", value_name = "NAME")]
+    edge_id: String,
+}
+
+impl Redis {
+    fn streams(self) -> anyhow::Result<Option<Streams>> {
+        let Some(url) = self.url else { return Ok(None) };
+        let streams = Streams::new(&url, self.shards, self.edge_id);
+        streams.map(Some).context("--redis (SLOTKEEPER_REDIS) and its options")
+    }
 }
 
 impl Serve {
@@ -38,6 +69,7 @@ impl Serve {
             data: self.data.data,
             keys: self.shared.keyring()?,
             edges: self.shared.edges(),
+            streams: self.redis.streams()?,
             listen: self.listen,
             www: self.www,
             publish_every: (self.publish_every > 0).then(|| Duration::from_secs(self.publish_every)),

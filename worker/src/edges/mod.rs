@@ -4,6 +4,7 @@ mod client;
 mod outbox;
 mod push;
 mod seen;
+mod streams;
 
 use std::str::FromStr;
 
@@ -11,6 +12,7 @@ pub use client::{EdgeClient, EdgeError, Health, Shipped};
 pub use outbox::keep_shipping;
 pub use push::{PushOutcome, PushReport, push, push_all};
 pub use seen::{EdgeSeen, EdgesSeen};
+pub use streams::{InvalidStreams, Streams, keep_draining};
 
 /// An edge, as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
