@@ -4,13 +4,9 @@
 //! them wherever a cluster keeps that shard; and there are as many outboxes as shards, however many viewers there are.
 
 use alloc::{format, string::String};
-use core::{
-    fmt::{self, Write as _},
-    num::NonZeroU32,
-    str::FromStr,
-};
+use core::{fmt, num::NonZeroU32, str::FromStr};
 
-use crate::id::ViewerKey;
+use crate::id::{BreakStem, ViewerKey};
 
 /// The number of shards. Never changes once a viewer is stored: another number looks for everybody elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,19 +57,20 @@ impl fmt::Display for Shards {
 pub struct Shard(u32);
 
 impl Shard {
+    /// What the keys of viewers' states begin with.
+    pub fn viewers(self) -> String {
+        format!("sk:{{{}}}:v:", self.0)
+    }
+
     /// The key of a viewer's state: a hash of version and bytes.
     pub fn viewer(self, viewer: ViewerKey) -> String {
-        format!("sk:{{{}}}:v:{viewer}", self.0)
+        format!("{}{viewer}", self.viewers())
     }
 
     /// The key of a break's answer, by the stem that the break's id shares with its opportunities' ids: a hash of the
     /// whole id, the viewer and the answer.
-    pub fn answer(self, stem: [u8; 9]) -> String {
-        let mut key = format!("sk:{{{}}}:a:", self.0);
-        for byte in stem {
-            let _ = write!(key, "{byte:02x}"); // a String takes all there is
-        }
-        key
+    pub fn answer(self, stem: BreakStem) -> String {
+        format!("sk:{{{}}}:a:{stem}", self.0)
     }
 
     /// The key of the shard's outbox: a stream whose entries have the one field [`FACTS_FIELD`].
@@ -99,7 +96,7 @@ mod tests {
         let shard = Shards::default().of(0xabcd);
         assert_eq!(shard.outbox(), "sk:{13}:o");
         assert_eq!(shard.viewer(ViewerKey([0xab; 16])), "sk:{13}:v:abababababababababababababababab");
-        assert_eq!(shard.answer([1; 9]), "sk:{13}:a:010101010101010101");
+        assert_eq!(shard.answer(BreakStem([1; 9])), "sk:{13}:a:010101010101010101");
     }
 
     #[test]

@@ -10,13 +10,13 @@ use spin_sdk::{
     time,
 };
 
-use crate::platform::{Spin, settings};
+use crate::platform::{Spin, deployment};
 
 /// Answers one request, whatever it holds.
 pub(crate) async fn answer(request: Request) -> Result<Response<FullBody<Bytes>>> {
-    respond(match settings().await {
-        Ok(settings) => match read(request, &settings).await {
-            Ok((route, body)) => serve(&Spin::new(settings), route, &body).await,
+    respond(match deployment().await {
+        Ok(deployment) => match read(request, &deployment.settings).await {
+            Ok((route, body)) => serve(&Spin::new(deployment), route, &body).await,
             Err(refusal) => refusal,
         },
         Err(error) => Reply::error(500, "misconfigured", None, error.to_string()),

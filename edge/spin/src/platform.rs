@@ -21,44 +21,81 @@ use spin_sdk::{
     key_value, time, variables,
 };
 
-use crate::store::SpinSqlite;
+use crate::{
+    redis::{Server, SpinRedis},
+    sqlite::SpinSqlite,
+    store::SpinStore,
+};
 
 /// Holds the version of the newest plan, for when the store cannot say which is in force.
 const NEWEST_PLAN: &str = "plan/newest";
 
 thread_local! {
     /// Variables do not change while an instance lives.
-    static SETTINGS: RefCell<Option<Rc<Settings>>> = const { RefCell::new(None) };
+    static DEPLOYMENT: RefCell<Option<Rc<Deployment>>> = const { RefCell::new(None) };
     /// The plan decided from last, by version.
     static PLAN: RefCell<Option<(u64, Rc<[u8]>)>> = const { RefCell::new(None) };
 }
 
-/// The settings, read once an instance.
-pub(crate) async fn settings() -> Result<Rc<Settings>, SettingsError> {
-    if let Some(settings) = SETTINGS.with_borrow(Clone::clone) {
-        return Ok(settings);
+/// What a deployment chooses.
+pub(crate) struct Deployment {
+    /// What every platform has.
+    pub(crate) settings: Settings,
+    /// `store`: `sqlite`, which needs no more to be said, or `redis`.
+    redis: Option<Rc<Server>>,
+}
+
+/// The deployment, read once an instance.
+pub(crate) async fn deployment() -> Result<Rc<Deployment>, SettingsError> {
+    if let Some(deployment) = DEPLOYMENT.with_borrow(Clone::clone) {
+        return Ok(deployment);
     }
     let mut values = Vec::new();
-    for name in Settings::NAMES {
+    for name in Settings::NAMES.into_iter().chain(["store"]).chain(Server::NAMES) {
         values.push((name, variables::get(name).await.ok()));
     }
     let value_of = |name| values.iter().find(|(known, _)| *known == name).and_then(|(_, value)| value.clone());
-    let settings = Rc::new(Settings::read(value_of)?);
-    SETTINGS.set(Some(settings.clone()));
-    Ok(settings)
+    let redis = match value_of("store").as_deref().map(str::trim) {
+        None | Some("" | "sqlite") => None,
+        Some("redis") => Some(Rc::new(Server::read(value_of)?)),
+        Some(_) => return Err(SettingsError::Invalid { name: "store", expected: "must be sqlite or redis" }),
+    };
+    let deployment = Rc::new(Deployment { settings: Settings::read(value_of)?, redis });
+    DEPLOYMENT.set(Some(deployment.clone()));
+    Ok(deployment)
+}
+
+pub(crate) fn now() -> UnixMillis {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// One request on Spin.
 pub(crate) struct Spin {
-    settings: Rc<Settings>,
-    sqlite: SpinSqlite,
+    deployment: Rc<Deployment>,
+    store: SpinStore,
     key_value_trips: Cell<u32>,
 }
 
 impl Spin {
-    pub(crate) fn new(settings: Rc<Settings>) -> Self {
-        let sqlite = SpinSqlite::new(settings.store_deadline_ms);
-        Self { settings, sqlite, key_value_trips: Cell::new(0) }
+    pub(crate) fn new(deployment: Rc<Deployment>) -> Self {
+        let deadline_ms = deployment.settings.store_deadline_ms;
+        let store = match &deployment.redis {
+            None => SpinStore::Sqlite(SpinSqlite::new(deadline_ms)),
+            Some(server) => SpinStore::Redis(SpinRedis::new(server.clone(), deadline_ms)),
+        };
+        Self { deployment, store, key_value_trips: Cell::new(0) }
+    }
+
+    /// The plan to decide from.
+    ///
+    /// Where nodes share a store, a plan may be in force whose bytes have not come to this node yet. Until they do, it
+    /// decides from the newest that it has, which says itself how long it is valid.
+    async fn plan_or_newest(&self, version: Option<u64>) -> Option<Rc<[u8]>> {
+        match self.plan(version).await {
+            None if self.deployment.redis.is_some() => self.plan(None).await,
+            plan => plan,
+        }
     }
 
     /// Opens Spin's key-value store and counts the trip that follows.
@@ -101,12 +138,11 @@ impl Platform for Spin {
     const NAME: &'static str = "spin";
 
     fn settings(&self) -> &Settings {
-        &self.settings
+        &self.deployment.settings
     }
 
     fn now(&self) -> UnixMillis {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+        now()
     }
 
     async fn wait_ms(&self, ms: u64) {
@@ -119,23 +155,26 @@ impl Platform for Spin {
             (Some((kept, bytes)), Some(wanted)) if kept == wanted => Some(bytes),
             (Some((_, bytes)), None) => Some(bytes),
             _ => {
-                let deadline_ms = self.settings.store_deadline_ms;
+                let deadline_ms = self.settings().store_deadline_ms;
                 store_call(self.wait_ms(deadline_ms), deadline_ms, self.load_plan(version)).await.ok().flatten()
             }
         }
     }
 
     async fn store_plan(&self, version: u64, bytes: &[u8]) -> Result<PlanStored, StoreError> {
-        let before = self.sqlite.plan_in_force().await?;
+        let before = self.store.plan_in_force().await?;
+        let plans = self.plans().await?;
         match before {
             Some(current) if current > version => return Ok(PlanStored::Older { current }),
-            Some(current) if current == version => return Ok(PlanStored::AlreadyCurrent),
+            // In force, but perhaps by another node: then the bytes are not here yet.
+            Some(current) if current == version && plans.exists(plan_key(version)).await.map_err(failed)? => {
+                return Ok(PlanStored::AlreadyCurrent);
+            }
             _ => {}
         }
         // The bytes first, then the pointer that decisions follow: a crash in between leaves bytes nobody asks for.
-        let plans = self.plans().await?;
         plans.set(plan_key(version), bytes).await.map_err(failed)?;
-        let current = self.sqlite.put_plan_in_force(version).await?;
+        let current = self.store.put_plan_in_force(version).await?;
         if current > version {
             return Ok(PlanStored::Older { current });
         }
@@ -146,21 +185,21 @@ impl Platform for Spin {
     }
 
     async fn plan_in_force(&self) -> Result<Option<u64>, StoreError> {
-        self.sqlite.plan_in_force().await
+        self.store.plan_in_force().await
     }
 
     async fn decide_at_store(&self, asked: &Asked) -> Result<Vec<u8>, StoreError> {
-        decide_at(&self.sqlite, async |version| self.plan(version).await, &self.settings, asked).await
+        decide_at(&self.store, async |version| self.plan_or_newest(version).await, self.settings(), asked).await
     }
 
     async fn settle_at_store(&self, settling: &Settling) -> Result<Vec<Settled>, StoreError> {
-        settle_at(&self.sqlite, settling).await
+        settle_at(&self.store, settling).await
     }
 
     async fn post_facts(&self, batch: String, deadline_ms: u64) -> Result<(), OriginError> {
-        let request = http::Request::<()>::post(format!("{}/v1/facts", self.settings.origin_url))
+        let request = http::Request::<()>::post(format!("{}/v1/facts", self.settings().origin_url))
             .header("content-type", "application/json")
-            .header("authorization", format!("Bearer {}", self.settings.keys.bearer(Purpose::Collector)))
+            .header("authorization", format!("Bearer {}", self.settings().keys.bearer(Purpose::Collector)))
             .body(FullBody::new(bytes::Bytes::from(batch)))
             .map_err(|error| OriginError(error.to_string()))?
             .into_request()
@@ -174,13 +213,15 @@ impl Platform for Spin {
     }
 
     async fn ship_outbox(&self) -> Option<Result<Shipped, StoreError>> {
-        let deadline_ms = self.settings.origin_deadline_ms;
+        // The origin empties the outboxes in Redis by itself.
+        let SpinStore::Sqlite(sqlite) = &self.store else { return None };
+        let deadline_ms = self.settings().origin_deadline_ms;
         let post = async |batch| self.post_facts(batch, deadline_ms).await;
-        Some(ship(&self.sqlite, &self.settings, self.now(), post).await)
+        Some(ship(sqlite, self.settings(), self.now(), post).await)
     }
 
     fn store_trips(&self) -> Vec<(&'static str, u32)> {
-        vec![("sqlite", self.sqlite.trips()), ("key-value", self.key_value_trips.get())]
+        vec![self.store.trips(), ("key-value", self.key_value_trips.get())]
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -21,16 +22,42 @@ const KEEPER: &str = r#""$@" & cat > /dev/null; kill -KILL $!; wait"#;
 /// A server on a port of its own, which keeps every command it has answered, even when it is killed. It ends when dropped
 /// or when the test's process does.
 pub struct RedisServer {
-    folder: TempDir,
+    folder: Folder,
     address: SocketAddr,
     keeper: Option<Child>,
+}
+
+/// Where a server keeps its file.
+enum Folder {
+    /// Goes with the server.
+    Own(TempDir),
+    /// Stays.
+    Given(PathBuf),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Own(folder) => folder.path(),
+            Self::Given(path) => path,
+        }
+    }
 }
 
 impl RedisServer {
     /// Starts an empty server, and waits until it answers.
     pub fn start() -> Self {
+        Self::start_in(Folder::Own(tempfile::tempdir().unwrap()))
+    }
+
+    /// Starts a server over what one kept in `folder`, if there was one, and waits until it answers.
+    pub fn over(folder: &Path) -> Self {
+        Self::start_in(Folder::Given(folder.to_owned()))
+    }
+
+    fn start_in(folder: Folder) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
-        let mut server = Self { folder: tempfile::tempdir().unwrap(), address, keeper: None };
+        let mut server = Self { folder, address, keeper: None };
         server.restart();
         server
     }

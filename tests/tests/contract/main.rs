@@ -1,8 +1,8 @@
 //! The edge contract: what every edge promises, written once, run against each runtime.
 //!
-//! `suite` holds the promises, one function each; `spin` and `workerd` hold what it takes to run the same wasm that is
-//! deployed. The origin here is a collector that records what it is sent and fails when told; the real origin is in the
-//! end-to-end tests.
+//! `suite` holds the promises, one function each; `spin`, `spin_redis` and `workerd` hold what it takes to run the same
+//! wasm that is deployed. The origin here is a collector that records what it is sent and fails when told; the real origin
+//! is in the end-to-end tests.
 
 #![expect(clippy::unwrap_used, reason = "all of it is test code, where a panic is the answer")]
 
@@ -10,8 +10,10 @@ mod collector;
 mod edge;
 mod http_client;
 mod openapi;
+mod redis_faults;
 mod spin;
 mod spin_faults;
+mod spin_redis;
 mod spin_up;
 mod suite;
 mod workerd;
@@ -24,6 +26,12 @@ macro_rules! contract {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
                 crate::suite::$promise(crate::edge::Edge::<crate::spin::Spin>::start().await).await;
+            })*
+        }
+        mod on_spin_redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                crate::suite::$promise(crate::edge::Edge::<crate::spin_redis::SpinRedis>::start().await).await;
             })*
         }
         mod on_workerd {
