@@ -26,7 +26,7 @@ use crate::{
     time::UnixMillis,
 };
 
-/// The most caps one flight may carry, those of its campaign and advertiser included.
+/// The most caps one ad may be under: those that its flight carries, its campaign's and advertiser's included, and its own.
 pub const CAPS_PER_FLIGHT_MAX: usize = 16;
 
 /// What a cap counts together.

@@ -240,7 +240,7 @@ impl<'a> BreakSoFar<'a> {
         pick(&fresh, occasion.break_id, flight).ok_or(UnfilledReason::CompetitiveSeparation)
     }
 
-    /// Keeps the ads of `flight` that every one of its caps allows; the reason if there are none. A flight without caps
+    /// Keeps the ads of `flight` that its caps and their own allow; the reason if there are none. A flight without caps
     /// of its own needs the viewer's state all the same when a cap of another flight counts its showings.
     fn keep_allowed(
         &self,
@@ -255,7 +255,12 @@ impl<'a> BreakSoFar<'a> {
         let caps = plan.caps(flight);
         let CapState::Known(viewer) = &self.caps else { return Err(UnfilledReason::CapCheckUnavailable) };
         let mut reason = UnfilledReason::FrequencyCapped;
-        ads.retain(|ad| match viewer.allows(&caps, &occasion.showing(flight, ad), occasion.now) {
+        let allowed = |ad: &AdRecord| {
+            let showing = occasion.showing(flight, ad);
+            viewer.allows(&caps, &showing, occasion.now)?;
+            viewer.allows(&plan.caps_of_ad(ad), &showing, occasion.now)
+        };
+        ads.retain(|ad| match allowed(ad) {
             Ok(()) => true,
             Err(Declined::Capped) => false,
             Err(Declined::Full | Declined::NoSession) => {

@@ -43,6 +43,7 @@ fn ad(id: u32, duration_ms: u32) -> AdSource {
         ad_id: AdId(id),
         creative_id: CreativeId(id),
         record_id: RecordId([1; 8]),
+        caps: vec![],
         duration_ms,
         universal_ad_id: "unknown".into(),
         name: format!("ad {id}"),
@@ -59,9 +60,13 @@ fn house(id: u32) -> FlightSource {
 }
 
 fn plan_of(flights: Vec<FlightSource>) -> Vec<u8> {
+    build(&source_of(flights), &keys()).unwrap()
+}
+
+fn source_of(flights: Vec<FlightSource>) -> PlanSource {
     let title =
         |id: &str, rating, genre: &str| TitleSource { title_id: id.into(), rating, genres: vec![genre.to_string()] };
-    let source = PlanSource {
+    PlanSource {
         version: 3,
         created_at: NOW,
         valid_from: NOW.minus_ms(DAY_MS),
@@ -69,8 +74,7 @@ fn plan_of(flights: Vec<FlightSource>) -> Vec<u8> {
         lease_ms: 7_200_000,
         titles: vec![title("film", Rating::TvPg, "drama"), title("cartoon", Rating::TvY, "kids")],
         flights,
-    };
-    build(&source, &keys()).unwrap()
+    }
 }
 
 fn request(slots: usize) -> BreakRequest {
@@ -257,6 +261,44 @@ fn a_capped_creative_leaves_its_flights_others_in_play() {
 }
 
 #[test]
+fn a_cap_of_one_creative_binds_it_wherever_it_is_booked_and_no_other() {
+    let once = Cap { scope: CapScope::Creative, ..daily(1) };
+    let both = |creative: u32, caps: &[Cap]| AdSource {
+        creative_id: CreativeId(creative),
+        caps: caps.to_vec(),
+        ..ad(0, 5_000)
+    };
+    let (mut first, mut second) = (house(1), house(2));
+    first.ads = vec![AdSource { ad_id: AdId(1), ..both(1, &[once]) }, AdSource { ad_id: AdId(2), ..both(2, &[]) }];
+    second.ads = vec![AdSource { ad_id: AdId(3), ..both(1, &[once]) }];
+    let shows = |flights: Vec<FlightSource>, viewer: &Viewer, seed| {
+        let pod = decide_at(&plan_of(flights), &CapState::Known(viewer.clone()), &request(1), seed);
+        (outcomes(&pod)[0], pod)
+    };
+    let (shown, pod) = shows(vec![second.clone()], &Viewer::default(), 1);
+    assert!(shown.is_ok());
+    let mut viewer = Viewer::default();
+    viewer.add(*pod.claims().next().unwrap());
+    for seed in 0..20 {
+        let (_, again) = shows(vec![first.clone(), second.clone()], &viewer, seed);
+        assert_eq!(again.slots[0].fill().unwrap().ad_id, AdId(2), "the one creative that is not capped");
+    }
+    assert_eq!(shows(vec![second], &viewer, 1).0, Err(UnfilledReason::FrequencyCapped));
+}
+
+#[test]
+fn no_ad_is_under_more_caps_than_are_checked() {
+    let (mut flight, cap) = (flight(1), daily(1));
+    flight.caps = vec![cap; 15];
+    flight.ads[0].caps = vec![cap; 2];
+    let source = |flight: FlightSource| PlanSource { flights: vec![flight], ..source_of(vec![]) };
+    let refused = build(&source(flight.clone()), &keys()).unwrap_err().to_string();
+    assert!(refused.contains("flight 1, ad 1: caps: 17 is more than the 16"), "{refused}");
+    flight.ads[0].caps.pop();
+    assert!(build(&source(flight), &keys()).is_ok());
+}
+
+#[test]
 fn without_a_valid_plan_every_slot_says_so() {
     let asked = request(2);
     let occasion = |now| Occasion {
@@ -325,13 +367,24 @@ fn the_logarithm_is_right_to_five_digits() {
 fn any_flight() -> impl Strategy<Value = FlightSource> {
     let scope =
         prop::sample::select(&[CapScope::Creative, CapScope::Flight, CapScope::Campaign, CapScope::Advertiser][..]);
-    let shape = (any::<bool>(), 0u32..4, 0u32..3, 0u32..3, 5_000u32..40_000, 1usize..3, scope);
-    shape.prop_map(|(paid, allocation, limit, advertiser, duration_ms, ads, scope)| FlightSource {
+    let shape =
+        (any::<bool>(), 0u32..4, 0u32..3, 0u32..3, 5_000u32..40_000, 1usize..3, scope.clone(), (0u32..3, scope));
+    shape.prop_map(|(paid, allocation, limit, advertiser, duration_ms, ads, scope, of_first)| FlightSource {
         class: if paid { DemandClass::Guaranteed } else { DemandClass::House },
         allocation,
         advertiser_id: AdvertiserId(advertiser),
         caps: if limit == 0 { vec![] } else { vec![Cap { scope, ..daily(limit) }] },
-        ads: (0..ads).map(|n| ad(u32::try_from(n).unwrap(), duration_ms)).collect(),
+        ads: (0..ads)
+            .map(|n| AdSource {
+                // The first creative carries a cap of its own; the other does not.
+                caps: if n == 0 && of_first.0 > 0 {
+                    vec![Cap { scope: of_first.1, ..daily(of_first.0) }]
+                } else {
+                    vec![]
+                },
+                ..ad(u32::try_from(n).unwrap(), duration_ms)
+            })
+            .collect(),
         ..flight(0)
     })
 }
@@ -365,9 +418,11 @@ proptest! {
             prop_assert_eq!(&pod, &decide_at(&plan, &state, &asked, seed.wrapping_add(round)));
             for fill in pod.slots.iter().filter_map(Opportunity::fill) {
                 prop_assert!(fill.duration_ms <= 30_000);
-                // Straight from what was shown, claims or not: the caps that the shown flight carries still hold.
+                // Straight from what was shown, claims or not: the caps that the shown flight and ad carry still hold.
                 shown.push(fill.booking);
-                for cap in &flights[fill.booking.flight_id.0 as usize - 1].caps {
+                let flight = &flights[fill.booking.flight_id.0 as usize - 1];
+                let ad = flight.ads.iter().find(|ad| ad.ad_id == fill.ad_id).unwrap();
+                for cap in flight.caps.iter().chain(&ad.caps) {
                     let counted = shown.iter().filter(|past| match cap.scope {
                         CapScope::Creative => past.creative_id == fill.booking.creative_id,
                         CapScope::Flight => past.flight_id == fill.booking.flight_id,

@@ -93,7 +93,10 @@ fn check(source: &PlanSource) -> Result<(), PlanBuildError> {
     }
     for flight in &source.flights {
         let name = |field: &str| alloc::format!("flight {}: {field}", flight.flight_id);
-        bound(&name("caps"), flight.caps.len(), CAPS_PER_FLIGHT_MAX)?;
+        for ad in &flight.ads {
+            let caps = flight.caps.len() + ad.caps.len();
+            bound(&alloc::format!("flight {}, ad {}: caps", flight.flight_id, ad.ad_id), caps, CAPS_PER_FLIGHT_MAX)?;
+        }
         bound(&name("ads"), flight.ads.len(), ADS_PER_FLIGHT_MAX)?;
         for (_, values) in dimensions(&flight.targeting) {
             bound(&name("targeting"), values.len(), VALUES_MAX)?;
@@ -107,7 +110,7 @@ fn check(source: &PlanSource) -> Result<(), PlanBuildError> {
         if flight.starts_at >= flight.ends_at {
             return Err(invalid(&name("ends_at"), flight.ends_at.0, "must be after starts_at"));
         }
-        for cap in &flight.caps {
+        for cap in flight.caps.iter().chain(flight.ads.iter().flat_map(|ad| &ad.caps)) {
             match cap.window {
                 Window::Rolling { ms: 0 } => {
                     return Err(invalid(&name("caps"), 0, "must have a window longer than 0 ms"));
@@ -197,11 +200,13 @@ impl Builder {
             };
             self.media.push(record);
         }
+        let caps = self.add_caps(&ad.caps);
         let record = AdRecord {
             ad_id: ad.ad_id.0.into(),
             creative_id: ad.creative_id.0.into(),
             record_id: ad.record_id.0,
             duration_ms: ad.duration_ms.into(),
+            caps,
             universal_ad_id: self.intern(&ad.universal_ad_id),
             name: self.intern(&ad.name),
             media: run(start, ad.media.len()),
@@ -209,9 +214,14 @@ impl Builder {
         self.ads.push(record);
     }
 
+    fn add_caps(&mut self, caps: &[Cap]) -> Run {
+        let place = run(self.caps.len(), caps.len());
+        self.caps.extend(caps.iter().map(CapRecord::from));
+        place
+    }
+
     fn flight(&mut self, flight: &FlightSource, ads: Run, horizon: Horizon) -> Result<FlightRecord, PlanBuildError> {
-        let caps = run(self.caps.len(), flight.caps.len());
-        self.caps.extend(flight.caps.iter().map(CapRecord::from));
+        let caps = self.add_caps(&flight.caps);
         let mut clauses = Vec::new();
         for (dimension, values) in dimensions(&flight.targeting) {
             if !values.is_empty() {
@@ -394,13 +404,25 @@ impl Horizons {
         let mut horizons = Self::default();
         for flight in flights {
             for cap in &flight.caps {
-                for thing in counted_things(flight).filter(|(scope, _)| *scope == cap.scope as u8) {
-                    let horizon = horizons.0.entry(thing).or_default();
-                    *horizon = horizon.covering(cap, flight.ends_at);
+                horizons.extend(counted_things(flight), cap, flight);
+            }
+            for ad in &flight.ads {
+                for cap in &ad.caps {
+                    // Of the flight's creatives, only its own counts for it.
+                    let creative = (CapScope::Creative as u8, ad.creative_id.0);
+                    horizons.extend([creative].into_iter().chain(things_beside_creatives(flight)), cap, flight);
                 }
             }
         }
         horizons
+    }
+
+    /// Covers what `cap` counts of these things, as carried in `flight`.
+    fn extend(&mut self, things: impl Iterator<Item = (u8, u32)>, cap: &Cap, flight: &FlightSource) {
+        for thing in things.filter(|(scope, _)| *scope == cap.scope as u8) {
+            let horizon = self.0.entry(thing).or_default();
+            *horizon = horizon.covering(cap, flight.ends_at);
+        }
     }
 
     /// The longest of all that a showing of any creative of `flight` counts for.
@@ -414,11 +436,16 @@ impl Horizons {
 /// What caps can count a flight's showings as.
 fn counted_things(flight: &FlightSource) -> impl Iterator<Item = (u8, u32)> + '_ {
     let creatives = flight.ads.iter().map(|ad| (CapScope::Creative as u8, ad.creative_id.0));
-    creatives.chain([
+    creatives.chain(things_beside_creatives(flight))
+}
+
+fn things_beside_creatives(flight: &FlightSource) -> impl Iterator<Item = (u8, u32)> + use<> {
+    [
         (CapScope::Flight as u8, flight.flight_id.0),
         (CapScope::Campaign as u8, flight.campaign_id.0),
         (CapScope::Advertiser as u8, flight.advertiser_id.0),
-    ])
+    ]
+    .into_iter()
 }
 
 fn dimensions(targeting: &Targeting) -> [(Dimension, &Vec<String>); 6] {

@@ -11,7 +11,7 @@ use zerocopy::{
 use crate::caps::CALENDAR_TURNS;
 
 pub(super) const MAGIC: [u8; 4] = *b"SKPL";
-pub(super) const FORMAT: u16 = 2;
+pub(super) const FORMAT: u16 = 3;
 pub(super) const MAC_BYTES: usize = 32;
 
 /// Where the sections are, in the order of the header's table.
@@ -93,6 +93,8 @@ records! {
         creative_id: U32,
         record_id: [u8; 8],
         duration_ms: U32,
+        /// Besides the flight's.
+        caps: Run,
         universal_ad_id: Run,
         name: Run,
         media: Run,

@@ -138,14 +138,21 @@ impl<'a> Plan<'a> {
     fn check_references(&self) -> Result<(), PlanError> {
         let text = |run: Run| core::str::from_utf8(of(self.text, run)?).ok();
         let titles = self.titles.iter().all(|title| of(self.attributes, title.genres).is_some());
+        let caps = |run: Run| of(self.caps, run).filter(|caps| caps.iter().all(CapRecord::is_sound));
         let flights = self.flights.iter().all(|flight| {
-            of(self.caps, flight.caps)
-                .is_some_and(|caps| caps.len() <= CAPS_PER_FLIGHT_MAX && caps.iter().all(CapRecord::is_sound))
-                && of(self.clauses, flight.clauses).is_some()
-                && of(self.ads, flight.ads).is_some_and(|ads| !ads.is_empty())
+            let carried = caps(flight.caps).map(<[CapRecord]>::len);
+            let fits = |ad: &AdRecord| {
+                let own = ad.caps.count.get() as usize;
+                carried.is_some_and(|carried| carried.saturating_add(own) <= CAPS_PER_FLIGHT_MAX)
+            };
+            of(self.clauses, flight.clauses).is_some()
+                && of(self.ads, flight.ads).is_some_and(|ads| !ads.is_empty() && ads.iter().all(fits))
         });
         let ads = self.ads.iter().all(|ad| {
-            text(ad.universal_ad_id).is_some() && text(ad.name).is_some() && of(self.media, ad.media).is_some()
+            caps(ad.caps).is_some()
+                && text(ad.universal_ad_id).is_some()
+                && text(ad.name).is_some()
+                && of(self.media, ad.media).is_some()
         });
         let media = self.media.iter().all(|media| text(media.url).is_some() && text(media.mime_type).is_some());
         let clauses = self.clauses.iter().all(|clause| of(self.attributes, clause.any_of).is_some());
@@ -241,8 +248,18 @@ impl<'a> Plan<'a> {
         of(self.ads, flight.ads).unwrap_or_default()
     }
 
+    /// What every ad of the flight must keep.
     pub(crate) fn caps(&self, flight: &FlightRecord) -> Vec<Cap> {
-        of(self.caps, flight.caps).unwrap_or_default().iter().map(Cap::from).collect()
+        self.caps_of(flight.caps)
+    }
+
+    /// What this ad must keep besides.
+    pub(crate) fn caps_of_ad(&self, ad: &AdRecord) -> Vec<Cap> {
+        self.caps_of(ad.caps)
+    }
+
+    fn caps_of(&self, run: Run) -> Vec<Cap> {
+        of(self.caps, run).unwrap_or_default().iter().map(Cap::from).collect()
     }
 
     /// The ad of this id with its name, registered id and files; for building answers.

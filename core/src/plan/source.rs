@@ -58,7 +58,7 @@ pub struct FlightSource {
     pub ends_at: UnixMillis,
     /// The flight's share when several compete: impressions per day it still needs. 0: ahead of its plan, it yields.
     pub allocation: u32,
-    /// All must hold at once.
+    /// All must hold at once, whichever of its ads is shown.
     pub caps: Vec<Cap>,
     /// Title ratings it may run in; empty allows every rating.
     pub ratings: Vec<Rating>,
@@ -97,6 +97,10 @@ pub struct AdSource {
     pub creative_id: CreativeId,
     /// Its registry record.
     pub record_id: RecordId,
+    /// What must hold besides the flight's caps for this ad to be shown: what is booked on its creative. The other ads of
+    /// the flight do not carry it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caps: Vec<Cap>,
     /// Its length.
     pub duration_ms: u32,
     /// Its registered id, or `unknown`.

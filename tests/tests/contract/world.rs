@@ -44,6 +44,7 @@ pub(crate) fn flight(id: u32) -> FlightSource {
             ad_id: AdId(id * 10),
             creative_id: CreativeId(id * 10),
             record_id: RecordId([u8::try_from(id).unwrap(); 8]),
+            caps: vec![],
             duration_ms: 15_000,
             universal_ad_id: format!("TEST{id}"),
             name: format!("creative {id}"),

@@ -93,6 +93,7 @@ fn ad(ad: &BookedAd, record: &RegistryRecord, public_url: Option<&str>) -> Resul
         ad_id: ad.ad_id,
         creative_id: ad.creative_id,
         record_id: record.record_id(),
+        caps: vec![],
         duration_ms: ad.duration_ms,
         universal_ad_id: ad.universal_ad_id.clone(),
         name: ad.name.clone(),

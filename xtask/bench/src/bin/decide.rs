@@ -114,6 +114,7 @@ fn ad(id: u32) -> AdSource {
         ad_id: AdId(id),
         creative_id: CreativeId(id),
         record_id: RecordId(u64::from(id).to_le_bytes()),
+        caps: vec![],
         duration_ms: 15_000,
         universal_ad_id: "unknown".into(),
         name: format!("ad {id}"),
