@@ -271,19 +271,19 @@ fn a_cap_of_one_creative_binds_it_wherever_it_is_booked_and_no_other() {
     let (mut first, mut second) = (house(1), house(2));
     first.ads = vec![AdSource { ad_id: AdId(1), ..both(1, &[once]) }, AdSource { ad_id: AdId(2), ..both(2, &[]) }];
     second.ads = vec![AdSource { ad_id: AdId(3), ..both(1, &[once]) }];
-    let shows = |flights: Vec<FlightSource>, viewer: &Viewer, seed| {
+    let decided = |flights: Vec<FlightSource>, viewer: &Viewer, seed| {
         let pod = decide_at(&plan_of(flights), &CapState::Known(viewer.clone()), &request(1), seed);
         (outcomes(&pod)[0], pod)
     };
-    let (shown, pod) = shows(vec![second.clone()], &Viewer::default(), 1);
+    let (shown, pod) = decided(vec![second.clone()], &Viewer::default(), 1);
     assert!(shown.is_ok());
     let mut viewer = Viewer::default();
     viewer.add(*pod.claims().next().unwrap());
     for seed in 0..20 {
-        let (_, again) = shows(vec![first.clone(), second.clone()], &viewer, seed);
+        let (_, again) = decided(vec![first.clone(), second.clone()], &viewer, seed);
         assert_eq!(again.slots[0].fill().unwrap().ad_id, AdId(2), "the one creative that is not capped");
     }
-    assert_eq!(shows(vec![second], &viewer, 1).0, Err(UnfilledReason::FrequencyCapped));
+    assert_eq!(decided(vec![second], &viewer, 1).0, Err(UnfilledReason::FrequencyCapped));
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use slotkeeper::{
-    contracts::{self, BookedFlight},
+    contracts::{self, BookedFlight, Frequency, Per, scope_name},
     data_dir::DataDir,
     plan::delivered,
 };
@@ -25,6 +26,8 @@ pub(crate) enum Contracts {
     Import(Import),
     /// Show the flights that are booked, with what is delivered of them
     List(List),
+    /// Show one flight with every cap its ads are under, and what each is booked on
+    Show(Show),
 }
 
 #[derive(Args)]
@@ -44,11 +47,38 @@ pub(crate) struct List {
     json: bool,
 }
 
+#[derive(Args)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    data: Data,
+    /// Its id in the contracts file
+    flight: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const CAPS_HEAD: &str = "caps";
+const HEADS: [&str; 11] = [
+    "flight",
+    "advertiser",
+    "campaign",
+    "sold as",
+    "from",
+    "until",
+    "delivered",
+    "CPM",
+    "counts at",
+    CAPS_HEAD,
+    "state",
+];
+
 impl Contracts {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Import(import) => import.run(),
             Self::List(list) => list.run(),
+            Self::Show(show) => show.run(),
         }
     }
 }
@@ -86,23 +116,89 @@ impl List {
         }
         let delivered = delivered(&data.fold())?;
         let rows: Vec<_> = booked.flights.iter().map(|flight| row(flight, &delivered)).collect();
-        let heads = [
-            "flight",
-            "advertiser",
-            "campaign",
-            "sold as",
-            "from",
-            "until",
-            "delivered",
-            "CPM",
-            "counts at",
-            "caps",
-            "state",
-        ];
-        table::print(heads, &rows);
+        table::print(HEADS, &rows);
         println!("{} flights, {} titles", booked.flights.len(), booked.titles.len());
         Ok(ExitCode::SUCCESS)
     }
+}
+
+impl Show {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let data = DataDir::open(self.data.data)?;
+        let booked = contracts::Contracts::open(&data.contracts())?.booked()?;
+        let Some(flight) = booked.flights.iter().find(|flight| flight.slug == self.flight) else {
+            bail!("flight {:?} is not booked; `slotkeeper contracts list` shows those that are", self.flight);
+        };
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(flight)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let delivered = delivered(&data.fold())?;
+        let names = HEADS.into_iter().zip(row(flight, &delivered));
+        for (head, value) in names.filter(|(head, _)| *head != CAPS_HEAD) {
+            println!("{head:<12}{value}");
+        }
+        let rows: Vec<_> = bookings(flight).flat_map(|booking| booking.rows()).collect();
+        if rows.is_empty() {
+            println!("{CAPS_HEAD:<12}none");
+            return Ok(ExitCode::SUCCESS);
+        }
+        println!("\nIts ads are under these caps, all at once:\n");
+        table::print(["counts showings of the", "at most", "per", "booked on", "in time zone"], &rows);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What is booked on one thing that an ad belongs to.
+struct Booking<'a> {
+    on: CapScope,
+    id: &'a str,
+    frequency: &'a Frequency,
+}
+
+/// All that the ads of a flight are under, from the advertiser inwards.
+fn bookings(flight: &BookedFlight) -> impl Iterator<Item = Booking<'_>> {
+    let shared = [
+        Booking { on: CapScope::Advertiser, id: &flight.advertiser, frequency: &flight.advertiser_frequency },
+        Booking { on: CapScope::Campaign, id: &flight.campaign, frequency: &flight.campaign_frequency },
+        Booking { on: CapScope::Flight, id: &flight.slug, frequency: &flight.frequency },
+    ];
+    let of_ads = flight.ads.iter();
+    shared.into_iter().chain(of_ads.map(|ad| Booking {
+        on: CapScope::Creative,
+        id: &ad.creative,
+        frequency: &ad.frequency,
+    }))
+}
+
+impl Booking<'_> {
+    /// As the table of one flight has them.
+    fn rows(&self) -> Vec<[String; 5]> {
+        let on = format!("{} {}", scope_name(self.on), self.id);
+        let zone = |per: Per| if matches!(per, Per::Calendar { .. }) { self.frequency.time_zone.as_str() } else { "-" };
+        let caps = self.frequency.caps.iter().map(|cap| {
+            [scope_name(cap.scope).into(), cap.limit.to_string(), cap.per.to_string(), on.clone(), zone(cap.per).into()]
+        });
+        let gap = self
+            .frequency
+            .min_gap
+            .map(|gap| [scope_name(self.on).into(), "1".into(), format!("{gap} (min_gap)"), on.clone(), "-".into()]);
+        caps.chain(gap).collect()
+    }
+
+    /// As one word each: `campaign 3/1h`, `campaign gap 45m`. A creative's name the creative.
+    fn words(&self) -> Vec<String> {
+        let of = |word: String| if self.on == CapScope::Creative { format!("{}: {word}", self.id) } else { word };
+        let caps = self.frequency.caps.iter().map(|cap| of(cap.to_string()));
+        let gap = self.frequency.min_gap.map(|gap| of(format!("{} gap {gap}", scope_name(self.on))));
+        caps.chain(gap).collect()
+    }
+}
+
+/// Every cap of a flight, as booked.
+fn booked_caps(flight: &BookedFlight) -> String {
+    let words: Vec<String> = bookings(flight).flat_map(|booking| booking.words()).collect();
+    if words.is_empty() { "none".into() } else { words.join(", ") }
 }
 
 fn row(flight: &BookedFlight, delivered: &BTreeMap<FlightId, u64>) -> [String; 11] {
@@ -121,20 +217,15 @@ fn row(flight: &BookedFlight, delivered: &BTreeMap<FlightId, u64>) -> [String; 1
         of,
         cpm,
         flight.completion_threshold.as_str().into(),
-        caps(&flight.caps),
+        booked_caps(flight),
         if flight.paused { "paused" } else { "booked" }.into(),
     ]
 }
 
-/// Caps as a contracts file says them: `campaign 3/1h`.
+/// A plan's caps, in the words of a contracts file: `campaign 3/1h`.
 pub(crate) fn caps(caps: &[Cap]) -> String {
     let one = |cap: &Cap| {
-        let scope = match cap.scope {
-            CapScope::Creative => "creative",
-            CapScope::Flight => "flight",
-            CapScope::Campaign => "campaign",
-            CapScope::Advertiser => "advertiser",
-        };
+        let scope = scope_name(cap.scope);
         let window = match cap.window {
             Window::Break => "break".into(),
             Window::Session => "session".into(),

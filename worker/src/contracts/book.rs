@@ -1,8 +1,7 @@
 //! What a contracts file holds, field by field. References are still the names of the file.
 
-use jiff::tz::TimeZone;
 use slotkeeper_core::{
-    caps::{CAPS_PER_FLIGHT_MAX, Cap},
+    caps::{CAPS_PER_FLIGHT_MAX, CapScope},
     contract::{DemandClass, Rating},
     impression::Quartile,
     money::{Currency, Money},
@@ -13,6 +12,7 @@ use slotkeeper_core::{
 use super::{
     document::{Faults, Found, Node},
     fields::Fields,
+    frequency::{BookedCap, Frequency, UTC},
     values,
 };
 
@@ -44,6 +44,7 @@ pub(super) struct Book {
 pub(super) struct Advertiser {
     pub(super) id: Found<String>,
     pub(super) name: String,
+    pub(super) frequency: Found<Frequency>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -52,6 +53,7 @@ pub(super) struct Campaign {
     pub(super) advertiser: Found<String>,
     pub(super) name: String,
     pub(super) category: Option<String>,
+    pub(super) frequency: Found<Frequency>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -62,6 +64,7 @@ pub(super) struct Creative {
     pub(super) duration_ms: u32,
     pub(super) universal_ad_id: String,
     pub(super) media: Vec<MediaSource>,
+    pub(super) frequency: Found<Frequency>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -79,7 +82,7 @@ pub(super) struct Flight {
     pub(super) completion_threshold: Quartile,
     /// Of a house flight.
     pub(super) weight: Option<u32>,
-    pub(super) caps: Vec<Cap>,
+    pub(super) frequency: Found<Frequency>,
     pub(super) ratings: Vec<Rating>,
     pub(super) creatives: Vec<Found<String>>,
     pub(super) targeted_titles: Vec<Found<String>>,
@@ -115,8 +118,9 @@ pub(super) fn read(root: &Node, faults: &Faults) -> Book {
 fn advertiser(fields: Fields<'_>) -> Option<Advertiser> {
     let id = fields.required("id", values::slug);
     let name = fields.required("name", values::text(NAME_CHARS_MAX));
+    let frequency = frequency(&fields, CapScope::Advertiser);
     fields.end();
-    Some(Advertiser { id: id?, name: name?.value })
+    Some(Advertiser { id: id?, name: name?.value, frequency })
 }
 
 fn campaign(fields: Fields<'_>) -> Option<Campaign> {
@@ -124,8 +128,9 @@ fn campaign(fields: Fields<'_>) -> Option<Campaign> {
     let advertiser = fields.required("advertiser", values::slug);
     let name = fields.required("name", values::text(NAME_CHARS_MAX));
     let category = fields.optional("category", values::slug).map(plain);
+    let frequency = frequency(&fields, CapScope::Campaign);
     fields.end();
-    Some(Campaign { id: id?, advertiser: advertiser?, name: name?.value, category })
+    Some(Campaign { id: id?, advertiser: advertiser?, name: name?.value, category, frequency })
 }
 
 fn creative(fields: Fields<'_>) -> Option<Creative> {
@@ -139,6 +144,7 @@ fn creative(fields: Fields<'_>) -> Option<Creative> {
         fields.faults.note(fields.at, &format!("{}.media", fields.path), "a creative needs at least one file");
     }
     let media = files.into_iter().filter_map(media).collect();
+    let frequency = frequency(&fields, CapScope::Creative);
     fields.end();
     Some(Creative {
         id: id?,
@@ -147,6 +153,7 @@ fn creative(fields: Fields<'_>) -> Option<Creative> {
         duration_ms: duration_ms?.value,
         universal_ad_id: universal_ad_id.map_or_else(|| "unknown".into(), plain), // VAST 4.3's word for none
         media,
+        frequency,
     })
 }
 
@@ -179,9 +186,9 @@ fn flight(fields: Fields<'_>) -> Option<Flight> {
     let id = fields.required("id", values::slug);
     let campaign = fields.required("campaign", values::slug);
     let class = fields.required("class", values::class);
-    let dates = dates(&fields);
+    let frequency = frequency(&fields, CapScope::Flight);
+    let dates = dates(&fields, &frequency.value);
     let terms = class.as_ref().and_then(|class| terms(&fields, class.value));
-    let caps = fields.tables("caps", CAPS_PER_FLIGHT_MAX).into_iter().filter_map(cap).collect();
     let ratings = fields.values("ratings", Rating::ALL.len(), values::rating);
     let creatives = fields.values("creatives", CREATIVES_PER_FLIGHT_MAX, values::slug);
     if creatives.is_empty() {
@@ -205,7 +212,7 @@ fn flight(fields: Fields<'_>) -> Option<Flight> {
         currency_at: terms.currency_at,
         completion_threshold: terms.completion_threshold,
         weight: terms.weight,
-        caps,
+        frequency,
         ratings: ratings.into_iter().map(plain).collect(),
         creatives,
         targeted_titles,
@@ -214,8 +221,8 @@ fn flight(fields: Fields<'_>) -> Option<Flight> {
     })
 }
 
-fn dates(fields: &Fields<'_>) -> Option<(UnixMillis, Found<UnixMillis>)> {
-    let zone = fields.optional("time_zone", values::time_zone).map_or(TimeZone::UTC, plain);
+fn dates(fields: &Fields<'_>, frequency: &Frequency) -> Option<(UnixMillis, Found<UnixMillis>)> {
+    let zone = frequency.zone();
     let starts_at = fields.required("start", values::instant(&zone));
     let ends_at = fields.required("end", values::instant(&zone));
     let (starts_at, ends_at) = (starts_at?, ends_at?);
@@ -276,12 +283,21 @@ fn no_currency() -> Currency {
     Currency::parse(values::NO_CURRENCY).unwrap_or_else(|| unreachable!("three capital letters"))
 }
 
-fn cap(fields: Fields<'_>) -> Option<Cap> {
-    let scope = fields.required("scope", values::cap_scope);
+/// What is booked on the thing that `fields` is, which caps see as `own`.
+fn frequency(fields: &Fields<'_>, own: CapScope) -> Found<Frequency> {
+    let (at, path) = fields.place_of("caps");
+    let time_zone = fields.optional("time_zone", values::time_zone).map_or_else(|| UTC.into(), plain);
+    let min_gap = fields.optional("min_gap", values::length).map(plain);
+    let caps = fields.tables("caps", CAPS_PER_FLIGHT_MAX).into_iter().filter_map(|fields| cap(fields, own)).collect();
+    Found { at, path, value: Frequency { caps, min_gap, time_zone } }
+}
+
+fn cap(fields: Fields<'_>, own: CapScope) -> Option<BookedCap> {
+    let scope = fields.optional("scope", values::cap_scope).map_or(own, plain);
     let limit = fields.required("limit", values::integer(0..=1_000_u32));
-    let window = fields.required("per", values::window);
+    let per = fields.required("per", values::per);
     fields.end();
-    Some(Cap { scope: scope?.value, limit: limit?.value, window: window?.value })
+    Some(BookedCap { scope, limit: limit?.value, per: per?.value })
 }
 
 fn targeting(fields: Fields<'_>) -> (Vec<Found<String>>, Targeting) {

@@ -3,7 +3,6 @@
 use rusqlite::{Connection, Row, Transaction, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
 use slotkeeper_core::{
-    caps::Cap,
     contract::{DemandClass, Rating},
     id::{AdId, AdvertiserId, CampaignId, CreativeId, FlightId},
     impression::Quartile,
@@ -12,7 +11,7 @@ use slotkeeper_core::{
     time::UnixMillis,
 };
 
-use super::store;
+use super::{frequency::Frequency, store};
 
 /// Everything that is booked.
 #[derive(Debug, Default, Serialize)]
@@ -54,8 +53,13 @@ pub struct BookedFlight {
     pub completion_threshold: Quartile,
     /// Its share among house flights; of a house flight.
     pub weight: Option<u32>,
-    /// All hold at once.
-    pub caps: Vec<Cap>,
+    /// What is booked on the flight itself.
+    #[serde(flatten)]
+    pub frequency: Frequency,
+    /// What is booked on its campaign, and holds besides.
+    pub campaign_frequency: Frequency,
+    /// What is booked on its advertiser, and holds besides.
+    pub advertiser_frequency: Frequency,
     /// Where it may run; empty is everywhere.
     pub ratings: Vec<Rating>,
     /// Whom it may be shown to.
@@ -83,6 +87,9 @@ pub struct BookedAd {
     pub universal_ad_id: String,
     /// Its files as booked; a URL may be a path.
     pub media: Vec<MediaSource>,
+    /// What is booked on the creative, and holds for it besides what holds for its flight.
+    #[serde(flatten)]
+    pub frequency: Frequency,
 }
 
 pub(super) fn read(db: &Connection) -> rusqlite::Result<Booked> {
@@ -110,7 +117,8 @@ fn flights(db: &Connection) -> rusqlite::Result<Vec<BookedFlight>> {
     db.prepare(
         "SELECT f.flight_id, f.slug, c.campaign_id, c.slug, a.advertiser_id, a.slug, c.category, f.class,
              f.starts_at_ms, f.ends_at_ms, f.committed_impressions, f.cpm_micros, f.currency, f.completion_threshold,
-             f.weight, f.caps, f.ratings, f.targeting, f.paused
+             f.weight, f.ratings, f.targeting, f.paused, f.caps, f.min_gap, f.time_zone, c.caps, c.min_gap, c.time_zone,
+             a.caps, a.min_gap, a.time_zone
          FROM flights f JOIN campaigns c USING (campaign_id) JOIN advertisers a USING (advertiser_id)
          ORDER BY f.flight_id",
     )?
@@ -134,10 +142,12 @@ fn flight(row: &Row<'_>) -> rusqlite::Result<BookedFlight> {
         cpm: Money { micros: row.get(11)?, currency: store::currency(row, 12)? },
         completion_threshold: name(row, 13)?,
         weight: row.get(14)?,
-        caps: json(row, 15)?,
-        ratings: json(row, 16)?,
-        targeting: json(row, 17)?,
-        paused: row.get(18)?,
+        ratings: json(row, 15)?,
+        targeting: json(row, 16)?,
+        paused: row.get(17)?,
+        frequency: frequency(row, 18)?,
+        campaign_frequency: frequency(row, 21)?,
+        advertiser_frequency: frequency(row, 24)?,
         ads: vec![],
     })
 }
@@ -152,19 +162,29 @@ fn ads(db: &Connection) -> rusqlite::Result<Vec<(u32, BookedAd)>> {
             duration_ms: row.get(5)?,
             universal_ad_id: row.get(6)?,
             media: json(row, 7)?,
+            frequency: frequency(row, 8)?,
         };
         Ok((row.get(0)?, ad))
     };
     db.prepare(
-        "SELECT ads.flight_id, ads.ad_id, c.creative_id, c.slug, c.name, c.duration_ms, c.universal_ad_id, c.media
+        "SELECT ads.flight_id, ads.ad_id, c.creative_id, c.slug, c.name, c.duration_ms, c.universal_ad_id, c.media,
+             c.caps, c.min_gap, c.time_zone
          FROM ads JOIN creatives c USING (creative_id) WHERE ads.booked = 1 ORDER BY ads.ad_id",
     )?
     .query_map([], read)?
     .collect()
 }
 
+/// Reads three columns: caps, minimum gap, time zone.
+pub(super) fn frequency(row: &Row<'_>, from: usize) -> rusqlite::Result<Frequency> {
+    let gap: Option<String> = row.get(from + 1)?;
+    let min_gap = gap.map(|gap| gap.parse()).transpose();
+    let unreadable = |error| rusqlite::Error::FromSqlConversionFailure(from + 1, Type::Text, Box::new(error));
+    Ok(Frequency { caps: json(row, from)?, min_gap: min_gap.map_err(unreadable)?, time_zone: row.get(from + 2)? })
+}
+
 /// Reads a column of JSON.
-fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))

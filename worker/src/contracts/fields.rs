@@ -76,6 +76,11 @@ impl<'a> Fields<'a> {
         Fields::of(&field.node, self.path_of(name), self.faults)
     }
 
+    /// Where a field stands, or the table if it has none, and the field's path.
+    pub(super) fn place_of(&self, name: &'static str) -> (usize, String) {
+        (self.find(name).map_or(self.at, |field| field.node.at), self.path_of(name))
+    }
+
     /// Notes the fields that nobody asked for.
     pub(super) fn end(self) {
         let asked = self.asked.borrow();

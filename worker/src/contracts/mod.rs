@@ -7,8 +7,10 @@ mod book;
 mod booked;
 mod document;
 mod fields;
+mod frequency;
 mod from_json;
 mod from_toml;
+mod migrations;
 mod references;
 mod store;
 #[cfg(test)]
@@ -22,6 +24,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(crate) use booked::read_in as booked_in;
 pub use booked::{Booked, BookedAd, BookedFlight};
 pub use document::InvalidFile;
+pub use frequency::{BookedCap, Frequency, NoWindow, Per, Rolling, Unit, scope_name};
 pub use store::Tally;
 
 use crate::data_dir::{self, Durability};
@@ -70,7 +73,9 @@ pub enum Format {
 impl Contracts {
     /// Opens the bookings, or starts them empty.
     pub fn open(path: &Path) -> rusqlite::Result<Self> {
-        Ok(Self { db: data_dir::connect(path, Durability::Durable, SCHEMA)? })
+        let mut db = data_dir::connect(path, Durability::Durable, SCHEMA)?;
+        migrations::run(&mut db)?;
+        Ok(Self { db })
     }
 
     /// Books what a file says.

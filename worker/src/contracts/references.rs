@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
 use slotkeeper_core::{
-    caps::{LIFETIME_GRACE_MS, Window},
+    caps::{CAPS_PER_FLIGHT_MAX, CapScope, LIFETIME_GRACE_MS},
     contract::DemandClass,
     money::Currency,
     plan::{FLIGHTS_MAX, TITLES_MAX},
@@ -13,7 +13,9 @@ use slotkeeper_core::{
 
 use super::{
     book::{Book, Flight, shown},
+    booked,
     document::{Faults, Found},
+    frequency::{Frequency, scope_name},
 };
 
 /// What is booked, as far as references need it. Parents never change: money and caps hang on them.
@@ -25,6 +27,8 @@ pub(super) struct Known {
     /// Creative to advertiser.
     pub(super) creatives: BTreeMap<String, String>,
     pub(super) flights: BTreeMap<String, KnownFlight>,
+    /// What caps are booked, by what they are booked on.
+    pub(super) frequencies: BTreeMap<(CapScope, String), Frequency>,
     pub(super) titles: BTreeSet<String>,
 }
 
@@ -36,6 +40,7 @@ pub(super) struct KnownFlight {
     pub(super) currency: Currency,
     pub(super) ends_at: UnixMillis,
     pub(super) paused: bool,
+    pub(super) creatives: Vec<String>,
 }
 
 impl Known {
@@ -48,7 +53,9 @@ impl Known {
             db.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
         };
         let mut flights = db.prepare(
-            "SELECT f.slug, c.slug, f.class, f.currency, f.ends_at_ms, f.paused
+            "SELECT f.slug, c.slug, f.class, f.currency, f.ends_at_ms, f.paused,
+                 (SELECT json_group_array(v.slug) FROM ads JOIN creatives v USING (creative_id)
+                  WHERE ads.flight_id = f.flight_id AND ads.booked = 1)
              FROM flights f JOIN campaigns c USING (campaign_id)",
         )?;
         let flight = |row: &rusqlite::Row<'_>| {
@@ -62,10 +69,25 @@ impl Known {
                     currency,
                     ends_at: UnixMillis(row.get(4)?),
                     paused: row.get(5)?,
+                    creatives: booked::json(row, 6)?,
                 },
             ))
         };
+        let mut frequencies = BTreeMap::new();
+        for (scope, table) in [
+            (CapScope::Advertiser, "advertisers"),
+            (CapScope::Campaign, "campaigns"),
+            (CapScope::Flight, "flights"),
+            (CapScope::Creative, "creatives"),
+        ] {
+            let mut all = db.prepare(&format!("SELECT slug, caps, min_gap, time_zone FROM {table}"))?;
+            let mut rows = all.query([])?;
+            while let Some(row) = rows.next()? {
+                frequencies.insert((scope, row.get(0)?), booked::frequency(row, 1)?);
+            }
+        }
         Ok(Self {
+            frequencies,
             advertisers: singles("SELECT slug FROM advertisers")?,
             campaigns: pairs("SELECT c.slug, a.slug FROM campaigns c JOIN advertisers a USING (advertiser_id)")?,
             creatives: pairs("SELECT c.slug, a.slug FROM creatives c JOIN advertisers a USING (advertiser_id)")?,
@@ -81,16 +103,47 @@ impl Known {
         self.campaigns.extend(campaigns);
         let creatives = book.creatives.iter().map(|one| (one.id.value.clone(), one.advertiser.value.clone()));
         self.creatives.extend(creatives);
+        let of = |scope, id: &Found<String>, found: &Found<Frequency>| ((scope, id.value.clone()), found.value.clone());
+        self.frequencies.extend(book.advertisers.iter().map(|one| of(CapScope::Advertiser, &one.id, &one.frequency)));
+        self.frequencies.extend(book.campaigns.iter().map(|one| of(CapScope::Campaign, &one.id, &one.frequency)));
+        self.frequencies.extend(book.flights.iter().map(|one| of(CapScope::Flight, &one.id, &one.frequency)));
+        self.frequencies.extend(book.creatives.iter().map(|one| of(CapScope::Creative, &one.id, &one.frequency)));
     }
+
+    fn frequency(&self, scope: CapScope, id: &str) -> Option<&Frequency> {
+        self.frequencies.get(&(scope, id.into()))
+    }
+
+    /// What a flight with these creatives carries: what is booked on its advertiser, its campaign, itself and each of them.
+    fn carried<'a>(&self, flight: &str, campaign: &str, creatives: impl Iterator<Item = &'a str>) -> Vec<Carried> {
+        let advertiser = self.campaigns.get(campaign).map(String::as_str).unwrap_or_default();
+        let shared = [(CapScope::Advertiser, advertiser), (CapScope::Campaign, campaign), (CapScope::Flight, flight)];
+        let things = shared.into_iter().chain(creatives.map(|creative| (CapScope::Creative, creative)));
+        let carried = things.filter_map(|(scope, id)| {
+            let frequency = self.frequency(scope, id)?;
+            let (count, for_life) = (frequency.count(), frequency.counts_lifetime());
+            Some(Carried { scope, id: id.into(), count, for_life })
+        });
+        carried.collect()
+    }
+}
+
+/// Caps that a flight carries from one thing they are booked on.
+struct Carried {
+    scope: CapScope,
+    id: String,
+    count: usize,
+    for_life: bool,
 }
 
 /// Notes every id that stands twice, every reference that leads nowhere, and every change of what cannot change.
 pub(super) fn check(book: &Book, mut known: Known, faults: &Faults) {
     check_unique(book, faults);
     check_unmoved(book, &known, faults);
-    check_extended(book, &known, faults);
     check_room(book, &known, faults);
     known.with(book);
+    check_extended(book, &known, faults);
+    check_caps(book, &known, faults);
     for campaign in &book.campaigns {
         must_exist(&campaign.advertiser, "advertiser", known.advertisers.contains(&campaign.advertiser.value), faults);
     }
@@ -150,7 +203,9 @@ fn check_unmoved(book: &Book, known: &Known, faults: &Faults) {
 fn check_extended(book: &Book, known: &Known, faults: &Faults) {
     for flight in &book.flights {
         let Some(booked) = known.flights.get(&flight.id.value) else { continue };
-        let for_life = flight.caps.iter().any(|cap| cap.window == Window::Lifetime);
+        let creatives = flight.creatives.iter().map(|creative| creative.value.as_str());
+        let carried = known.carried(&flight.id.value, &flight.campaign.value, creatives);
+        let for_life = carried.iter().any(|carried| carried.for_life);
         let latest = booked.ends_at.plus_ms(LIFETIME_GRACE_MS);
         if for_life && flight.ends_at.value > latest {
             let (new, old) = (shown(flight.ends_at.value), shown(booked.ends_at));
@@ -161,6 +216,51 @@ fn check_extended(book: &Book, known: &Known, faults: &Faults) {
             );
             faults.note(flight.ends_at.at, &flight.ends_at.path, message);
         }
+    }
+}
+
+/// An ad is under the caps of its advertiser, campaign, flight and creative together, whichever files booked them.
+fn check_caps(book: &Book, known: &Known, faults: &Faults) {
+    // What the file names, and where: the place of a fault, from the flight outwards.
+    let mut named: BTreeMap<(CapScope, &str), &Found<Frequency>> = BTreeMap::new();
+    named.extend(book.advertisers.iter().map(|one| ((CapScope::Advertiser, one.id.value.as_str()), &one.frequency)));
+    named.extend(book.campaigns.iter().map(|one| ((CapScope::Campaign, one.id.value.as_str()), &one.frequency)));
+    named.extend(book.flights.iter().map(|one| ((CapScope::Flight, one.id.value.as_str()), &one.frequency)));
+    named.extend(book.creatives.iter().map(|one| ((CapScope::Creative, one.id.value.as_str()), &one.frequency)));
+
+    let in_file = book.flights.iter().map(|one| {
+        let creatives: Vec<&str> = one.creatives.iter().map(|creative| creative.value.as_str()).collect();
+        (one.id.value.as_str(), one.campaign.value.as_str(), creatives)
+    });
+    let booked_before = known.flights.iter().filter(|(id, _)| !named.contains_key(&(CapScope::Flight, id.as_str())));
+    let booked_before = booked_before.map(|(id, flight)| {
+        (id.as_str(), flight.campaign.as_str(), flight.creatives.iter().map(String::as_str).collect())
+    });
+    for (flight, campaign, creatives) in in_file.chain(booked_before) {
+        let over = creatives.iter().find_map(|creative| {
+            let carried = known.carried(flight, campaign, [*creative].into_iter());
+            let sum: usize = carried.iter().map(|carried| carried.count).sum();
+            (sum > CAPS_PER_FLIGHT_MAX).then_some((carried, sum))
+        });
+        let Some((carried, sum)) = over else { continue };
+        let nearness = [CapScope::Flight, CapScope::Creative, CapScope::Campaign, CapScope::Advertiser];
+        let in_file = |scope: &CapScope| {
+            let of_scope = carried.iter().find(|carried| carried.scope == *scope && carried.count > 0)?;
+            named.get(&(*scope, of_scope.id.as_str())).copied()
+        };
+        // A flight that gets its caps from elsewhere is named at its own place all the same.
+        let flight_itself = || named.get(&(CapScope::Flight, flight)).copied();
+        let Some(place) = nearness.iter().find_map(in_file).or_else(flight_itself) else { continue };
+        let parts: Vec<String> = carried
+            .iter()
+            .filter(|carried| carried.count > 0)
+            .map(|carried| format!("{} of {} {:?}", carried.count, scope_name(carried.scope), carried.id))
+            .collect();
+        let message = format!(
+            "flight {flight:?} would carry {sum} caps, its minimum gaps among them ({}); an ad may be under {CAPS_PER_FLIGHT_MAX}",
+            parts.join(", ")
+        );
+        faults.note(place.at, &place.path, message);
     }
 }
 

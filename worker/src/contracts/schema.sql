@@ -1,5 +1,7 @@
 -- What is booked, the ads as sold, the plans published. Numbers are given at the first import and never used again
 -- (AUTOINCREMENT); nothing here is ever deleted but old plans.
+--
+-- This is version 0, and stays as it is. What the tables became since is in migrations/, in order.
 
 CREATE TABLE IF NOT EXISTS advertisers (
     advertiser_id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (advertiser_id BETWEEN 1 AND 4294967295),

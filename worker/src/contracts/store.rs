@@ -3,7 +3,10 @@
 use rusqlite::{Connection, Row, named_params, params, types::Type};
 use slotkeeper_core::{contract::DemandClass, money::Currency};
 
-use super::book::{Advertiser, Book, Campaign, Creative, Flight, Title};
+use super::{
+    book::{Advertiser, Book, Campaign, Creative, Flight, Title},
+    frequency::Frequency,
+};
 
 /// How many entries of a kind an import touched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,33 +37,48 @@ fn tally<T>(all: &[T], write: impl Fn(&T) -> rusqlite::Result<bool>) -> rusqlite
 }
 
 fn advertiser(db: &Connection, one: &Advertiser) -> rusqlite::Result<bool> {
+    let terms = &one.frequency.value;
     let rows = db
         .prepare_cached(
-            "INSERT INTO advertisers (slug, name) VALUES (?1, ?2)
-             ON CONFLICT (slug) DO UPDATE SET name = ?2 WHERE name <> ?2",
+            "INSERT INTO advertisers (slug, name, caps, min_gap, time_zone) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (slug) DO UPDATE SET name = ?2, caps = ?3, min_gap = ?4, time_zone = ?5
+             WHERE (name, caps, min_gap, time_zone) IS NOT (?2, ?3, ?4, ?5)",
         )?
-        .execute(params![one.id.value, one.name])?;
+        .execute(params![one.id.value, one.name, json(&terms.caps), min_gap(terms), terms.time_zone])?;
     Ok(rows > 0)
 }
 
 fn campaign(db: &Connection, one: &Campaign) -> rusqlite::Result<bool> {
+    let terms = &one.frequency.value;
     let rows = db
         .prepare_cached(
-            "INSERT INTO campaigns (slug, advertiser_id, name, category)
-             VALUES (?1, (SELECT advertiser_id FROM advertisers WHERE slug = ?2), ?3, ?4)
-             ON CONFLICT (slug) DO UPDATE SET name = ?3, category = ?4 WHERE name <> ?3 OR category IS NOT ?4",
+            "INSERT INTO campaigns (slug, advertiser_id, name, category, caps, min_gap, time_zone)
+             VALUES (?1, (SELECT advertiser_id FROM advertisers WHERE slug = ?2), ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (slug) DO UPDATE SET name = ?3, category = ?4, caps = ?5, min_gap = ?6, time_zone = ?7
+             WHERE (name, category, caps, min_gap, time_zone) IS NOT (?3, ?4, ?5, ?6, ?7)",
         )?
-        .execute(params![one.id.value, one.advertiser.value, one.name, one.category])?;
+        .execute(params![
+            one.id.value,
+            one.advertiser.value,
+            one.name,
+            one.category,
+            json(&terms.caps),
+            min_gap(terms),
+            terms.time_zone
+        ])?;
     Ok(rows > 0)
 }
 
 fn creative(db: &Connection, one: &Creative) -> rusqlite::Result<bool> {
+    let terms = &one.frequency.value;
     let rows = db
         .prepare_cached(
-            "INSERT INTO creatives (slug, advertiser_id, name, duration_ms, universal_ad_id, media)
-             VALUES (?1, (SELECT advertiser_id FROM advertisers WHERE slug = ?2), ?3, ?4, ?5, ?6)
-             ON CONFLICT (slug) DO UPDATE SET name = ?3, duration_ms = ?4, universal_ad_id = ?5, media = ?6
-             WHERE name <> ?3 OR duration_ms <> ?4 OR universal_ad_id <> ?5 OR media <> ?6",
+            "INSERT INTO creatives (slug, advertiser_id, name, duration_ms, universal_ad_id, media, caps, min_gap, time_zone)
+             VALUES (?1, (SELECT advertiser_id FROM advertisers WHERE slug = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT (slug) DO UPDATE SET name = ?3, duration_ms = ?4, universal_ad_id = ?5, media = ?6, caps = ?7,
+                 min_gap = ?8, time_zone = ?9
+             WHERE (name, duration_ms, universal_ad_id, media, caps, min_gap, time_zone)
+                 IS NOT (?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             one.id.value,
@@ -68,7 +86,10 @@ fn creative(db: &Connection, one: &Creative) -> rusqlite::Result<bool> {
             one.name,
             one.duration_ms,
             one.universal_ad_id,
-            json(&one.media)
+            json(&one.media),
+            json(&terms.caps),
+            min_gap(terms),
+            terms.time_zone
         ])?;
     Ok(rows > 0)
 }
@@ -85,18 +106,20 @@ fn title(db: &Connection, one: &Title) -> rusqlite::Result<bool> {
 }
 
 fn flight(db: &Connection, one: &Flight) -> rusqlite::Result<bool> {
+    let terms = &one.frequency.value;
     let rows = db
         .prepare_cached(
             "INSERT INTO flights (slug, campaign_id, class, starts_at_ms, ends_at_ms, committed_impressions, cpm_micros,
-                 currency, completion_threshold, weight, caps, ratings, targeting, paused)
+                 currency, completion_threshold, weight, caps, min_gap, time_zone, ratings, targeting, paused)
              VALUES (:slug, (SELECT campaign_id FROM campaigns WHERE slug = :campaign), :class, :starts_at, :ends_at,
-                 :committed, :cpm, :currency, :threshold, :weight, :caps, :ratings, :targeting, :paused)
+                 :committed, :cpm, :currency, :threshold, :weight, :caps, :min_gap, :time_zone, :ratings, :targeting,
+                 :paused)
              ON CONFLICT (slug) DO UPDATE SET starts_at_ms = :starts_at, ends_at_ms = :ends_at,
                  committed_impressions = :committed, cpm_micros = :cpm, completion_threshold = :threshold,
-                 weight = :weight, caps = :caps, ratings = :ratings, targeting = :targeting, paused = :paused
+                 weight = :weight, caps = :caps, min_gap = :min_gap, time_zone = :time_zone, ratings = :ratings, targeting = :targeting, paused = :paused
              WHERE (starts_at_ms, ends_at_ms, committed_impressions, cpm_micros, completion_threshold, weight, caps,
-                 ratings, targeting, paused) IS NOT (:starts_at, :ends_at, :committed, :cpm, :threshold, :weight, :caps,
-                 :ratings, :targeting, :paused)",
+                 min_gap, time_zone, ratings, targeting, paused) IS NOT (:starts_at, :ends_at, :committed, :cpm,
+                 :threshold, :weight, :caps, :min_gap, :time_zone, :ratings, :targeting, :paused)",
         )?
         .execute(named_params! {
             ":slug": one.id.value,
@@ -109,7 +132,9 @@ fn flight(db: &Connection, one: &Flight) -> rusqlite::Result<bool> {
             ":currency": one.cpm.currency.as_str(),
             ":threshold": one.completion_threshold.as_str(),
             ":weight": one.weight,
-            ":caps": json(&one.caps),
+            ":caps": json(&terms.caps),
+            ":min_gap": min_gap(terms),
+            ":time_zone": terms.time_zone,
             ":ratings": json(&one.ratings),
             ":targeting": json(&one.targeting),
             ":paused": one.paused,
@@ -139,6 +164,10 @@ fn book_ads(db: &Connection, flight: &Flight) -> rusqlite::Result<bool> {
             .execute(params![flight_id, name])?;
     }
     Ok(written > 0)
+}
+
+fn min_gap(terms: &Frequency) -> Option<String> {
+    terms.min_gap.map(|gap| gap.to_string())
 }
 
 /// A class's name in the tables.

@@ -161,6 +161,16 @@ fn a_bad_value_is_refused_with_file_line_column_field_value_and_bound() {
         ),
         (
             "creatives = [\"v\"]",
+            "creatives = [\"v\"]\ncaps = [{ limit = 1, per = \"1 day\" }]",
+            "c.toml:29:28: flights[0].caps[0].per: \"1 day\" must be \"break\", \"session\", \"flight\", a calendar window",
+        ),
+        (
+            "name = \"C\"",
+            "name = \"C\"\nmin_gap = \"day\"",
+            "c.toml:10:11: campaigns[0].min_gap: \"day\" must be minutes, hours or days of 24 hours up to 366d",
+        ),
+        (
+            "creatives = [\"v\"]",
             "creatives = [\"v\"]\nweight = 2",
             "c.toml:29:1: flights[0].weight: 2; only house flights have a weight",
         ),
@@ -262,6 +272,91 @@ fn a_flight_shows_only_creatives_of_its_own_advertiser() {
     );
 }
 
+/// `SMALL`, with something booked on its advertiser, campaign, creative and flight, in this order.
+fn booked_on_each(lines: [&str; 4]) -> String {
+    let [advertiser, campaign, creative, flight] = lines;
+    SMALL
+        .replacen("name = \"A\"", &format!("name = \"A\"\n{advertiser}"), 1)
+        .replacen("name = \"C\"", &format!("name = \"C\"\n{campaign}"), 1)
+        .replacen("name = \"V\"", &format!("name = \"V\"\n{creative}"), 1)
+        .replacen("creatives = [\"v\"]", &format!("creatives = [\"v\"]\n{flight}"), 1)
+}
+
+#[test]
+fn caps_are_booked_on_whatever_is_shown_and_count_that_unless_they_say_otherwise() {
+    let mut world = World::new();
+    let text = booked_on_each([
+        "min_gap = \"10m\"",
+        "time_zone = \"asia/kolkata\"\ncaps = [{ limit = 2, per = \"3 days\" }, { scope = \"flight\", limit = 1, per = \"break\" }]",
+        "caps = [{ limit = 1, per = \"session\" }]",
+        "caps = [{ scope = \"advertiser\", limit = 4, per = \"1d\" }]",
+    ]);
+    world.import(&text);
+    let flight = world.contracts.booked().unwrap().flights.remove(0);
+    let told = |frequency: &Frequency| frequency.caps.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(flight.advertiser_frequency.min_gap.unwrap().to_string(), "10m");
+    assert_eq!(told(&flight.campaign_frequency), ["campaign 2/3 days", "flight 1/break"]);
+    assert_eq!(flight.campaign_frequency.time_zone, "Asia/Kolkata");
+    assert_eq!(told(&flight.frequency), ["advertiser 4/1d"]);
+    assert_eq!(told(&flight.ads[0].frequency), ["creative 1/session"]);
+    assert!(world.import(&text).iter().all(|(_, tally)| tally.written == 0));
+    assert_eq!(world.import(SMALL).map(|(_, tally)| tally.written), [1, 1, 1, 1, 0], "what is taken out is gone");
+}
+
+#[test]
+fn an_ad_under_more_caps_than_a_plan_holds_is_refused_with_the_sum() {
+    let caps = |count| format!("caps = [{}]", ["{ limit = 9, per = \"day\" }"].repeat(count).join(", "));
+    let (four, five) = (caps(4), caps(5));
+    let full = booked_on_each([&five, &four, &caps(3), &format!("{four}\nmin_gap = \"1m\"")]);
+    let sum = |carried: u32, of_creative: u32| {
+        format!(
+            "flight \"f\" would carry {carried} caps, its minimum gaps among them (5 of advertiser \"a\", 4 of campaign \"c\", \
+             5 of flight \"f\", {of_creative} of creative \"v\"); an ad may be under 16"
+        )
+    };
+    assert_eq!(World::new().faults(&full, Format::Toml), [format!("c.toml:32:8: flights[0].caps: {}", sum(17, 3))]);
+
+    let mut world = World::new();
+    world.import(&full.replacen(&caps(3), &caps(2), 1));
+    let creative = SMALL.split("[[creatives]]").nth(1).unwrap().split("[[flights]]").next().unwrap();
+    let creative = format!("[[creatives]]{}{five}", creative.trim_end().to_owned() + "\n");
+    let faults = world.faults(&creative, Format::Toml);
+    assert_eq!(faults, [format!("c.toml:7:8: creatives[0].caps: {}", sum(19, 5))], "by a later file, too");
+}
+
+#[test]
+fn bookings_made_before_caps_had_words_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("contracts.db");
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch(SCHEMA).unwrap();
+    let old = r#"[{"scope":"campaign","limit":3,"window":{"rolling":{"ms":86400000}}},
+        {"scope":"flight","limit":1,"window":{"rolling":{"ms":5400000}}},{"scope":"campaign","limit":20,"window":"lifetime"}]"#;
+    db.execute_batch(&format!(
+        "INSERT INTO advertisers VALUES (7, 'a', 'A');
+         INSERT INTO campaigns VALUES (8, 'c', 7, 'C', NULL);
+         INSERT INTO creatives VALUES (9, 'v', 7, 'V', 6000, 'unknown', '[]');
+         INSERT INTO flights VALUES (5, 'f', 8, 'house', 0, 9, NULL, 0, 'XXX', 'start', 1, '{old}', '[]', '{{}}', 0),
+             (6, 'g', 8, 'house', 0, 9, NULL, 0, 'XXX', 'start', 1, '[]', '[]', '{{}}', 0);
+         INSERT INTO ads VALUES (4, 5, 9, 1);"
+    ))
+    .unwrap();
+    drop(db);
+    for _ in 0..2 {
+        let mut contracts = Contracts::open(&path).unwrap();
+        let flights = contracts.booked().unwrap().flights;
+        let caps: Vec<String> = flights[0].frequency.caps.iter().map(ToString::to_string).collect();
+        assert_eq!(caps, ["campaign 3/1d", "flight 1/90m", "campaign 20/flight"]);
+        assert_eq!(flights[1].frequency, Frequency::default());
+        assert_eq!(flights[0].ads[0].ad_id.0, 4);
+        let version: u32 = contracts.db().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(version, 1);
+    }
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let refused = Contracts::open(&path).err().unwrap().to_string();
+    assert!(refused.contains("contracts.db is of version 99; this slotkeeper knows versions up to 1"), "{refused}");
+}
+
 #[test]
 fn a_flight_with_a_lifetime_cap_is_not_extended_past_what_its_caps_remember() {
     let capped = |per: &str, end: &str| {
@@ -279,6 +374,9 @@ fn a_flight_with_a_lifetime_cap_is_not_extended_past_what_its_caps_remember() {
           per \"flight\" counts is kept until 2026-04-04T00:00:00Z; book a new flight"]
     );
     world.import(&capped("flight", "2026-04-04"));
+    let of_the_campaign = booked_on_each(["", "caps = [{ limit = 3, per = \"flight\" }]", "", ""]);
+    let faults = world.faults(&of_the_campaign.replace("end = 2026-02-01", "end = 2026-07-01"), Format::Toml);
+    assert!(faults[0].contains("what a cap per \"flight\" counts is kept until 2026-06-05"), "{faults:?}");
     let mut rolling = World::new();
     rolling.import(&capped("30d", "2026-02-01"));
     rolling.import(&capped("30d", "2027-02-01"));

@@ -1,26 +1,27 @@
 //! Reading single values of a contracts file. Each reader returns the value, or the bound that it broke.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, str::FromStr};
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 use slotkeeper_core::{
     api::CALLER_ID_BYTES_MAX,
-    caps::{CapScope, Window},
+    caps::CapScope,
     contract::{BreakPosition, DemandClass, Rating},
     impression::Quartile,
     money::Currency,
     time::UnixMillis,
 };
 
-use super::document::Value;
+use super::{
+    document::Value,
+    frequency::{NoWindow, Per, Rolling},
+};
 
 type Read<T> = Result<T, String>;
 
 /// The dearest CPM, in whole units of its currency.
 const CPM_UNITS_MAX: i64 = 1_000_000;
 const MICROS: i64 = 1_000_000;
-/// The longest rolling window.
-const WINDOW_DAYS_MAX: u64 = 366;
 
 fn str_of(value: &Value) -> Read<&str> {
     if let Value::Text(text) = value { Ok(text) } else { Err("must be text".into()) }
@@ -107,10 +108,11 @@ pub(super) fn currency_of_sale(value: &Value) -> Read<Currency> {
     if currency.as_str() == NO_CURRENCY { Err("is no currency; what is sold has one".into()) } else { Ok(currency) }
 }
 
-/// An IANA time zone.
-pub(super) fn time_zone(value: &Value) -> Read<TimeZone> {
+/// The name of an IANA time zone.
+pub(super) fn time_zone(value: &Value) -> Read<String> {
     let zone = str_of(value).ok().and_then(|name| TimeZone::get(name).ok());
-    zone.ok_or_else(|| "must be an IANA time zone such as \"America/New_York\"".into())
+    let name = zone.and_then(|zone| zone.iana_name().map(String::from)); // as the database spells it
+    name.ok_or_else(|| "must be an IANA time zone such as \"America/New_York\"".into())
 }
 
 /// An instant: RFC 3339, or a date (its midnight) or local time in `zone`.
@@ -132,25 +134,18 @@ pub(super) fn instant(zone: &TimeZone) -> impl Fn(&Value) -> Read<UnixMillis> {
     }
 }
 
-/// The time over which a cap counts: `flight`, or a number of minutes, hours or days such as `30m`, `1h`, `7d`.
-pub(super) fn window(value: &Value) -> Read<Window> {
-    let bound = || format!("must be \"flight\", or minutes, hours or days up to {WINDOW_DAYS_MAX}d, such as \"1h\"");
-    let text = str_of(value).map_err(|_| bound())?;
-    if text == "flight" {
-        return Ok(Window::Lifetime);
-    }
-    let unit_ms = match text.as_bytes().last() {
-        Some(b'm') => 60_000,
-        Some(b'h') => 3_600_000,
-        Some(b'd') => 86_400_000,
-        _ => return Err(bound()),
-    };
-    let count: Option<u64> = text.get(..text.len() - 1).and_then(|digits| digits.parse().ok());
-    count
-        .and_then(|count| count.checked_mul(unit_ms))
-        .filter(|ms| (1..=WINDOW_DAYS_MAX * 86_400_000).contains(ms))
-        .map(|ms| Window::Rolling { ms })
-        .ok_or_else(bound)
+/// The time over which a cap counts.
+pub(super) fn per(value: &Value) -> Read<Per> {
+    parsed(value, NoWindow::Per)
+}
+
+/// A length of time.
+pub(super) fn length(value: &Value) -> Read<Rolling> {
+    parsed(value, NoWindow::Rolling)
+}
+
+fn parsed<T: FromStr<Err = NoWindow>>(value: &Value, bound: NoWindow) -> Read<T> {
+    str_of(value).map_err(|_| bound.to_string())?.parse().map_err(|bound: NoWindow| bound.to_string())
 }
 
 /// Where a media file is: an HTTP URL, or a path at the origin's public address.
@@ -259,16 +254,6 @@ mod tests {
         let annotated = ["2026-07-01T12:00:00[America/New_York]", "2026-07-01T12:00:00-04:00[Europe/Oslo]"];
         for odd in ["1969-12-31", "2026-02-30", "tomorrow", "2026-13-01T00:00:00Z"].into_iter().chain(annotated) {
             assert!(in_zone("UTC", odd).is_err(), "{odd}");
-        }
-    }
-
-    #[test]
-    fn windows_are_flights_minutes_hours_or_days() {
-        assert_eq!(window(&text_value("flight")), Ok(Window::Lifetime));
-        assert_eq!(window(&text_value("90m")), Ok(Window::Rolling { ms: 5_400_000 }));
-        assert_eq!(window(&text_value("366d")), Ok(Window::Rolling { ms: 31_622_400_000 }));
-        for odd in ["0h", "367d", "h", "1w", "", "-1d", "1", "99999999999999999999d", "1µ"] {
-            assert!(window(&text_value(odd)).is_err(), "{odd}");
         }
     }
 

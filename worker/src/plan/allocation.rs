@@ -35,6 +35,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::contracts::Frequency;
 
     const START: UnixMillis = UnixMillis(1_795_000_000_000);
 
@@ -54,7 +55,9 @@ mod tests {
             cpm: Money { micros: 1, currency: Currency::parse("USD").unwrap() },
             completion_threshold: Quartile::Start,
             weight: None,
-            caps: vec![],
+            frequency: Frequency::default(),
+            campaign_frequency: Frequency::default(),
+            advertiser_frequency: Frequency::default(),
             ratings: vec![],
             targeting: Targeting::default(),
             paused: false,

@@ -4,6 +4,7 @@
 //! can mint a token whose terms are not known here.
 
 mod allocation;
+mod caps;
 mod publish;
 mod source;
 #[cfg(test)]
@@ -82,12 +83,13 @@ pub fn make(
     // The write lock before the first read: an import is then before both the bookings and the number, or after both.
     let commit = contracts.db().transaction_with_behavior(TransactionBehavior::Immediate)?;
     let booked = booked_in(&commit)?;
-    let (flights, records) = source::flights(&booked, delivered, public_url, now)?;
+    let validity = (now.minus_ms(CLOCK_SKEW_MS), now.plus_ms(VALID_MS));
+    let (flights, records) = source::flights(&booked, delivered, public_url, now, validity)?;
     let source = PlanSource {
         version: next_version(&commit, now)?,
         created_at: now,
-        valid_from: now.minus_ms(CLOCK_SKEW_MS),
-        valid_until: now.plus_ms(VALID_MS),
+        valid_from: validity.0,
+        valid_until: validity.1,
         lease_ms: LEASE_MS,
         titles: booked.titles,
         flights,

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use slotkeeper_core::{
+    caps::{Cap, CapScope},
     contract::RegistryRecord,
     id::FlightId,
     plan::{AdSource, FlightSource, MediaSource},
     time::UnixMillis,
 };
 
-use super::{VALID_MS, allocation};
+use super::{allocation, caps::caps};
 use crate::contracts::{Booked, BookedAd, BookedFlight};
 
 /// A creative's file is booked as a path, and nobody said of which origin.
@@ -31,15 +32,16 @@ pub(super) fn flights(
     delivered: &BTreeMap<FlightId, u64>,
     public_url: Option<&str>,
     now: UnixMillis,
+    validity: (UnixMillis, UnixMillis),
 ) -> Result<Flights, PublicUrlMissing> {
     let (mut flights, mut records) = (Vec::new(), Vec::new());
-    let sellable =
-        |flight: &&BookedFlight| !flight.paused && flight.ends_at > now && flight.starts_at < now.plus_ms(VALID_MS);
+    let sellable = |flight: &&BookedFlight| !flight.paused && flight.ends_at > now && flight.starts_at < validity.1;
     for flight in booked.flights.iter().filter(sellable) {
         let mut ads = Vec::with_capacity(flight.ads.len());
         for booked_ad in &flight.ads {
             let record = record(flight, booked_ad);
-            ads.push(ad(booked_ad, &record, public_url)?);
+            let caps = caps(&booked_ad.frequency, CapScope::Creative, validity);
+            ads.push(ad(booked_ad, &record, caps, public_url)?);
             records.push(record);
         }
         let delivered = delivered.get(&flight.flight_id).copied().unwrap_or(0);
@@ -51,7 +53,12 @@ pub(super) fn flights(
             starts_at: flight.starts_at,
             ends_at: flight.ends_at,
             allocation: allocation(flight, delivered, now),
-            caps: flight.caps.clone(),
+            caps: [
+                caps(&flight.advertiser_frequency, CapScope::Advertiser, validity),
+                caps(&flight.campaign_frequency, CapScope::Campaign, validity),
+                caps(&flight.frequency, CapScope::Flight, validity),
+            ]
+            .concat(),
             ratings: flight.ratings.clone(),
             category: flight.category.clone(),
             targeting: flight.targeting.clone(),
@@ -80,7 +87,12 @@ fn record(flight: &BookedFlight, ad: &BookedAd) -> RegistryRecord {
     }
 }
 
-fn ad(ad: &BookedAd, record: &RegistryRecord, public_url: Option<&str>) -> Result<AdSource, PublicUrlMissing> {
+fn ad(
+    ad: &BookedAd,
+    record: &RegistryRecord,
+    caps: Vec<Cap>,
+    public_url: Option<&str>,
+) -> Result<AdSource, PublicUrlMissing> {
     let media = ad.media.iter().map(|file| {
         if !file.url.starts_with('/') {
             return Ok(file.clone());
@@ -93,7 +105,7 @@ fn ad(ad: &BookedAd, record: &RegistryRecord, public_url: Option<&str>) -> Resul
         ad_id: ad.ad_id,
         creative_id: ad.creative_id,
         record_id: record.record_id(),
-        caps: vec![],
+        caps,
         duration_ms: ad.duration_ms,
         universal_ad_id: ad.universal_ad_id.clone(),
         name: ad.name.clone(),

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use slotkeeper_core::{
     api::{BreakRequest, SlotRequest, Tracking},
-    caps::{CapState, Viewer},
+    caps::{Cap, CapScope, CapState, Viewer, Window},
     contract::BreakPosition,
     decide::{Occasion, decide},
     id::{BreakId, RecordId, ViewerKey},
@@ -123,6 +123,27 @@ fn every_ad_of_a_plan_has_its_record_in_the_registry_and_absolute_media() {
         assert!(ad.media[0].url.starts_with("http://origin/media/"), "{}", ad.media[0].url);
     }
     assert!(registry.get(RecordId([9; 8])).unwrap().is_none());
+    assert!(Plan::verify(&made.bytes, &world.keys).is_ok());
+}
+
+#[test]
+fn a_plan_has_the_caps_of_everything_an_ad_belongs_to() {
+    let mut world = World::demo();
+    let change = DEMO
+        .replace("id = \"house\"\n", "id = \"house\"\nmin_gap = \"2m\"\n")
+        .replace("id = \"house-promos\"\n", "id = \"house-promos\"\ncaps = [{ limit = 9, per = \"week\" }]\n")
+        .replace("id = \"house-promo-a-6\"\n", "id = \"house-promo-a-6\"\ncaps = [{ limit = 1, per = \"day\" }]\n");
+    world.contracts.import("demo.toml", &change, Format::Toml).unwrap();
+    let made = world.make(NOW);
+    let promos = made.source.flights.last().unwrap();
+    let told = |caps: &[Cap]| caps.iter().map(|cap| (cap.scope, cap.limit, cap.window)).collect::<Vec<_>>();
+    let [gap, weekly, own] = told(&promos.caps)[..] else { panic!("{:?}", promos.caps) };
+    assert_eq!(gap, (CapScope::Advertiser, 1, Window::Rolling { ms: 120_000 }));
+    assert!(matches!(weekly, (CapScope::Campaign, 9, Window::Calendar(_))), "{weekly:?}");
+    assert_eq!(own, (CapScope::Flight, 1, Window::Rolling { ms: 300_000 }));
+    assert!(matches!(told(&promos.ads[0].caps)[..], [(CapScope::Creative, 1, Window::Calendar(_))]));
+    let other = told(&promos.ads[1].caps);
+    assert_eq!(other, [(CapScope::Creative, 20, Window::Rolling { ms: 604_800_000 })], "the other promo has its own");
     assert!(Plan::verify(&made.bytes, &world.keys).is_ok());
 }
 
