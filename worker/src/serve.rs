@@ -27,6 +27,7 @@ use crate::{
     log::{LogError, LogWriter, SqliteLog},
     plan::{Publisher, keep_publishing},
     registry::Registry,
+    replay::Replayer,
     server::{self, Bounds},
 };
 
@@ -112,6 +113,7 @@ pub async fn serve(
     let api = Api {
         slots: Arc::new(Mutex::new(SlotReader::open(&data)?)),
         summary: Arc::new(Mutex::new(SummaryReader::open(&data.fold())?)),
+        replayer: Arc::new(Mutex::new(Replayer::open(&data)?)),
         reads: Arc::new(Semaphore::new(READS_MAX)),
         feed: Feed::new(SlotReader::open(&data)?),
         stop: stopping.subscribe(),

@@ -170,12 +170,16 @@ impl Viewer {
             if cap.window == Window::Session && showing.session.is_none() {
                 return Err(Declined::NoSession);
             }
-            let live = self.claims.iter().filter(|claim| claim.counts(cap, showing, now)).count();
-            if live >= cap.limit as usize {
+            if self.live(cap, showing, now) >= cap.limit as usize {
                 return Err(Declined::Capped);
             }
         }
         Ok(())
+    }
+
+    /// How many claims count against `cap`, as carried by the flight of `showing`, at `now`.
+    pub fn live(&self, cap: &Cap, showing: &Showing, now: UnixMillis) -> usize {
+        self.claims.iter().filter(|claim| claim.counts(cap, showing, now)).count()
     }
 
     /// Adds a claim that [`allows`](Self::allows) has just let pass.

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `GET /api/v1/slots?limit=50&after=CURSOR` | [`slots::Page`]: slots, newest first |
 //! | `GET /api/v1/slots/stream` | server-sent events: `slot` with one [`slots::Slot`] whenever it or its impression changes; `resync` when the client should read the page again |
+//! | `GET /api/v1/slots/{opportunity_id}/explain` | [`Explanation`]: why a slot is what it is, decided again |
 //! | `GET /api/v1/summary` | [`summary::Summary`]: totals, and the proof that no slot is lost |
 //! | `GET /api/v1/config` | `{"edge_url": …}`: the first edge, for the demo page; null without one |
 //! | `GET /healthz` | [`health::OriginHealth`] |
@@ -20,17 +21,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{
     Json, Router,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::{Path, Query, State, rejection::QueryRejection},
+    http::StatusCode,
     routing::get,
 };
 use serde::Deserialize;
 use serde_json::json;
+use slotkeeper_core::id::OpportunityId;
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
     edges::{Edge, EdgesSeen},
     error::ApiError,
+    explain::{Explanation, explain},
     fold::Progress,
+    replay::{ReplayError, Replayer},
 };
 use slots::{Cursor, PAGE_SLOTS_DEFAULT, PAGE_SLOTS_MAX, Page, SlotReader};
 use stream::Feed;
@@ -46,7 +51,9 @@ pub struct Api {
     pub slots: Arc<Mutex<SlotReader>>,
     /// The totals.
     pub summary: Arc<Mutex<SummaryReader>>,
-    /// Room for reads of both, [`READS_MAX`].
+    /// What decides stored slots again.
+    pub replayer: Arc<Mutex<Replayer>>,
+    /// Room for reads of all three, [`READS_MAX`].
     pub reads: Arc<Semaphore>,
     /// What changes.
     pub feed: Feed,
@@ -68,6 +75,7 @@ impl Api {
         Router::new()
             .route("/api/v1/slots", get(slots_page))
             .route("/api/v1/slots/stream", get(stream::stream))
+            .route("/api/v1/slots/{opportunity_id}/explain", get(explained))
             .route("/api/v1/summary", get(totals))
             .route("/api/v1/config", get(config))
             .route("/healthz", get(health::health))
@@ -101,6 +109,27 @@ async fn slots_page(
     Ok(Json(page))
 }
 
+async fn explained(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Explanation>, ApiError> {
+    let odd = |error| ApiError::field("opportunity_id", format!("{id:?}: {error}; it must be a UUID"));
+    let id: OpportunityId = id.parse().map_err(odd)?;
+    read(&api.reads, &api.replayer, move |replayer| explain(replayer, id)).await.map(Json)
+}
+
+impl From<ReplayError> for ApiError {
+    fn from(error: ReplayError) -> Self {
+        let (status, code) = match &error {
+            ReplayError::Database(cause) => return Self::internal(cause),
+            ReplayError::UnknownOpportunity(_) => (StatusCode::NOT_FOUND, "unknown_opportunity"),
+            ReplayError::UnknownDecision { .. } => (StatusCode::GONE, "unknown_decision"),
+            ReplayError::UnknownPlan(_) => (StatusCode::GONE, "unknown_plan"),
+            ReplayError::AlteredDecision { .. } => (StatusCode::CONFLICT, "altered_decision"),
+            ReplayError::OtherDecision { .. } => (StatusCode::CONFLICT, "other_decision"),
+            ReplayError::UnreadablePlan { .. } => (StatusCode::CONFLICT, "unreadable_plan"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
 async fn totals(State(api): State<Api>) -> Result<Json<Summary>, ApiError> {
     read(&api.reads, &api.summary, SummaryReader::summary).await.map(Json)
 }
@@ -110,14 +139,15 @@ async fn config(State(api): State<Api>) -> Json<serde_json::Value> {
 }
 
 /// Reads from a database on a thread where waiting is allowed, if not too many wait already.
-async fn read<R, T>(
+async fn read<R, T, E>(
     room: &Arc<Semaphore>,
     reader: &Arc<Mutex<R>>,
-    read: impl FnOnce(&mut R) -> rusqlite::Result<T> + Send + 'static,
+    read: impl FnOnce(&mut R) -> Result<T, E> + Send + 'static,
 ) -> Result<T, ApiError>
 where
     R: Send + 'static,
     T: Send + 'static,
+    E: Into<ApiError> + Send + 'static,
 {
     let place = Arc::clone(room).try_acquire_owned();
     let place = place.map_err(|_| ApiError::busy("too_many_reads", "too many reads wait already; ask again later"))?;
@@ -127,7 +157,7 @@ where
         read(&mut reader.lock().unwrap_or_else(PoisonError::into_inner))
     });
     let outcome = outcome.await;
-    Ok(outcome.map_err(|panic| ApiError::internal(&panic))??)
+    outcome.map_err(|panic| ApiError::internal(&panic))?.map_err(Into::into)
 }
 
 #[cfg(test)]
@@ -145,16 +175,18 @@ mod tests {
         let (done, busy) = std::sync::mpsc::channel();
         let waiting = {
             let (room, database) = (Arc::clone(&room), Arc::clone(&database));
-            tokio::spawn(async move { read(&room, &database, move |()| Ok(busy.recv().unwrap())).await })
+            tokio::spawn(
+                async move { read(&room, &database, move |()| rusqlite::Result::Ok(busy.recv().unwrap())).await },
+            )
         };
         while room.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        let refused = read(&room, &database, |()| Ok(2)).await.unwrap_err().into_response();
+        let refused = read(&room, &database, |()| rusqlite::Result::Ok(2)).await.unwrap_err().into_response();
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
         done.send(1).unwrap();
         assert_eq!(waiting.await.unwrap().unwrap(), 1);
-        assert_eq!(read(&room, &database, |()| Ok(3)).await.unwrap(), 3);
+        assert_eq!(read(&room, &database, |()| rusqlite::Result::Ok(3)).await.unwrap(), 3);
     }
 }

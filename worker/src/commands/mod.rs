@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the origin, and with which settings.
 
 mod contracts;
+mod explain;
 mod keys;
 mod plan;
 mod serve;
@@ -30,6 +31,9 @@ enum Command {
     /// Make plans and push them to the edges
     #[command(subcommand)]
     Plan(plan::Plan),
+    /// Show why a stored slot is what it is: the candidates, why each lost, and the same decision made again. Ends with 3
+    /// if that gives another outcome
+    Explain(explain::Explain),
     /// Make secrets
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -41,6 +45,7 @@ impl Cli {
             Command::Serve(serve) => serve.run(),
             Command::Contracts(contracts) => contracts.run(),
             Command::Plan(plan) => plan.run(),
+            Command::Explain(explain) => explain.run(),
             Command::Keys(keys) => keys.run(),
         }
     }

@@ -33,6 +33,8 @@ use crate::{
 };
 pub(crate) use beacons::{STATE_COLUMNS, read_state};
 use counts::{Counts, Verdict};
+pub use opportunities::Place;
+pub(crate) use opportunities::{Columns, columns_of, rows_of};
 pub use runner::{Progress, Runner};
 
 /// How many entries of the log go into one commit of the fold.
@@ -40,7 +42,7 @@ const ENTRIES_PER_COMMIT_MAX: usize = 64;
 /// The last instant that is taken for a time: the end of the year 9999. What is later is a fault in the sender.
 const TIME_MAX: UnixMillis = UnixMillis(253_402_300_799_999);
 
-const SCHEMA: &str = include_str!("schema.sql");
+pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 
 /// Why folding stopped. Nothing is half done: the next try starts where the last commit ended.
 #[derive(Debug, thiserror::Error)]

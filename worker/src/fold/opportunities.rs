@@ -10,7 +10,8 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params, types::Value};
+use serde::Serialize;
 use slotkeeper_core::{
     api::{CALLER_ID_BYTES_MAX, SLOTS_MAX},
     fact::{Fact, Recording},
@@ -113,6 +114,50 @@ fn is_sound(row: &Opportunity) -> bool {
         && usize::from(row.slot_index) < SLOTS_MAX
         && row.title_id.len() <= CALLER_ID_BYTES_MAX
         && row.opportunity_id == OpportunityId::mint(row.break_id, row.slot_index, row.opportunity_id.opened_at())
+}
+
+/// A row's columns and what they hold, but for the edge that brought it.
+pub(crate) type Columns = Vec<(String, Value)>;
+
+/// Which row of a slot it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// The one that stands.
+    Standing,
+    /// One that another of the same slot replaced.
+    Superseded,
+}
+
+/// Every row of the slot that `id` names, as the tables hold them: the one that stands first.
+pub(crate) fn rows_of(db: &Connection, id: OpportunityId) -> rusqlite::Result<Vec<(Place, Columns)>> {
+    let slot = "(break_id, slot_index) IN (
+        SELECT break_id, slot_index FROM fct_ad_opportunities WHERE opportunity_id = ?1
+        UNION SELECT break_id, slot_index FROM opportunities_superseded WHERE opportunity_id = ?1)";
+    rows_where(db, slot, &id.to_string())
+}
+
+fn rows_where(db: &Connection, condition: &str, key: &str) -> rusqlite::Result<Vec<(Place, Columns)>> {
+    let mut found = Vec::new();
+    for (place, table) in [(Place::Standing, STANDING), (Place::Superseded, SUPERSEDED)] {
+        let sql = format!("SELECT {COLUMNS} FROM {table} WHERE {condition} ORDER BY slot_index, content_hash");
+        let mut select = db.prepare_cached(&sql)?;
+        let rows = select.query_map([key], columns)?;
+        found.extend(rows.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().map(|row| (place, row)));
+    }
+    Ok(found)
+}
+
+/// What the tables would hold of a row. `scratch` has the tables' schema, and is left as it was.
+pub(crate) fn columns_of(scratch: &Connection, recording: Recording, row: &Opportunity) -> rusqlite::Result<Columns> {
+    let undone = scratch.unchecked_transaction()?;
+    insert(&undone, SUPERSEDED, "", recording, row, &content_hash(recording, row))?;
+    undone.prepare_cached(&format!("SELECT {COLUMNS} FROM {SUPERSEDED}"))?.query_row([], columns)
+}
+
+fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
+    let names = COLUMNS.split(',').map(str::trim).enumerate().filter(|(_, name)| *name != "edge_id");
+    names.map(|(column, name)| Ok((name.to_owned(), row.get(column)?))).collect()
 }
 
 /// Half a BLAKE3 hash of all that the row says, except which edge brought it: several edges may ship one outbox.

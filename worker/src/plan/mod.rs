@@ -12,7 +12,7 @@ mod tests;
 
 use std::{collections::BTreeMap, path::Path};
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params, types::Type};
 use slotkeeper_core::{
     id::FlightId,
     keys::Keyring,
@@ -112,6 +112,20 @@ pub fn last_made(contracts: &mut Contracts) -> rusqlite::Result<Option<PlanSourc
         .query_row("SELECT source FROM plans ORDER BY version DESC LIMIT 1", [], |row| row.get(0))
         .optional()?;
     Ok(source.and_then(|json| serde_json::from_str(&json).ok()))
+}
+
+/// The plan of this version, if it is kept.
+pub fn kept(db: &Connection, version: u64) -> rusqlite::Result<Option<PlanSource>> {
+    let Ok(version) = i64::try_from(version) else { return Ok(None) }; // SQLite holds no such number
+    let source: Option<String> = db
+        .prepare_cached("SELECT source FROM plans WHERE version = ?1")?
+        .query_row([version], |row| row.get(0))
+        .optional()?;
+    let read = |json: String| {
+        serde_json::from_str(&json)
+            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))
+    };
+    source.map(read).transpose()
 }
 
 /// Whether the plan of this version was made here.

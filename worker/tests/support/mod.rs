@@ -1,6 +1,7 @@
 //! What the tests of the whole origin share: the real program as a process, its HTTP, and facts to send.
 #![allow(dead_code, reason = "every test program uses some of these")]
 
+pub(crate) mod deciding;
 pub(crate) mod edge;
 pub(crate) mod facts;
 

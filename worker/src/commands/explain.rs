@@ -1,0 +1,137 @@
+//! `slotkeeper explain`.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use slotkeeper::{
+    data_dir::DataDir,
+    explain::{Candidate, ClaimShown, Explanation, Fate, Outcome, explain},
+    replay::Replayer,
+};
+use slotkeeper_core::{contract::DemandClass, id::OpportunityId, time::UnixMillis};
+
+use super::{Data, contracts::instant};
+use crate::table;
+
+/// What the program ends with when the decision made again is another than the stored one.
+const DIFFERS: u8 = 3;
+
+#[derive(Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    data: Data,
+    /// Which slot: its `opportunity_id`
+    opportunity: OpportunityId,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Explain {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let data = DataDir::open(self.data.data)?;
+        let mut replayer = Replayer::open(&data).context("opening the tables; `slotkeeper serve` makes them")?;
+        let explanation = explain(&mut replayer, self.opportunity)?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&explanation)?);
+        } else {
+            print(&explanation, self.opportunity);
+        }
+        if explanation.agrees() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        eprintln!("slotkeeper: law 9 is broken: deciding again gives another outcome than the one that is stored");
+        eprintln!("  stored:   {}", in_words(&explanation.row.outcome));
+        eprintln!("  replayed: {}", in_words(&explanation.replayed));
+        for difference in &explanation.differences {
+            eprintln!("  {}: stored {}, replayed {}", difference.column, difference.stored, difference.replayed);
+        }
+        Ok(ExitCode::from(DIFFERS))
+    }
+}
+
+fn print(explanation: &Explanation, asked_for: OpportunityId) {
+    let (row, asked) = (&explanation.row, &explanation.asked);
+    println!("{}  {}", row.opportunity_id, in_words(&row.outcome));
+    if row.opportunity_id != asked_for.to_string() {
+        println!("  it stands for the slot; the row {asked_for} was superseded");
+    }
+    let at = instant(UnixMillis(row.decided_at_ms));
+    println!("  decided {at}, {}, decision {}", row.recording, row.decision_id);
+    match &explanation.plan {
+        Some(plan) => println!("  from plan {} with {} flights", plan.version, plan.flights),
+        None => println!("  without a plan"),
+    }
+    for other in &explanation.superseded {
+        println!("  superseded: {} {}, decision {}", other.recording, in_words(&other.outcome), other.decision_id);
+    }
+    let slots: Vec<String> = asked.slots_ms.iter().map(|ms| format!("{ms} ms")).collect();
+    println!("asked: slot {} of {}, {} in {}", row.slot_index + 1, slots.len(), asked.position, asked.title_id);
+    println!(
+        "  slots of {}, together at most {}",
+        slots.join(", "),
+        or_any(asked.max_duration_ms.map(|ms| format!("{ms} ms")))
+    );
+    let [tier, country, device] = [&asked.tier, &asked.country, &asked.device].map(|given| or_any(given.clone()));
+    println!(
+        "  tier {tier}, country {country}, device {device}, session {}",
+        if asked.has_session { "named" } else { "none" }
+    );
+    match &explanation.viewer.claims {
+        None => println!("viewer {}: their claims were not known", explanation.viewer.viewer),
+        Some(claims) if claims.is_empty() => println!("viewer {}: no claims", explanation.viewer.viewer),
+        Some(claims) => {
+            println!("viewer {}: {} claims", explanation.viewer.viewer, claims.len());
+            let rows: Vec<_> = claims.iter().map(claim).collect();
+            table::print(["  claim of", "advertiser", "state", "age", "lease left", "counts for", "slot"], &rows);
+        }
+    }
+    println!(
+        "candidates: {} looked at, {} require something else",
+        explanation.candidates.len(),
+        explanation.not_looked_at
+    );
+    let rows: Vec<_> = explanation.candidates.iter().map(candidate).collect();
+    table::print(["  flight", "advertiser", "sold as", "fate", "because"], &rows);
+    if explanation.agrees() {
+        println!("decided again: the same, in every column");
+    }
+}
+
+fn claim(claim: &ClaimShown) -> [String; 7] {
+    let seconds = |ms: u64| format!("{} s", ms / 1_000);
+    let state = serde_json::to_value(claim.state).ok();
+    [
+        format!("  {}", claim.flight.slug()),
+        claim.advertiser.best(),
+        state.as_ref().and_then(|state| state.as_str()).unwrap_or_default().into(),
+        seconds(claim.age_ms),
+        seconds(claim.lease_left_ms),
+        seconds(claim.counts_for_ms),
+        claim.opportunity_id.clone(),
+    ]
+}
+
+fn candidate(candidate: &Candidate) -> [String; 5] {
+    let fate = match (candidate.fate, candidate.reason) {
+        (Fate::Won, _) => "won".into(),
+        (Fate::Lost, Some(reason)) => reason.to_string(),
+        (Fate::Lost, None) => "lost".into(),
+        (Fate::Outranked, _) => "outranked".into(),
+    };
+    let class = if candidate.class == DemandClass::House { "house" } else { "guaranteed" };
+    let flight = format!("  {}", candidate.flight.slug());
+    [flight, candidate.advertiser.best(), class.into(), fate, candidate.because.clone()]
+}
+
+fn in_words(outcome: &Outcome) -> String {
+    let ad = outcome.ad.as_ref().map(|ad| {
+        format!(" with {} ({}, flight {}, ad {})", ad.creative.best(), ad.advertiser.best(), ad.flight.slug(), ad.ad_id)
+    });
+    format!("{}, {}{}", outcome.outcome, outcome.reason, ad.unwrap_or_default())
+}
+
+fn or_any(given: Option<String>) -> String {
+    given.unwrap_or_else(|| "not said".into())
+}

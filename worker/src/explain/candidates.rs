@@ -1,0 +1,261 @@
+//! What became of every flight that was looked at for one slot.
+
+use serde::Serialize;
+use slotkeeper_core::{
+    caps::{Booking, CLAIMS_MAX, Cap, CapScope, CapState, Showing, Viewer, Window},
+    decide::Witness,
+    decision::Decision,
+    id::{AdId, FlightId},
+    plan::{AdSource, FlightSource, PlanSource},
+    pod::{Pod, UnfilledReason},
+};
+
+use super::names::{Named, Names};
+
+/// A flight that was looked at.
+#[derive(Debug, Serialize)]
+pub struct Candidate {
+    /// The contract.
+    pub flight: Named,
+    /// What it belongs to.
+    pub campaign: Named,
+    /// Who pays.
+    pub advertiser: Named,
+    /// Whether it is guaranteed or a promotion of our own.
+    pub class: slotkeeper_core::contract::DemandClass,
+    /// What became of it.
+    pub fate: Fate,
+    /// Why it lost.
+    pub reason: Option<UnfilledReason>,
+    /// The same in words, with the numbers that matter.
+    pub because: String,
+    /// Its caps at that moment, where they decided.
+    pub caps: Vec<CapCount>,
+}
+
+/// What became of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It filled the slot.
+    Won,
+    /// It might not.
+    Lost,
+    /// Another won before its turn came.
+    Outranked,
+}
+
+/// A cap and what it counted.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct CapCount {
+    /// What it counts, as booked.
+    #[serde(flatten)]
+    pub cap: Cap,
+    /// How many showings of the viewer it counted.
+    pub count: usize,
+    /// Whether that left no room.
+    pub is_reached: bool,
+    /// Which of the flight's creatives, for a cap that counts each by itself.
+    pub creative: Option<u32>,
+}
+
+/// Hears what became of the candidates for one slot.
+pub(super) struct Hearing {
+    slot_index: u8,
+    heard: Vec<(FlightId, Fate, Option<UnfilledReason>)>,
+}
+
+impl Hearing {
+    pub(super) fn of(slot_index: u8) -> Self {
+        Self { slot_index, heard: vec![] }
+    }
+
+    /// What it heard, with names and numbers: the winner first, then those that were looked at before it, then the others.
+    pub(super) fn candidates(
+        mut self,
+        decision: &Decision,
+        pod: &Pod,
+        plan: Option<&PlanSource>,
+        names: &Names<'_>,
+    ) -> rusqlite::Result<Vec<Candidate>> {
+        let Some(plan) = plan else { return Ok(vec![]) };
+        self.heard.sort_by_key(|(_, fate, _)| match fate {
+            Fate::Won => 0,
+            Fate::Lost => 1,
+            Fate::Outranked => 2,
+        });
+        let moment = Moment::of(decision, pod, self.slot_index);
+        let found = self.heard.iter().filter_map(|(id, fate, reason)| {
+            let flight = plan.flights.iter().find(|flight| flight.flight_id == *id)?;
+            Some((flight, *fate, *reason))
+        });
+        found
+            .map(|(flight, fate, reason)| {
+                let caps = match reason {
+                    Some(UnfilledReason::FrequencyCapped) => moment.counts(flight),
+                    _ => vec![],
+                };
+                Ok(Candidate {
+                    flight: names.flight(flight.flight_id.0)?,
+                    campaign: names.campaign(flight.campaign_id.0)?,
+                    advertiser: names.advertiser(flight.advertiser_id.0)?,
+                    class: flight.class,
+                    fate,
+                    reason,
+                    because: moment.because(flight, fate, reason, &caps),
+                    caps,
+                })
+            })
+            .collect()
+    }
+}
+
+impl Witness for Hearing {
+    fn lost(&mut self, slot_index: Option<u8>, flight: FlightId, reason: UnfilledReason) {
+        if slot_index.is_none_or(|slot_index| slot_index == self.slot_index) {
+            self.heard.push((flight, Fate::Lost, Some(reason)));
+        }
+    }
+
+    fn won(&mut self, slot_index: u8, flight: FlightId, _: AdId) {
+        if slot_index == self.slot_index {
+            self.heard.push((flight, Fate::Won, None));
+        }
+    }
+
+    fn outranked(&mut self, slot_index: u8, flight: FlightId) {
+        if slot_index == self.slot_index {
+            self.heard.push((flight, Fate::Outranked, None));
+        }
+    }
+
+    fn wants_all(&self) -> bool {
+        true
+    }
+}
+
+/// How things stood when the slot's turn came: the slots before it are decided.
+struct Moment<'a> {
+    decision: &'a Decision,
+    /// The viewer with the claims of the slots before; nothing where the store could not say.
+    viewer: Option<Viewer>,
+    room_ms: u32,
+    left_ms: u32,
+}
+
+impl<'a> Moment<'a> {
+    fn of(decision: &'a Decision, pod: &Pod, slot_index: u8) -> Self {
+        let before = &pod.slots[..usize::from(slot_index)];
+        let viewer = match &decision.caps {
+            CapState::Known(viewer) => {
+                let mut viewer = viewer.clone();
+                before.iter().filter_map(|slot| slot.fill()?.claim).for_each(|claim| viewer.add(claim));
+                Some(viewer)
+            }
+            CapState::Unavailable => None,
+        };
+        let used_ms: u32 = before.iter().filter_map(|slot| Some(slot.fill()?.duration_ms)).sum();
+        let left_ms = decision.max_duration_ms.map_or(u32::MAX, |max| max.saturating_sub(used_ms));
+        let slot_ms = decision.slots_ms[usize::from(slot_index)];
+        Self { decision, viewer, room_ms: slot_ms.min(left_ms), left_ms }
+    }
+
+    /// What each cap of the flight counts; of a cap per creative, for each creative that fits.
+    fn counts(&self, flight: &FlightSource) -> Vec<CapCount> {
+        let Some(viewer) = &self.viewer else { return vec![] };
+        let mut counts = Vec::new();
+        for cap in &flight.caps {
+            let fitting = flight.ads.iter().filter(|ad| ad.duration_ms <= self.room_ms);
+            let each = if cap.scope == CapScope::Creative { usize::MAX } else { 1 };
+            counts.extend(fitting.take(each).map(|ad| {
+                let count = viewer.live(cap, &self.showing(flight, ad), self.decision.decided_at);
+                let creative = (cap.scope == CapScope::Creative).then_some(ad.creative_id.0);
+                CapCount { cap: *cap, count, is_reached: count >= cap.limit as usize, creative }
+            }));
+        }
+        counts
+    }
+
+    fn showing(&self, flight: &FlightSource, ad: &AdSource) -> Showing {
+        Showing {
+            booking: Booking {
+                advertiser_id: flight.advertiser_id,
+                campaign_id: flight.campaign_id,
+                flight_id: flight.flight_id,
+                creative_id: ad.creative_id,
+            },
+            flight_starts_at: flight.starts_at,
+            break_stem: self.decision.break_id.stem(),
+            session: self.decision.session,
+        }
+    }
+
+    fn because(&self, flight: &FlightSource, fate: Fate, reason: Option<UnfilledReason>, caps: &[CapCount]) -> String {
+        let Some(reason) = reason else {
+            return match fate {
+                Fate::Won => {
+                    format!("first of its class in this break's draw, with an allocation of {}", flight.allocation)
+                }
+                Fate::Lost | Fate::Outranked => "another won before its turn came".into(),
+            };
+        };
+        match reason {
+            UnfilledReason::PlanUnavailable => "there was no plan in force".into(),
+            UnfilledReason::NoEligibleDemand => "its dates or its targeting do not match".into(),
+            UnfilledReason::ContentUnsuitable => "it may not run in a title of this rating".into(),
+            UnfilledReason::DurationExceeded => {
+                let shortest = flight.ads.iter().map(|ad| ad.duration_ms).min().unwrap_or_default();
+                let room = if self.left_ms == self.room_ms { "left in the break" } else { "in the slot" };
+                format!("its shortest ad lasts {} ms, and {} ms are {room}", shortest, self.room_ms)
+            }
+            UnfilledReason::CompetitiveSeparation => {
+                "its advertiser, its category or its creative is in this break already".into()
+            }
+            UnfilledReason::PacingThrottled => "it is ahead of its plan and yields".into(),
+            UnfilledReason::CapCheckUnavailable => self.not_checked().into(),
+            UnfilledReason::FrequencyCapped => {
+                let reached: Vec<String> = caps.iter().filter(|cap| cap.is_reached).map(reached).collect();
+                reached.join("; ")
+            }
+        }
+    }
+
+    fn not_checked(&self) -> &'static str {
+        match &self.viewer {
+            None => "the store could not tell this viewer's claims",
+            Some(viewer) if viewer.claims().len() >= CLAIMS_MAX => "the viewer holds as many claims as one may",
+            Some(_) => "it has a cap per session, and the request named none",
+        }
+    }
+}
+
+fn reached(CapCount { cap, count, creative, .. }: &CapCount) -> String {
+    let of = creative.map(|id| format!(" {id}")).unwrap_or_default();
+    format!("{count} of {} a {}{of} in {}", cap.limit, scope(cap.scope), window(&cap.window))
+}
+
+fn scope(scope: CapScope) -> &'static str {
+    match scope {
+        CapScope::Creative => "creative",
+        CapScope::Flight => "flight",
+        CapScope::Campaign => "campaign",
+        CapScope::Advertiser => "advertiser",
+    }
+}
+
+fn window(window: &Window) -> String {
+    match window {
+        Window::Break => "the break".into(),
+        Window::Session => "the session".into(),
+        Window::Rolling { ms } => duration(*ms),
+        Window::Calendar(_) => "its calendar's window".into(),
+        Window::Lifetime => "the flight's life".into(),
+    }
+}
+
+/// A length of time in the largest unit that divides it.
+pub(crate) fn duration(ms: u64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
+    let whole = units.iter().find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit));
+    whole.map_or_else(|| format!("{ms} ms"), |(unit, name)| format!("{} {name}", ms / unit))
+}
