@@ -97,7 +97,7 @@ fn field_of(path: &str, message: &str) -> String {
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     match (path, missing) {
         (".", Some(missing)) => missing.into(),
-        (".", None) => "body".into(),
+        ("." | "", None) => "body".into(), // a field without a name is nobody's
         (path, Some(missing)) => format!("{path}.{missing}"),
         (path, None) => path.into(),
     }

@@ -107,8 +107,34 @@ impl Route {
     }
 }
 
+/// The path of a URL, absolute or not, without its query and fragment. Without the `url` crate and its tables.
+pub fn path_of(url: &str) -> &str {
+    let url = url.split(['?', '#']).next().unwrap_or(url); // first: a query may hold a URL of its own
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find('/').map_or("/", |slash| &rest[slash..])
+}
+
 fn is_origin(head: &Head<'_>, settings: &Settings) -> bool {
     head.authorization
         .and_then(|value| value.strip_prefix("Bearer "))
         .is_some_and(|bearer| settings.keys.accepts_bearer(Purpose::Admin, bearer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_a_url_is_never_taken_from_its_query() {
+        let cases = [
+            ("https://edge.example/v1/breaks?x=1#y", "/v1/breaks"),
+            ("/v1/breaks?next=http://other.example/v1/plan", "/v1/breaks"),
+            ("https://edge.example?next=/v1/plan", "/"),
+            ("https://edge.example#/v1/plan", "/"),
+            ("", "/"),
+        ];
+        for (url, path) in cases {
+            assert_eq!(path_of(url), path, "{url:?}");
+        }
+    }
 }

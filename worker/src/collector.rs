@@ -86,8 +86,8 @@ async fn body(body: Body) -> Result<Bytes, ApiError> {
     })
 }
 
-/// How many facts the batch holds.
-fn check(bytes: &[u8]) -> Result<usize, ApiError> {
+/// How many facts the batch holds, or why it is refused.
+pub fn check(bytes: &[u8]) -> Result<usize, ApiError> {
     let batch: FactBatch = serde_json::from_slice(bytes).map_err(|error| {
         ApiError::new(StatusCode::BAD_REQUEST, "malformed", format!("not a batch of facts: {error}"))
     })?;

@@ -1,7 +1,11 @@
 //! Workers' requests and responses to and from the edge's own.
 
 use futures_util::StreamExt as _;
-use slotkeeper_edge::{Head, Reply, Route, Settings, body, route::BODY_DEADLINE_MS, serve};
+use slotkeeper_edge::{
+    Head, Reply, Route, Settings, body,
+    route::{BODY_DEADLINE_MS, path_of},
+    serve,
+};
 use worker::{Env, Headers, Request, Response, ResponseBuilder, Result};
 
 use crate::platform::{Cloudflare, deployment, wait_ms};
@@ -15,13 +19,6 @@ pub(crate) async fn answer(request: Request, env: Env) -> Result<Response> {
         },
         Err(error) => Reply::error(500, "misconfigured", None, error.to_string()),
     })
-}
-
-/// The path of an absolute URL, without the `url` crate and its tables.
-pub(crate) fn path_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let path = rest.find('/').map_or("/", |slash| &rest[slash..]);
-    path.split(['?', '#']).next().unwrap_or(path)
 }
 
 async fn read(mut request: Request, settings: &Settings) -> std::result::Result<(Route, Vec<u8>), Reply> {

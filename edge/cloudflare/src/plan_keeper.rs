@@ -4,13 +4,14 @@
 
 use slotkeeper_core::plan::Plan;
 use slotkeeper_edge::{
+    route::path_of,
     sql,
     sqlite::{Value, blob, first_number},
     store::StoreError,
 };
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
-use crate::{http::path_of, platform::failed, store::Database};
+use crate::{platform::failed, store::Database};
 
 /// A row of a Durable Object's SQLite holds at most 2 MB, so a plan is stored in parts.
 const PART_BYTES: usize = 1024 * 1024;
