@@ -5,12 +5,17 @@ use xtask::workspace::Workspace;
 
 use crate::{build::WASM, process::run};
 
+/// A workspace of its own.
+const FUZZ: [&str; 2] = ["--manifest-path", "fuzz/Cargo.toml"];
+
 pub(crate) fn format(workspace: &Workspace) -> Result<()> {
-    run(workspace.cargo("fmt").arg("--all"))
+    run(workspace.cargo("fmt").arg("--all"))?;
+    run(workspace.cargo("fmt").args(FUZZ))
 }
 
 pub(crate) fn check_format(workspace: &Workspace) -> Result<()> {
-    run(workspace.cargo("fmt").args(["--all", "--check"]))
+    run(workspace.cargo("fmt").args(["--all", "--check"]))?;
+    run(workspace.cargo("fmt").args(FUZZ).arg("--check"))
 }
 
 /// Clippy natively, and for each wasm crate on its target. Returns how many runs that were.

@@ -4,6 +4,7 @@
 //! built lies where cargo's target folder is (`xtask::workspace`). Nothing here is part of the product.
 
 mod build;
+mod fuzz;
 mod http;
 mod lint;
 mod measure;
@@ -48,6 +49,8 @@ enum Chore {
     Up(up::Options),
     /// Runs every check: formatting, lints, builds, tests, browser, documentation, sizes
     Test(test::Options),
+    /// Feeds everything that reads bytes from outside with what it does not expect
+    Fuzz(fuzz::Options),
     /// Prints measurements, one JSON object a line
     Measure(measure::Options),
     /// Checks formatting and lints
@@ -85,6 +88,7 @@ fn perform(chore: Chore) -> Result<bool> {
         Chore::Setup { purpose } => setup::run_for(workspace, purpose)?,
         Chore::Up(options) => up::up(workspace, options)?,
         Chore::Test(options) => return test::test(workspace, &options),
+        Chore::Fuzz(options) => return fuzz::fuzz(workspace, &options),
         Chore::Measure(options) => measure::measure(workspace, &options)?,
         Chore::Lint => {
             setup::run_for(workspace, Purpose::Lint)?;

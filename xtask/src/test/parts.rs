@@ -8,15 +8,16 @@ use clap::builder::PossibleValuesParser;
 use super::{Part, browser, counts::Counts};
 use crate::{
     build::{Artifact, Builder, WASM},
-    lint, npm,
+    fuzz as fuzzing, lint, npm,
     process::run,
 };
 
-pub(super) const PARTS: [Part; 9] = [
+pub(super) const PARTS: [Part; 10] = [
     Part { name: "fmt", about: "the sources are formatted", run: fmt },
     Part { name: "clippy", about: "no warning, natively and for the wasm targets", run: clippy },
     Part { name: "build", about: "everything that is run, served or shipped builds", run: build },
     Part { name: "cargo-test", about: "unit tests, and the edge's contract tests on every platform", run: cargo_test },
+    Part { name: "fuzz", about: "a few seconds of fuzzing for everything that reads bytes from outside", run: fuzz },
     Part { name: "wasm-core", about: "the core builds for both wasm targets", run: wasm_core },
     Part {
         name: "browser",
@@ -32,6 +33,8 @@ pub(super) const PARTS: [Part; 9] = [
     Part { name: "sdk-size", about: "the SDK keeps within its size budget", run: sdk_size },
 ];
 
+/// How long each fuzz target runs: long enough for a fresh mistake, `cargo xtask fuzz` is for the others.
+const FUZZ_SECONDS: u32 = 5;
 /// What the SDK may weigh on the wire: wasm and JavaScript together, brotli at its best, in bytes.
 const SDK_BROTLI_BYTES_MAX: u64 = 48 * 1024;
 
@@ -63,6 +66,16 @@ fn cargo_test(builder: &Builder<'_>) -> Result<Counts> {
     builder.cloudflare()?;
     let mut command = builder.workspace.cargo("test");
     Counts::of_run(command.args(["--workspace", "--no-fail-fast"]), Counts::of_libtest)
+}
+
+fn fuzz(builder: &Builder<'_>) -> Result<Counts> {
+    let programs = fuzzing::build(builder.workspace)?;
+    let mut counts = Counts::default();
+    for target in fuzzing::targets(builder.workspace)? {
+        let found_nothing = fuzzing::run_target(builder.workspace, &programs, &target, FUZZ_SECONDS)?;
+        counts += if found_nothing { Counts::passed(1) } else { Counts::one_failed() };
+    }
+    Ok(counts)
 }
 
 /// Alone, so with no more features of its dependencies than it asks for itself.

@@ -1,0 +1,45 @@
+//! The head of a request: method, URL, `Authorization`. Nothing panics, and only the origin's bearer opens its calls.
+//!
+//! The input is those three, a line each.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use slotkeeper_core::keys::Purpose;
+use slotkeeper_edge::{Head, Route, Settings, route::path_of};
+use slotkeeper_fuzz::{keyrings, seed, settings};
+
+static SETTINGS: LazyLock<Settings> = LazyLock::new(settings);
+
+fuzz_target!(init: seed("plan", put_plan()), |bytes: &[u8]| {
+    let Ok(text) = core::str::from_utf8(bytes) else { return };
+    let mut lines = text.splitn(3, '\n');
+    let (method, url, authorization) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default(), lines.next());
+    let path = path_of(url);
+    let before_query = url.split(['?', '#']).next().unwrap_or_default();
+    assert!(path == "/" || before_query.ends_with(path), "{url:?} has the path {path:?}, which is of its query");
+    assert!(path.starts_with('/') && !path.contains(['?', '#']), "{url:?} has the path {path:?}");
+    assert_eq!(path_of(&format!("https://host.example{path}?u=http://x/y#z://")), path, "the same path, elsewhere");
+
+    let head = Head { method, path, authorization };
+    match Route::find(&head, &SETTINGS) {
+        Ok(Route::PutPlan | Route::ShipOutbox) => {
+            let bearer = authorization.and_then(|value| value.strip_prefix("Bearer ")).expect("a bearer was asked for");
+            assert!(is_ours(bearer), "{bearer:?} opened a call of the origin's");
+        }
+        Ok(Route::Pixel { token }) => assert_eq!(path, format!("/v1/t/{token}")),
+        Ok(_) => {}
+        Err(refusal) => assert!((400..500).contains(&refusal.status), "{refusal:?}"),
+    }
+});
+
+/// Whether this carries the secret that one of our keys derives for the origin.
+fn is_ours(bearer: &str) -> bool {
+    let secret = |bearer: &str| bearer.split_once('.').map(|(_, secret)| secret.to_lowercase());
+    keyrings().iter().any(|keys| secret(&keys.bearer(Purpose::Admin)) == secret(bearer))
+}
+
+fn put_plan() -> String {
+    format!("PUT\nhttp://edge.example/v1/plan\nBearer {}", SETTINGS.keys.bearer(Purpose::Admin))
+}
