@@ -1,7 +1,7 @@
 //! `GET /healthz`: is it up, and what does it decide from.
 
 use serde_json::json;
-use slotkeeper_core::plan::Plan;
+use slotkeeper_core::{keys::Purpose, plan::Plan};
 
 use crate::{Platform, Reply, platform::store_call};
 
@@ -26,6 +26,7 @@ pub(crate) async fn report<P: Platform>(platform: &P) -> Reply {
             "status": status,
             "platform": P::NAME,
             "edge_id": settings.edge_id,
+            "minting_key_id": settings.keys.minting(Purpose::Token).0,
             "plan_version": plan.map(|plan| plan.version()),
             "plan_valid_until_ms": plan.map(|plan| plan.valid_until().0),
         }),

@@ -18,6 +18,7 @@ pub mod edges;
 pub mod error;
 pub mod explain;
 pub mod fold;
+pub mod keys;
 pub mod log;
 pub mod plan;
 pub mod registry;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use slotkeeper_core::keys::Keyring;
+use slotkeeper_core::keys::{Keyring, Purpose};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -119,6 +119,7 @@ pub async fn serve(
         stop: stopping.subscribe(),
         durable_seq: log.durable_seq(),
         fold: progress.subscribe(),
+        minting_key_id: options.keys.minting(Purpose::Admin).0,
         edges: Arc::clone(&edges),
         edges_seen: EdgesSeen::new(&edges),
     };

@@ -49,9 +49,8 @@ impl Secrets {
 
     /// The edge's settings that are secret, by their lower-case name.
     pub(crate) fn edge_variables(&self) -> impl Iterator<Item = (String, String)> {
-        let setting =
-            |(name, value): (&String, &String)| Some((name.strip_prefix("SLOTKEEPER_")?.to_lowercase(), value.clone()));
-        self.0.iter().filter_map(setting)
+        let settings = [("keys", "SLOTKEEPER_KEYS"), ("pseudonym_key", "SLOTKEEPER_PSEUDONYM_KEY")];
+        settings.into_iter().filter_map(|(setting, name)| Some((setting.into(), self.0.get(name)?.clone())))
     }
 }
 
@@ -122,7 +121,9 @@ mod tests {
 
     #[test]
     fn keys_are_read_however_a_shell_would_take_them() {
-        let read = parse("# new\nSLOTKEEPER_KEYS=1:ab\nexport SLOTKEEPER_PSEUDONYM_KEY=\"cd\"\n\n");
+        let read = parse(
+            "# new\nSLOTKEEPER_KEYS=1:ab\nSLOTKEEPER_KEY_ROLES=1:minting:2026\nexport SLOTKEEPER_PSEUDONYM_KEY=\"cd\"\n\n",
+        );
         let secrets = Secrets(read);
         let variables: Vec<_> = secrets.edge_variables().collect();
         assert_eq!(variables, [("keys".into(), "1:ab".into()), ("pseudonym_key".into(), "cd".into())]);

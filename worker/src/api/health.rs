@@ -2,6 +2,7 @@
 
 use axum::{Json, extract::State};
 use serde::Serialize;
+use slotkeeper_core::keys::KeyId;
 
 use super::Api;
 use crate::edges::EdgeSeen;
@@ -19,6 +20,8 @@ pub struct OriginHealth {
     pub fold_lag: u64,
     /// Why the fold does not go on, if so.
     pub fold_error: Option<String>,
+    /// The key that this origin mints with.
+    pub minting_key_id: KeyId,
     /// The edges, as last seen.
     pub edges: Vec<EdgeSeen>,
 }
@@ -32,6 +35,7 @@ pub(super) async fn health(State(api): State<Api>) -> Json<OriginHealth> {
         fold_offset: fold.consumed_seq,
         fold_lag: log_seq.saturating_sub(fold.consumed_seq),
         fold_error: fold.error,
+        minting_key_id: api.minting_key_id,
         edges: api.edges_seen.all(),
     })
 }

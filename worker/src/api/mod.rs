@@ -27,7 +27,7 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::json;
-use slotkeeper_core::id::OpportunityId;
+use slotkeeper_core::{id::OpportunityId, keys::KeyId};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
@@ -63,6 +63,8 @@ pub struct Api {
     pub durable_seq: watch::Receiver<u64>,
     /// How far it is folded.
     pub fold: watch::Receiver<Progress>,
+    /// The key that this origin mints with.
+    pub minting_key_id: KeyId,
     /// As configured.
     pub edges: Arc<[Edge]>,
     /// As last seen.

@@ -34,7 +34,7 @@ enum Command {
     /// Show why a stored slot is what it is: the candidates, why each lost, and the same decision made again. Ends with 3
     /// if that gives another outcome
     Explain(explain::Explain),
-    /// Make secrets
+    /// Make secrets, and replace them
     #[command(subcommand)]
     Keys(keys::Keys),
 }

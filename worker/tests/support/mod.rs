@@ -49,9 +49,15 @@ pub(crate) struct Origin {
 impl Origin {
     /// Starts it over a data directory and waits until it answers.
     pub(crate) fn start(data: &Path, more: &[&str]) -> Self {
+        Self::start_with_keys(data, KEYS, more)
+    }
+
+    /// The same with a keyring of the test's own.
+    pub(crate) fn start_with_keys(data: &Path, keys: &str, more: &[&str]) -> Self {
         let mut process = program()
-            .args(["serve", "--listen", "127.0.0.1:0", "--keys", KEYS, "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            .env("SLOTKEEPER_KEYS", keys)
             .args(more)
             .stdout(Stdio::piped())
             .spawn()
