@@ -27,6 +27,7 @@ fuzz_target!(init: seed("everything", serde_json::to_vec(&request()).expect("str
         request: &asked.request,
         break_id: asked.break_id,
         viewer: asked.viewer,
+        session: asked.session,
         opened_at: asked.opened_at,
         now: asked.now,
     };

@@ -88,8 +88,10 @@ fn check_books(data: &DataDir) {
 fn dump(fold: &Path) -> String {
     let db = Connection::open(fold).expect("the tables");
     let mut dump = String::new();
-    for table in ["fct_ad_opportunities", "opportunities_superseded", "beacon_states", "fct_ad_impressions"] {
-        let mut select = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2, 3, 4, 5")).expect("a table");
+    for table in
+        ["decisions", "fct_ad_opportunities", "opportunities_superseded", "beacon_states", "fct_ad_impressions"]
+    {
+        let mut select = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2, 3")).expect("a table");
         let columns = select.column_count();
         let mut rows = select.query([]).expect("its rows");
         while let Some(row) = rows.next().expect("a row") {
@@ -107,7 +109,8 @@ fn dump(fold: &Path) -> String {
 fn a_break() -> Vec<u8> {
     let pod = pod();
     let row = |row: &_| Fact::Opportunity { recording: Recording::Committed, row: Clone::clone(row) };
-    let mut facts: Vec<Fact> = pod.slots.iter().map(row).collect();
+    let mut facts = vec![Fact::Decision(pod.decision.clone())];
+    facts.extend(pod.slots.iter().map(row));
     facts.extend(pod.slots.iter().find_map(|slot| {
         Some(Fact::Beacon(BeaconFact {
             opportunity_id: slot.opportunity_id,

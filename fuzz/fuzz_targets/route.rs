@@ -1,20 +1,21 @@
-//! The head of a request: method, URL, `Authorization`. Nothing panics, and only the origin's bearer opens its calls.
+//! The head of a request: method, URL, `Authorization`, the client's address. Nothing panics, and only the
+//! origin's bearer opens its calls.
 //!
-//! The input is those three, a line each.
+//! The input is those four, a line each.
 #![no_main]
 
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use slotkeeper_core::keys::Purpose;
-use slotkeeper_edge::{Head, Route, Settings, route::path_of};
-use slotkeeper_fuzz::{keyrings, seed, settings};
+use slotkeeper_edge::{Head, Route, Settings, limit::admit, route::path_of};
+use slotkeeper_fuzz::{NOW, keyrings, seed, settings};
 
 static SETTINGS: LazyLock<Settings> = LazyLock::new(settings);
 
 fuzz_target!(init: seed("plan", put_plan()), |bytes: &[u8]| {
     let Ok(text) = core::str::from_utf8(bytes) else { return };
-    let mut lines = text.splitn(3, '\n');
+    let mut lines = text.split( '\n');
     let (method, url, authorization) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default(), lines.next());
     let path = path_of(url);
     let before_query = url.split(['?', '#']).next().unwrap_or_default();
@@ -22,7 +23,8 @@ fuzz_target!(init: seed("plan", put_plan()), |bytes: &[u8]| {
     assert!(path.starts_with('/') && !path.contains(['?', '#']), "{url:?} has the path {path:?}");
     assert_eq!(path_of(&format!("https://host.example{path}?u=http://x/y#z://")), path, "the same path, elsewhere");
 
-    let head = Head { method, path, authorization };
+    let head = Head { method, path, authorization, client_address: lines.next() };
+    let _ = admit(&mut None, &head, &SETTINGS, NOW);
     match Route::find(&head, &SETTINGS) {
         Ok(Route::PutPlan | Route::ShipOutbox) => {
             let bearer = authorization.and_then(|value| value.strip_prefix("Bearer ")).expect("a bearer was asked for");

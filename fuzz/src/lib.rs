@@ -9,10 +9,12 @@ use std::{env, fs, path::PathBuf};
 use slotkeeper_core::{
     api::{BreakRequest, SlotRequest, Tracking},
     beacon::Event,
-    caps::{Cap, CapScope, CapState, Viewer, Window},
+    caps::{Calendar, Cap, CapScope, CapState, Turn, Viewer, Window},
     contract::{BreakPosition, DemandClass, Rating, RegistryRecord},
     decide::{Occasion, decide},
-    id::{AdId, AdvertiserId, BreakId, CampaignId, CreativeId, FlightId, OpportunityId, RecordId, ViewerKey},
+    id::{
+        AdId, AdvertiserId, BreakId, CampaignId, CreativeId, FlightId, OpportunityId, RecordId, SessionKey, ViewerKey,
+    },
     impression::Quartile,
     keys::{Keyring, Purpose},
     money::{Currency, Money},
@@ -62,8 +64,13 @@ pub fn plan() -> Vec<u8> {
     let title = |id: &str, rating| TitleSource { title_id: id.into(), rating, genres: vec!["drama".into(), id.into()] };
     let cap = |scope, limit, window| Cap { scope, limit, window };
     let hour = Window::Rolling { ms: 3_600_000 };
+    let turn = |days: u64| Turn { from: NOW.plus_ms(days * DAY_MS), began_at: NOW.plus_ms(days * DAY_MS) };
+    let today = Calendar { turns: [0, 1, 2, 3].map(turn), longest_ms: DAY_MS };
     let flights = vec![
-        FlightSource { caps: vec![cap(CapScope::Campaign, 1, hour)], ..flight(1) },
+        FlightSource {
+            caps: vec![cap(CapScope::Campaign, 1, hour), cap(CapScope::Campaign, 1, Window::Calendar(today))],
+            ..flight(1)
+        },
         FlightSource { category: Some("cars".into()), targeting: everywhere(), ..flight(2) },
         FlightSource {
             caps: vec![cap(CapScope::Flight, 3, Window::Lifetime), cap(CapScope::Creative, 2, hour)],
@@ -73,7 +80,11 @@ pub fn plan() -> Vec<u8> {
         },
         FlightSource { allocation: 0, ..flight(5) },
         FlightSource { ends_at: NOW, ..flight(6) },
-        FlightSource { class: DemandClass::House, caps: vec![cap(CapScope::Advertiser, 9, hour)], ..flight(9) },
+        FlightSource {
+            class: DemandClass::House,
+            caps: vec![cap(CapScope::Advertiser, 9, Window::Session), cap(CapScope::Creative, 2, Window::Break)],
+            ..flight(9)
+        },
     ];
     let source = PlanSource {
         version: 7,
@@ -158,6 +169,7 @@ pub fn request() -> BreakRequest {
         slots: vec![SlotRequest { max_duration_ms: 10_000 }; 6],
         max_duration_ms: Some(60_000),
         tier: Some("basic".into()),
+        session_id: Some("session-1".into()),
         country: Some("NO".into()),
         device: Some("tv".into()),
         tracking: Tracking::Pixels,
@@ -177,6 +189,7 @@ pub fn token_from(bytes: &[u8]) -> Token {
         opportunity_id,
         ad_id: AdId(u32::try_from(word(16) >> 32).unwrap_or_default()),
         record_id: RecordId(word(24).to_le_bytes()),
+        holds_claim: taken[31] >= 128,
         class: Event::from_code(taken[31] % 16).map_or(EventClass::Any, EventClass::Only),
         expires_at: opportunity_id.opened_at().plus_ms(life_ms.next_multiple_of(1_000)),
     }
@@ -192,7 +205,7 @@ pub fn pod() -> Pod {
 /// `request`, asked for the first time by a viewer at [`NOW`].
 pub fn occasion(request: &BreakRequest) -> Occasion<'_> {
     let (break_id, viewer) = (BreakId([1; 16]), ViewerKey([2; 16]));
-    Occasion { request, break_id, viewer, opened_at: NOW, now: NOW }
+    Occasion { request, break_id, viewer, session: Some(SessionKey([3; 8])), opened_at: NOW, now: NOW }
 }
 
 /// Leaves a seed for the fuzzer in the folder `FUZZ_SEEDS`, if somebody has named one. Called before it reads them.
