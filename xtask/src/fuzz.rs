@@ -15,7 +15,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use xtask::workspace::{Workspace, on_path};
 
-use crate::process::{Process, run, show};
+use crate::{
+    process::{Process, run, show},
+    stamp::clear,
+};
 
 /// What cargo-fuzz 0.13 passes for a build without a sanitizer, but `--cfg fuzzing`: what is tested is what is shipped.
 const COVERAGE: [&str; 5] = [
@@ -64,7 +67,7 @@ pub(crate) fn fuzz(workspace: &Workspace, options: &Options) -> Result<bool> {
     }
     let mut found = Vec::new();
     for target in chosen {
-        if !run_target(workspace, &programs, &target, options.seconds)? {
+        if !run_target(workspace, &programs, &target, options.seconds, Corpus::Kept)? {
             found.push(target);
         }
     }
@@ -95,16 +98,38 @@ pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     );
     let host = host()?;
     let mut command = workspace.cargo("build");
-    command.args(["--manifest-path", "fuzz/Cargo.toml", "--release", "--locked", "--bins", "--target", &host]);
+    command.args(["--manifest-path", "fuzz/Cargo.toml", "--release", "--bins", "--target", &host]);
     // With a target named, build scripts are left alone. A folder of its own, because everything is compiled otherwise.
     command.env("CARGO_TARGET_DIR", folder(workspace)).env_remove("RUSTFLAGS");
     run(command.env("CARGO_ENCODED_RUSTFLAGS", COVERAGE.join("\u{1f}")))?;
     Ok(folder(workspace).join(host).join("release"))
 }
 
+/// What a run starts from, besides the committed seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Corpus {
+    /// What all runs before have found worth keeping, so that each goes on where the last one ended.
+    Kept,
+    /// Nothing, so that a run takes no longer than it is told.
+    Fresh,
+}
+
 /// Runs one target for a while. Says what was found, where it lies, and how to look at it again.
-pub(crate) fn run_target(workspace: &Workspace, programs: &Path, target: &str, seconds: u32) -> Result<bool> {
-    let corpus = folder(workspace).join("corpus").join(target);
+pub(crate) fn run_target(
+    workspace: &Workspace,
+    programs: &Path,
+    target: &str,
+    seconds: u32,
+    corpus: Corpus,
+) -> Result<bool> {
+    let corpus = match corpus {
+        Corpus::Kept => folder(workspace).join("corpus").join(target),
+        Corpus::Fresh => {
+            let corpus = folder(workspace).join("fresh").join(target);
+            clear(&corpus)?;
+            corpus
+        }
+    };
     let artifacts = folder(workspace).join("artifacts").join(target);
     let log = folder(workspace).join(target).with_extension("log");
     for folder in [&corpus, &artifacts] {

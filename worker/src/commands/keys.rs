@@ -135,9 +135,8 @@ impl Rotate {
             Step::Add => return Ok(None),
             Step::Retire { retiring, not_before } => {
                 return Ok((not_before > now).then(|| {
-                    let hours = RETIRE_AFTER_MS.div_ceil(3_600_000);
-                    let until = instant(not_before);
-                    format!("what key {retiring} sealed lives for up to {hours} hours, until {until}")
+                    let (days, until) = (RETIRE_AFTER_MS.div_ceil(86_400_000), instant(not_before));
+                    format!("what key {retiring} sealed lives for up to {days} days, until {until}")
                 }));
             }
             Step::Promote { .. } => Question::Accepts(Keyring::parse(&keys.keyring_of_next())?),

@@ -18,6 +18,7 @@ mod probe;
 use slotkeeper_core::{
     id::REQUEST_TIME_SKEW_MS_MAX,
     keys::{KEYS_MAX, KeyId},
+    receipt::RECEIPT_LIFE_MS,
     time::UnixMillis,
     token::LIFE_MS_MAX,
 };
@@ -25,9 +26,13 @@ use slotkeeper_core::{
 pub use file::{FileError, KeysFile};
 pub use probe::{Finding, Question, ask_all};
 
-/// How long after the last use of a key something it sealed may still come: the longest life of a token, which may be
-/// dated ahead by [`REQUEST_TIME_SKEW_MS_MAX`]; and an hour for an edge that was not heard, and for clocks.
-pub const RETIRE_AFTER_MS: u64 = LIFE_MS_MAX + REQUEST_TIME_SKEW_MS_MAX + 3_600_000;
+/// The longest life of a token, which may be dated ahead by [`REQUEST_TIME_SKEW_MS_MAX`].
+const TOKEN_LIFE_MS_MAX: u64 = LIFE_MS_MAX + REQUEST_TIME_SKEW_MS_MAX;
+
+/// How long after the last use of a key something it sealed may still come: a token, or a receipt with the rows of a break,
+/// which lives longer; and an hour for an edge that was not heard, and for clocks.
+pub const RETIRE_AFTER_MS: u64 =
+    (if RECEIPT_LIFE_MS > TOKEN_LIFE_MS_MAX { RECEIPT_LIFE_MS } else { TOKEN_LIFE_MS_MAX }) + 3_600_000;
 
 /// What a key is for, at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,7 +227,8 @@ mod tests {
     fn token(keys: &Keyring) -> String {
         let opportunity_id = OpportunityId::mint(BreakId([3; 16]), 0, NOW);
         let (ad_id, record_id, class) = (AdId(1), RecordId([1; 8]), EventClass::Any);
-        Token { opportunity_id, ad_id, record_id, class, expires_at: NOW.plus_ms(7_200_000) }.seal(keys)
+        Token { opportunity_id, ad_id, record_id, class, holds_claim: true, expires_at: NOW.plus_ms(7_200_000) }
+            .seal(keys)
     }
 
     #[test]
@@ -261,7 +267,7 @@ mod tests {
             assert!(Token::open(&old, keys, NOW).is_ok());
         }
         assert_eq!(Token::open(&old, &keyrings[4], NOW), Err(TokenError::UnknownKey(1)));
-        const { assert!(RETIRE_AFTER_MS > LIFE_MS_MAX + REQUEST_TIME_SKEW_MS_MAX) };
+        const { assert!(RETIRE_AFTER_MS > TOKEN_LIFE_MS_MAX && RETIRE_AFTER_MS > RECEIPT_LIFE_MS) };
     }
 
     #[test]

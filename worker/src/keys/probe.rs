@@ -7,7 +7,7 @@ use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 use slotkeeper_core::keys::{KeyId, Keyring, Purpose};
 
-use crate::edges::{Edge, EdgeClient, EdgeError};
+use crate::edges::{Edge, EdgeClient, EdgeError, direct};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -31,7 +31,7 @@ pub struct Finding {
 
 /// Asks every edge, and the origin at `origin`.
 pub async fn ask_all(question: &Question, edges: &[Edge], origin: &str) -> Result<Vec<Finding>, EdgeError> {
-    let http = reqwest::Client::builder().no_proxy().timeout(CALL_TIMEOUT).build();
+    let http = direct().timeout(CALL_TIMEOUT).build();
     let http = http.map_err(|error| EdgeError::Unreachable(error.to_string()))?;
     let mut findings = match question {
         Question::Accepts(keys) => {

@@ -8,7 +8,8 @@ use clap::builder::PossibleValuesParser;
 use super::{Part, browser, counts::Counts};
 use crate::{
     build::{Artifact, Builder, WASM},
-    fuzz as fuzzing, lint, npm,
+    fuzz::{self as fuzzing, Corpus},
+    lint, npm,
     process::run,
 };
 
@@ -72,7 +73,7 @@ fn fuzz(builder: &Builder<'_>) -> Result<Counts> {
     let programs = fuzzing::build(builder.workspace)?;
     let mut counts = Counts::default();
     for target in fuzzing::targets(builder.workspace)? {
-        let found_nothing = fuzzing::run_target(builder.workspace, &programs, &target, FUZZ_SECONDS)?;
+        let found_nothing = fuzzing::run_target(builder.workspace, &programs, &target, FUZZ_SECONDS, Corpus::Fresh)?;
         counts += if found_nothing { Counts::passed(1) } else { Counts::one_failed() };
     }
     Ok(counts)
