@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{RequestBuilder, StatusCode, header};
+use reqwest::{RequestBuilder, StatusCode, header, redirect::Policy};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use slotkeeper_core::{
     api::ErrorResponse,
@@ -15,6 +15,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A plan may have 32 MiB, and an outbox waits for this origin's own log.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of an edge's own words an error repeats.
+const SAID_CHARS_MAX: usize = 300;
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -76,6 +78,12 @@ pub struct PlanTaken {
     pub status: String,
 }
 
+/// A client that talks to whom it is told and to nobody else. No proxy from the environment: what is sent carries the
+/// bearer, in the clear. No redirects: an edge does not get to choose whom the origin calls in its private network.
+pub(crate) fn direct() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().no_proxy().redirect(Policy::none())
+}
+
 /// Calls edges, with the bearer they expect. Cheap to clone.
 #[derive(Clone)]
 pub struct EdgeClient {
@@ -86,9 +94,7 @@ pub struct EdgeClient {
 impl EdgeClient {
     /// A client that authenticates with the minting key of `keys`.
     pub fn new(keys: &Keyring) -> Result<Self, EdgeError> {
-        // No proxy from the environment: what is sent carries the bearer, in the clear.
-        let builder = reqwest::Client::builder().no_proxy();
-        let http = builder.connect_timeout(CONNECT_TIMEOUT).timeout(CALL_TIMEOUT).build();
+        let http = direct().connect_timeout(CONNECT_TIMEOUT).timeout(CALL_TIMEOUT).build();
         let http = http.map_err(|error| EdgeError::Unreachable(error.to_string()))?;
         Ok(Self { http, bearer: format!("Bearer {}", keys.bearer(Purpose::Admin)) })
     }
@@ -137,7 +143,12 @@ fn refusal(status: StatusCode, body: &[u8]) -> EdgeError {
         Ok(response) => (response.error.code, response.error.message),
         Err(_) => ("unknown".into(), String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned()),
     };
-    EdgeError::Refused { status: status.as_u16(), code, message }
+    EdgeError::Refused { status: status.as_u16(), code: on_one_line(&code), message: on_one_line(&message) }
+}
+
+/// What somebody else says, so that it can neither end a line of a log nor steer a terminal.
+fn on_one_line(text: &str) -> String {
+    text.chars().take(SAID_CHARS_MAX).map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }
 
 /// reqwest's own words say only that sending failed; the cause says why.
@@ -147,4 +158,37 @@ fn innermost(error: &reqwest::Error) -> String {
         cause = deeper;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use axum::{Router, http::header::LOCATION, routing::any};
+
+    use super::*;
+
+    async fn edge(routes: Router) -> Edge {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let edge = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        edge
+    }
+
+    #[tokio::test]
+    async fn an_edge_cannot_send_the_origin_elsewhere_or_write_lines_of_its_log() {
+        static CALLS: AtomicUsize = AtomicUsize::new(0);
+        let elsewhere = edge(Router::new().fallback(async || CALLS.fetch_add(1, Relaxed).to_string())).await;
+        let away = format!("{}/healthz", elsewhere.url);
+        let redirects =
+            async move || (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, away)], "go\nslotkeeper: \x1b[2Jgone");
+        let edge = edge(Router::new().fallback(any(redirects))).await;
+        let keys = Keyring::parse(&format!("1:{}", "07".repeat(32))).unwrap();
+        let client = EdgeClient::new(&keys).unwrap();
+        for error in [client.health(&edge).await.unwrap_err(), client.put_plan(&edge, b"plan").await.unwrap_err()] {
+            assert!(matches!(error, EdgeError::Refused { status: 307, .. }), "{error}");
+            assert!(!error.to_string().contains(char::is_control), "{error:?}");
+        }
+        assert_eq!(CALLS.load(Relaxed), 0);
+    }
 }

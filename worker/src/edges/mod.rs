@@ -8,6 +8,7 @@ mod streams;
 
 use std::str::FromStr;
 
+pub(crate) use client::direct;
 pub use client::{EdgeClient, EdgeError, Health, Shipped};
 pub use outbox::keep_shipping;
 pub use push::{PushOutcome, PushReport, push, push_all};
