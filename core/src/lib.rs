@@ -25,6 +25,7 @@ pub mod fact;
 pub mod id;
 pub mod impression;
 pub mod keys;
+pub mod limit;
 pub mod money;
 pub mod plan;
 pub mod pod;

@@ -13,6 +13,7 @@ pub mod beacons;
 pub mod body;
 pub mod breaks;
 pub mod health;
+pub mod limit;
 pub mod outbox;
 pub mod plans;
 pub mod platform;

@@ -18,6 +18,17 @@ pub struct Head<'a> {
     pub path: &'a str,
     /// The `Authorization` header.
     pub authorization: Option<&'a str>,
+    /// The client's address, as the platform says it and no client can; with or without a port.
+    pub client_address: Option<&'a str>,
+}
+
+impl Head<'_> {
+    /// Whether it carries the bearer of the origin.
+    pub(crate) fn is_from_origin(&self, settings: &Settings) -> bool {
+        self.authorization
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .is_some_and(|bearer| settings.keys.accepts_bearer(Purpose::Admin, bearer))
+    }
 }
 
 /// A request that is known and allowed.
@@ -67,7 +78,7 @@ impl Route {
             let message = format!("{} takes {method}, not {:?}", head.path, head.method);
             return Err(Reply::error(405, "method_not_allowed", None, message));
         }
-        if route.is_for_the_origin_only() && !is_origin(head, settings) {
+        if route.is_for_the_origin_only() && !head.is_from_origin(settings) {
             let message = "this call needs the bearer of the origin that this edge belongs to";
             return Err(Reply::error(401, "unauthorized", Some("authorization"), message.into()));
         }
@@ -112,12 +123,6 @@ pub fn path_of(url: &str) -> &str {
     let url = url.split(['?', '#']).next().unwrap_or(url); // first: a query may hold a URL of its own
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.find('/').map_or("/", |slash| &rest[slash..])
-}
-
-fn is_origin(head: &Head<'_>, settings: &Settings) -> bool {
-    head.authorization
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .is_some_and(|bearer| settings.keys.accepts_bearer(Purpose::Admin, bearer))
 }
 
 #[cfg(test)]

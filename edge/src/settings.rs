@@ -3,6 +3,7 @@
 use slotkeeper_core::{
     api::CALLER_ID_BYTES_MAX,
     keys::{Keyring, KeyringError, Pseudonyms},
+    limit::{REQUESTS_PER_MINUTE_DEFAULT, REQUESTS_PER_MINUTE_MAX},
 };
 
 /// Everything that is configured.
@@ -23,6 +24,8 @@ pub struct Settings {
     /// `answer_deadline_ms`: how long a break may take in all. What deciding leaves of it is for the way of the rows
     /// straight to the origin, where the store cannot take them.
     pub answer_deadline_ms: u64,
+    /// `requests_per_minute`: how many one client's address may make of one instance of the edge; 0 limits nobody.
+    pub requests_per_minute: u32,
     /// `origin_deadline_ms`: how long the origin may take to make facts durable.
     pub origin_deadline_ms: u64,
 }
@@ -48,7 +51,7 @@ pub enum SettingsError {
 
 impl Settings {
     /// Every name, in the lower-case form that Spin's variables have.
-    pub const NAMES: [&'static str; 8] = [
+    pub const NAMES: [&'static str; 9] = [
         "keys",
         "pseudonym_key",
         "origin_url",
@@ -57,6 +60,7 @@ impl Settings {
         "decision_deadline_ms",
         "answer_deadline_ms",
         "origin_deadline_ms",
+        "requests_per_minute",
     ];
 
     /// Reads the settings through a platform's look-up. An empty value is a missing one.
@@ -99,6 +103,15 @@ impl Settings {
             store_deadline_ms: milliseconds("store_deadline_ms", 250)?,
             decision_deadline_ms,
             answer_deadline_ms,
+            requests_per_minute: match given("requests_per_minute") {
+                None => REQUESTS_PER_MINUTE_DEFAULT,
+                Some(text) => text.trim().parse().ok().filter(|rate| *rate <= REQUESTS_PER_MINUTE_MAX).ok_or(
+                    SettingsError::Invalid {
+                        name: "requests_per_minute",
+                        expected: "must be a whole number from 0 to 1000000; 0 limits nobody",
+                    },
+                )?,
+            },
             origin_deadline_ms: milliseconds("origin_deadline_ms", 2_000)?,
         })
     }

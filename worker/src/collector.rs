@@ -25,6 +25,8 @@ use crate::{
     log::{LogWriter, Received},
 };
 
+/// Where edges send their batches.
+pub(crate) const PATH: &str = "/v1/facts";
 /// How long an edge may take to send its batch.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -43,7 +45,7 @@ struct Collector {
 
 /// `POST /v1/facts`.
 pub fn routes(keys: Keyring, log: LogWriter) -> Router {
-    Router::new().route("/v1/facts", post(collect)).with_state(Collector { keys, log })
+    Router::new().route(PATH, post(collect)).with_state(Collector { keys, log })
 }
 
 async fn collect(

@@ -34,6 +34,14 @@ impl ApiError {
         Self { retry_after_s: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message) }
     }
 
+    /// The caller has had its share of this minute.
+    pub(crate) fn too_many_requests(per_minute: u32, retry_after_s: u32) -> Self {
+        let message =
+            format!("more than {per_minute} requests a minute from your address; try again in {retry_after_s} s");
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message);
+        Self { retry_after_s: Some(retry_after_s), ..error }
+    }
+
     /// The origin's own fault. The cause goes to the operator, not to the caller.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         eprintln!("slotkeeper: internal error: {cause}");

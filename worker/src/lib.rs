@@ -19,6 +19,7 @@ pub mod error;
 pub mod explain;
 pub mod fold;
 pub mod keys;
+mod limit;
 pub mod log;
 pub mod plan;
 pub mod registry;

@@ -24,6 +24,7 @@ use crate::{
     data_dir::{DataDir, DataDirError},
     edges::{Edge, EdgeClient, EdgeError, EdgesSeen, Streams, keep_draining, keep_shipping},
     fold::{Fold, FoldError, Progress, Runner},
+    limit,
     log::{LogError, LogWriter, SqliteLog},
     plan::{Publisher, keep_publishing},
     registry::Registry,
@@ -50,6 +51,8 @@ pub struct Options {
     pub www: Option<PathBuf>,
     /// How often to publish a fresh plan; never without.
     pub publish_every: Option<Duration>,
+    /// How many requests of pages and API one address may make a minute; 0 is as many as it likes.
+    pub requests_per_minute: u32,
     /// Where players reach this origin; without, the address it listens on.
     pub public_url: Option<String>,
 }
@@ -142,6 +145,7 @@ pub async fn serve(
 
     let routes = api.routes().merge(collector::routes(options.keys, log));
     let routes = pages::with_pages(routes, options.www.as_deref(), &edges, &public_url);
+    let routes = limit::limited(routes, options.requests_per_minute);
     let server = tokio::spawn(server::answer(listener, routes, Bounds::ORIGIN, stopping.subscribe()));
     ready(address);
     stop.await;

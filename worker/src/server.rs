@@ -1,8 +1,8 @@
 //! The HTTP server under the routes: hyper, with bounds on what a client can hold without sending.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -14,6 +14,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::sleep,
 };
+
+use crate::limit::Peer;
 
 /// How long to wait when no connection can be accepted, which is while the process has no file to spare.
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
@@ -39,11 +41,12 @@ pub(crate) async fn answer(listener: TcpListener, routes: Router, bounds: Bounds
     let room = Arc::new(Semaphore::new(bounds.connections_max));
     let open = GracefulShutdown::new();
     loop {
-        let (place, stream) = tokio::select! {
+        let (place, stream, peer) = tokio::select! {
             next = next(&listener, &room) => next,
             _ = stop.wait_for(|stop| *stop) => break, // an error means that the sender is gone, which is the same
         };
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()));
+        let routes = routes.clone().layer(Extension(Peer(peer.ip())));
+        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
         let connection = open.watch(connection);
         tokio::spawn(async move {
             let _ = connection.await; // the client's fault, or its absence
@@ -55,11 +58,11 @@ pub(crate) async fn answer(listener: TcpListener, routes: Router, bounds: Bounds
 }
 
 /// The next connection, once there is room for it.
-async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> (Option<OwnedSemaphorePermit>, TcpStream) {
+async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> (Option<OwnedSemaphorePermit>, TcpStream, SocketAddr) {
     let place = Arc::clone(room).acquire_owned().await.ok(); // fails only when closed, which nobody does
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (place, stream),
+            Ok((stream, peer)) => return (place, stream, peer),
             Err(error) if has_hung_up(&error) => {}
             Err(error) => {
                 eprintln!("slotkeeper: cannot accept a connection: {error}");
@@ -76,8 +79,6 @@ fn has_hung_up(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use axum::routing::get;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -93,7 +94,8 @@ mod tests {
     async fn start(bounds: Bounds) -> (SocketAddr, watch::Sender<bool>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), watch::Sender::new(false));
-        let routes = Router::new().route("/", get(|| async { "here" }));
+        let here = |Extension(Peer(address)): Extension<Peer>| async move { address.to_string() };
+        let routes = Router::new().route("/", get(here));
         tokio::spawn(answer(listener, routes, bounds, stop.subscribe()));
         (address, stop)
     }
@@ -101,6 +103,16 @@ mod tests {
     async fn is_answered(client: &mut TcpStream) -> bool {
         let mut answer = [0; 15];
         client.read_exact(&mut answer).await.is_ok() && answer == *b"HTTP/1.1 200 OK"
+    }
+
+    #[tokio::test]
+    async fn every_request_carries_the_address_it_came_from() {
+        let (address, _stop) = start(Bounds::ORIGIN).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: o\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("\r\n\r\n127.0.0.1"), "{answer}");
     }
 
     #[tokio::test]

@@ -1,14 +1,21 @@
 //! Workers' requests and responses to and from the edge's own.
 
+use std::cell::RefCell;
+
 use futures_util::StreamExt as _;
+use slotkeeper_core::limit::Limiter;
 use slotkeeper_edge::{
-    Head, Reply, Route, Settings, body,
+    Head, Reply, Route, Settings, body, limit,
     route::{BODY_DEADLINE_MS, path_of},
     serve,
 };
 use worker::{Env, Headers, Request, Response, ResponseBuilder, Result};
 
-use crate::platform::{Cloudflare, deployment, wait_ms};
+use crate::platform::{Cloudflare, deployment, now, wait_ms};
+
+thread_local! {
+    static LIMITER: RefCell<Option<Limiter>> = const { RefCell::new(None) };
+}
 
 /// Answers one request, whatever it holds.
 pub(crate) async fn answer(request: Request, env: Env) -> Result<Response> {
@@ -24,7 +31,14 @@ pub(crate) async fn answer(request: Request, env: Env) -> Result<Response> {
 async fn read(mut request: Request, settings: &Settings) -> std::result::Result<(Route, Vec<u8>), Reply> {
     let text_of = |name: &str| request.headers().get(name).ok().flatten();
     let (url, method, authorization) = (request.inner().url(), request.inner().method(), text_of("authorization"));
-    let head = Head { method: &method, path: path_of(&url), authorization: authorization.as_deref() };
+    let client_address = text_of("cf-connecting-ip"); // Cloudflare replaces what a client has sent under that name
+    let head = Head {
+        method: &method,
+        path: path_of(&url),
+        authorization: authorization.as_deref(),
+        client_address: client_address.as_deref(),
+    };
+    LIMITER.with_borrow_mut(|limiter| limit::admit(limiter, &head, settings, now()))?;
     let route = Route::find(&head, settings)?;
     if !route.has_body() {
         return Ok((route, Vec::new()));

@@ -5,12 +5,12 @@ use std::cell::Cell;
 use slotkeeper_edge::{
     breaks::{Asked, decide_at},
     outbox::ship,
+    route::path_of,
     settle::{Settling, settle_at},
 };
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use crate::{
-    http::path_of,
     platform::{self, PLAN_TRIPS, deployment, now, post_facts},
     store::ShardStore,
 };

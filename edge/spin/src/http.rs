@@ -1,10 +1,11 @@
 //! Spin's requests and responses to and from the edge's own.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use slotkeeper_edge::{Head, Reply, Route, body, route::BODY_DEADLINE_MS, serve};
+use slotkeeper_core::limit::Limiter;
+use slotkeeper_edge::{Head, Platform as _, Reply, Route, body, limit, route::BODY_DEADLINE_MS, serve};
 use spin_sdk::{
     http::{FullBody, Request, Response, Result},
     time,
@@ -12,22 +13,37 @@ use spin_sdk::{
 
 use crate::platform::{Spin, deployment};
 
+thread_local! {
+    static LIMITER: RefCell<Option<Limiter>> = const { RefCell::new(None) };
+}
+
 /// Answers one request, whatever it holds.
 pub(crate) async fn answer(request: Request) -> Result<Response<FullBody<Bytes>>> {
     respond(match deployment().await {
-        Ok(deployment) => match read(request, &deployment.settings).await {
-            Ok((route, body)) => serve(&Spin::new(deployment), route, &body).await,
-            Err(refusal) => refusal,
-        },
+        Ok(deployment) => {
+            let spin = Spin::new(deployment);
+            match read(request, &spin).await {
+                Ok((route, body)) => serve(&spin, route, &body).await,
+                Err(refusal) => refusal,
+            }
+        }
         Err(error) => Reply::error(500, "misconfigured", None, error.to_string()),
     })
 }
 
-async fn read(request: Request, settings: &slotkeeper_edge::Settings) -> std::result::Result<(Route, Vec<u8>), Reply> {
+async fn read(request: Request, spin: &Spin) -> std::result::Result<(Route, Vec<u8>), Reply> {
     let (parts, mut incoming) = request.into_parts();
     let text_of = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    let head = Head { method: parts.method.as_str(), path: parts.uri.path(), authorization: text_of("authorization") };
-    let route = Route::find(&head, settings)?;
+    // Spin adds its own after whatever the client has sent under that name, so only the last one is Spin's.
+    let client_address = parts.headers.get_all("spin-client-addr").iter().next_back();
+    let head = Head {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        authorization: text_of("authorization"),
+        client_address: client_address.and_then(|value| value.to_str().ok()),
+    };
+    LIMITER.with_borrow_mut(|limiter| limit::admit(limiter, &head, spin.settings(), spin.now()))?;
+    let route = Route::find(&head, spin.settings())?;
     if !route.has_body() {
         return Ok((route, Vec::new()));
     }

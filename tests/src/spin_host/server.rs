@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
+use http::{HeaderValue, Request};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -70,7 +71,14 @@ async fn accept(host: SpinHost, listener: TcpListener) {
 async fn talk(host: SpinHost, stream: TcpStream) {
     // Only slower without it.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| answer(&host, request));
+    let client = stream.peer_addr().ok().and_then(|address| HeaderValue::from_str(&address.to_string()).ok());
+    let service = service_fn(|mut request| {
+        if let Some(client) = &client {
+            // As Spin does it: behind what the client has sent under that name.
+            Request::headers_mut(&mut request).append("spin-client-addr", client.clone());
+        }
+        answer(&host, request)
+    });
     // An error is the client's: it hung up or does not speak HTTP.
     let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
 }

@@ -111,7 +111,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let Ok(body) = body.collect().await else { return Ok(status(400)) };
     assert_eq!((parts.method.as_str(), parts.uri.path()), ("POST", "/v1/facts"));
     let bearer = parts.headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap();
-    assert!(world::keys().accepts_bearer(Purpose::Collector, bearer), "the edge must prove who it is");
+    assert!(world::both_keys().accepts_bearer(Purpose::Collector, bearer), "the edge must prove who it is");
     let batch: FactBatch = serde_json::from_slice(&body.to_bytes()).expect("a batch of facts");
     let mood = *state.mood.lock().unwrap();
     if mood == Mood::Hanging {

@@ -36,6 +36,8 @@ pub(crate) enum StoreFault {
 
 /// A runtime that runs the edge.
 pub(crate) trait Runtime: Sized + Send + Sync + 'static {
+    /// The header in which the platform says the client's address.
+    const CLIENT_ADDRESS: &'static str;
     /// Starts the edge with these settings over what `folder` holds.
     fn start(settings: &[(String, String)], folder: &std::path::Path) -> impl Future<Output = Self> + Send;
     /// One request.
@@ -90,6 +92,15 @@ impl<R: Runtime> Edge<R> {
         Self { runtime, ..self }
     }
 
+    /// Kills the edge and starts it again over the same folder with some settings of the test's own.
+    pub(crate) async fn reconfigured(mut self, own: &[(&str, &str)]) -> Self {
+        for (name, value) in own {
+            self.settings.retain(|(known, _)| known != name);
+            self.settings.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        self.restart().await
+    }
+
     /// Sends a request and holds the response against the published description.
     pub(crate) async fn call(
         &self,
@@ -98,7 +109,22 @@ impl<R: Runtime> Edge<R> {
         bearer: Option<&str>,
         body: impl Into<Bytes>,
     ) -> Response<Bytes> {
+        self.call_from(&[], method, path, bearer, body).await
+    }
+
+    /// The same from a client whose address the platform says.
+    pub(crate) async fn call_from(
+        &self,
+        addresses: &[&str],
+        method: Method,
+        path: &str,
+        bearer: Option<&str>,
+        body: impl Into<Bytes>,
+    ) -> Response<Bytes> {
         let mut request = Request::builder().method(method.clone()).uri(path);
+        for address in addresses {
+            request = request.header(R::CLIENT_ADDRESS, *address);
+        }
         if let Some(bearer) = bearer {
             request = request.header("authorization", format!("Bearer {bearer}"));
         }
@@ -204,6 +230,8 @@ fn settings(collector: &Collector) -> Vec<(String, String)> {
         ("decision_deadline_ms", "15000"),
         ("answer_deadline_ms", "25000"),
         ("origin_deadline_ms", "5000"),
+        // No test sends that many by accident, and the one that means to says how many.
+        ("requests_per_minute", "0"),
     ];
     settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }

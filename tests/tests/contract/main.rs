@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "all of it is test code, where a panic is the answer")]
 
+mod abuse;
 mod collector;
 mod edge;
 mod http_client;
@@ -67,6 +68,8 @@ contract! {
     beacons_are_acknowledged_only_when_the_origin_has_them
     a_pixel_reports_its_own_event_and_no_other
     forged_expired_and_other_key_tokens_are_refused
+    tokens_and_bearers_of_every_step_of_a_key_rotation_are_taken_as_promised
+    a_client_past_its_limit_is_refused_before_its_body_is_read_and_its_neighbours_are_not
     malformed_requests_are_refused_by_field
     oversize_bodies_are_refused
     a_plan_is_taken_only_from_the_origin_signed_and_newer

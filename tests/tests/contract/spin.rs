@@ -10,16 +10,29 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use slotkeeper_tests::{Component, Fault, Injection, Op, Reuse, SpinHost, World, cache_folder};
 use xtask::workspace::Workspace;
 
-use crate::edge::{Runtime, StoreFault};
+use crate::edge::{Edge, Runtime, StoreFault};
 
 static COMPONENT: LazyLock<Component> = LazyLock::new(|| {
     let wasm = Workspace::find().expect("the workspace").spin_component();
     Component::load(&wasm, cache_folder()).expect("the Spin component; `cargo xtask build spin` makes it")
 });
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_a_client_made_up_does_not_lift_its_limit() {
+    let edge = Edge::<Spin>::start_with_settings(&[("requests_per_minute", "4")]).await;
+    // Spin adds its header behind the client's.
+    let mut statuses = Vec::new();
+    for n in 0..9 {
+        let made_up = format!("198.51.100.{n}:80");
+        let response = edge.call_from(&[&made_up, "203.0.113.7:4711"], Method::GET, "/v1/hello", None, "").await;
+        statuses.push(response.status().as_u16());
+    }
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+}
 
 /// One host over one folder, with Spin's own reuse of instances.
 pub(crate) struct Spin {
@@ -58,6 +71,8 @@ impl Spin {
 }
 
 impl Runtime for Spin {
+    const CLIENT_ADDRESS: &'static str = "spin-client-addr";
+
     async fn start(settings: &[(String, String)], folder: &Path) -> Self {
         Self::with_reuse(settings, folder, Reuse::SPIN)
     }

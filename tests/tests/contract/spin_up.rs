@@ -33,6 +33,8 @@ impl Drop for SpinUp {
 }
 
 impl Runtime for SpinUp {
+    const CLIENT_ADDRESS: &'static str = "spin-client-addr";
+
     async fn start(settings: &[(String, String)], folder: &Path) -> Self {
         let workspace = Workspace::find().expect("the workspace");
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");

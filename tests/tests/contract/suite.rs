@@ -29,6 +29,11 @@ use crate::{
     world::{self, capped, flight, request},
 };
 
+pub(crate) use crate::abuse::{
+    a_client_past_its_limit_is_refused_before_its_body_is_read_and_its_neighbours_are_not,
+    tokens_and_bearers_of_every_step_of_a_key_rotation_are_taken_as_promised,
+};
+
 pub(crate) async fn every_slot_is_filled_or_unfilled_and_explained<R: Runtime>(edge: Edge<R>) {
     let mut unsuitable = flight(2);
     unsuitable.ratings = vec![Rating::TvY];

@@ -87,6 +87,8 @@ async fn while_the_plan_keeper_cannot_be_asked_the_last_plan_stays_in_force() {
 }
 
 impl Runtime for Workerd {
+    const CLIENT_ADDRESS: &'static str = "cf-connecting-ip";
+
     async fn start(settings: &[(String, String)], folder: &Path) -> Self {
         let workspace = Workspace::find().expect("the workspace");
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");

@@ -21,6 +21,11 @@ pub(crate) fn keys() -> Keyring {
     Keyring::parse(KEYS).unwrap()
 }
 
+/// Both generations of keys: what an origin accepts while they are rotated.
+pub(crate) fn both_keys() -> Keyring {
+    Keyring::parse(&format!("{KEYS},{OTHER_KEYS}")).unwrap()
+}
+
 pub(crate) fn now() -> UnixMillis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     UnixMillis(u64::try_from(since.as_millis()).unwrap())

@@ -8,7 +8,7 @@ use slotkeeper::{
     edges::Streams,
     serve::{Options, serve},
 };
-use slotkeeper_core::redis::Shards;
+use slotkeeper_core::{limit::REQUESTS_PER_MINUTE_DEFAULT, redis::Shards};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Data, Shared, runtime};
@@ -34,6 +34,11 @@ pub(crate) struct Serve {
     /// How often to publish a plan with fresh allocations; 0 never
     #[arg(long, env = "SLOTKEEPER_PUBLISH_EVERY", default_value_t = 60, value_name = "SECONDS")]
     publish_every: u64,
+
+    /// How many requests of pages and API one address may make a minute; 0 is as many as it likes. Behind a reverse proxy
+    /// on another machine all clients have one address: have the proxy limit them, and set 0 here
+    #[arg(long, env = "SLOTKEEPER_REQUESTS_PER_MINUTE", default_value_t = REQUESTS_PER_MINUTE_DEFAULT, value_name = "N")]
+    requests_per_minute: u32,
 
     #[command(flatten)]
     redis: Redis,
@@ -73,6 +78,7 @@ impl Serve {
             listen: self.listen,
             www: self.www,
             publish_every: (self.publish_every > 0).then(|| Duration::from_secs(self.publish_every)),
+            requests_per_minute: self.requests_per_minute,
             public_url: self.shared.public_url()?,
         };
         let runtime = runtime()?;
