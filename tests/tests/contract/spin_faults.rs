@@ -136,6 +136,21 @@ async fn a_step_that_is_done_but_said_to_have_failed_loses_no_slot_and_breaks_no
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_breaks_with_one_stem_the_one_that_holds_the_claim_is_settled() {
+    let edge = Edge::<Spin>::start().await;
+    edge.publish(vec![capped(1, 1)]).await;
+    let pod = edge.open(&request("r", "tim", 1)).await;
+    let (least, greatest) = pod.break_id.stem().range();
+    let database = edge.runtime.world.open_database().unwrap();
+    for twin in [least, greatest] {
+        let copy = "INSERT INTO breaks SELECT ?1, zeroblob(16), answer, remember_until FROM breaks LIMIT 1";
+        assert_eq!(database.execute(copy, [twin.0]).unwrap(), 1);
+    }
+    let start = edge.report("s", &[(&tokens(&pod)[0], Event::Start)]).await;
+    assert_eq!(json(&start)["accepted"], 1, "{:?}", start.body());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_outbox_takes_no_more_and_rows_go_straight_to_the_origin() {
     let edge = Edge::<Spin>::start().await;
     edge.publish(vec![capped(1, 1), flight(2)]).await;

@@ -47,6 +47,8 @@ impl SpinRedis {
 }
 
 impl Runtime for SpinRedis {
+    const CLIENT_ADDRESS: &'static str = Spin::CLIENT_ADDRESS;
+
     async fn start(settings: &[(String, String)], folder: &Path) -> Self {
         let server = RedisServer::over(folder);
         let proxy = CutProxy::start(server.address()).await;
