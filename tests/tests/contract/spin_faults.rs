@@ -13,12 +13,13 @@ use slotkeeper_tests::{Fault, Injection, Op, Reuse};
 
 use crate::{
     collector::Mood,
-    edge::{Edge, json, outcomes, tokens},
+    edge::{Edge, Runtime, json, outcomes, tokens},
     spin::Spin,
+    spin_redis::SpinRedis,
     world::{self, capped, flight, request},
 };
 
-const EVERY_CALL: [Op; 10] = [
+const EVERY_CALL: [Op; 12] = [
     Op::KvOpen,
     Op::KvGet,
     Op::KvSet,
@@ -27,19 +28,38 @@ const EVERY_CALL: [Op; 10] = [
     Op::KvGetKeys,
     Op::SqlOpen,
     Op::SqlExecute,
+    Op::RedisOpen,
+    Op::RedisExecute,
     Op::VariableGet,
     Op::HttpSend,
 ];
 
+/// A runtime whose component is on the wasmtime host.
+trait OnHost: Runtime {
+    fn host(&self) -> &Spin;
+}
+
+impl OnHost for Spin {
+    fn host(&self) -> &Spin {
+        self
+    }
+}
+
+impl OnHost for SpinRedis {
+    fn host(&self) -> &Spin {
+        &self.spin
+    }
+}
+
 /// Lets one fault strike at the first call, then in a new world at the second, and so on until there is no such call.
-async fn at_every_call(fault: Fault, scenario: impl AsyncFn(&Edge<Spin>, &dyn Fn() -> Injection)) {
+async fn at_every_call<R: OnHost>(fault: Fault, scenario: impl AsyncFn(&Edge<R>, &dyn Fn() -> Injection)) {
     for spared in 0..200 {
-        let edge = Edge::<Spin>::start().await;
-        edge.runtime.traps_expected.store(true, Relaxed);
+        let edge = Edge::<R>::start().await;
+        edge.runtime.host().traps_expected.store(true, Relaxed);
         edge.publish(vec![capped(1, 1), flight(2)]).await;
         let injection = std::cell::RefCell::new(None);
         let begin = || {
-            let begun = edge.runtime.world.inject_after(spared, EVERY_CALL, "*", 1, fault);
+            let begun = edge.runtime.host().world.inject_after(spared, EVERY_CALL, "*", 1, fault);
             injection.replace(Some(begun.clone()));
             begun
         };
@@ -53,22 +73,23 @@ async fn at_every_call(fault: Fault, scenario: impl AsyncFn(&Edge<Spin>, &dyn Fn
 }
 
 /// A break, asked again until it is answered, and shipped: whatever broke, its slots are stored once and its cap holds.
-async fn break_and_ship(edge: &Edge<Spin>, begin_fault: &dyn Fn() -> Injection) {
+async fn break_and_ship<R: OnHost>(edge: &Edge<R>, begin_fault: &dyn Fn() -> Injection) {
+    let host = &edge.runtime.host().host;
     begin_fault();
-    let mut answer = edge.runtime.host.handle(as_http("r")).await;
+    let mut answer = host.handle(as_http("r")).await;
     for _ in 0..3 {
         if answer.status() == 200 {
             break;
         }
-        answer = edge.runtime.host.handle(as_http("r")).await;
+        answer = host.handle(as_http("r")).await;
     }
     let answered: slotkeeper_core::api::BreakResponse = serde_json::from_slice(answer.body()).expect("an answer");
     let bearer = format!("Bearer {}", world::keys().bearer(Purpose::Admin));
     for _ in 0..2 {
         let ship = http::Request::post("/v1/outbox/ship").header("authorization", &bearer);
-        edge.runtime.host.handle(ship.body(bytes::Bytes::new()).unwrap()).await; // may be struck
+        host.handle(ship.body(bytes::Bytes::new()).unwrap()).await; // may be struck
     }
-    edge.runtime.world.clear_faults();
+    edge.runtime.host().world.clear_faults();
     let rows = edge.rows(2).await;
     let ids: Vec<_> = rows.iter().map(|(_, row)| row.opportunity_id).collect();
     let mut asked: Vec<_> = answered.slots.iter().map(|slot| slot.opportunity_id).collect();
@@ -85,7 +106,7 @@ async fn break_and_ship(edge: &Edge<Spin>, begin_fault: &dyn Fn() -> Injection) 
 }
 
 /// A start reported again until it is acknowledged: whatever broke, it counts once and its claim is confirmed.
-async fn report_a_start(edge: &Edge<Spin>, begin_fault: &dyn Fn() -> Injection) {
+async fn report_a_start<R: OnHost>(edge: &Edge<R>, begin_fault: &dyn Fn() -> Injection) {
     let pod = edge.open(&request("r", "sue", 2)).await;
     let place = outcomes(&pod).iter().position(|outcome| *outcome == Ok(10)).unwrap();
     let report = format!("sk1 s 1\n{} start 40\n", tokens(&pod)[place]);
@@ -93,11 +114,11 @@ async fn report_a_start(edge: &Edge<Spin>, begin_fault: &dyn Fn() -> Injection) 
     let mut acknowledged = false;
     for _ in 0..4 {
         let post = http::Request::post("/v1/beacons").body(report.clone().into()).unwrap();
-        let answer = edge.runtime.host.handle(post).await;
+        let answer = edge.runtime.host().host.handle(post).await;
         acknowledged |= answer.status() == 202 && json(&answer)["accepted"] == 1;
         assert!(answer.status() != 202 || acknowledged, "a start of a live claim was refused: {:?}", answer.body());
     }
-    edge.runtime.world.clear_faults();
+    edge.runtime.host().world.clear_faults();
     assert!(acknowledged);
     let mut started: Vec<_> = edge.collector.beacons().into_iter().map(|beacon| (beacon.event, beacon.at)).collect();
     started.dedup();
@@ -110,9 +131,12 @@ async fn report_a_start(edge: &Edge<Spin>, begin_fault: &dyn Fn() -> Injection) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_counts_once_whatever_breaks_while_it_is_reported() {
-    at_every_call(Fault::Trap, report_a_start).await;
-    at_every_call(Fault::Error("disk I/O error"), report_a_start).await;
-    at_every_call(Fault::Ambiguous("connection reset"), report_a_start).await;
+    at_every_call(Fault::Trap, report_a_start::<Spin>).await;
+    at_every_call(Fault::Trap, report_a_start::<SpinRedis>).await;
+    at_every_call(Fault::Error("disk I/O error"), report_a_start::<Spin>).await;
+    at_every_call(Fault::Error("disk I/O error"), report_a_start::<SpinRedis>).await;
+    at_every_call(Fault::Ambiguous("connection reset"), report_a_start::<Spin>).await;
+    at_every_call(Fault::Ambiguous("connection reset"), report_a_start::<SpinRedis>).await;
 }
 
 fn as_http(request_id: &str) -> http::Request<bytes::Bytes> {
@@ -122,17 +146,20 @@ fn as_http(request_id: &str) -> http::Request<bytes::Bytes> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_between_any_two_steps_loses_no_slot_and_breaks_no_cap() {
-    at_every_call(Fault::Trap, break_and_ship).await;
+    at_every_call(Fault::Trap, break_and_ship::<Spin>).await;
+    at_every_call(Fault::Trap, break_and_ship::<SpinRedis>).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_at_any_step_loses_no_slot_and_breaks_no_cap() {
-    at_every_call(Fault::Error("disk I/O error"), break_and_ship).await;
+    at_every_call(Fault::Error("disk I/O error"), break_and_ship::<Spin>).await;
+    at_every_call(Fault::Error("disk I/O error"), break_and_ship::<SpinRedis>).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_step_that_is_done_but_said_to_have_failed_loses_no_slot_and_breaks_no_cap() {
-    at_every_call(Fault::Ambiguous("connection reset"), break_and_ship).await;
+    at_every_call(Fault::Ambiguous("connection reset"), break_and_ship::<Spin>).await;
+    at_every_call(Fault::Ambiguous("connection reset"), break_and_ship::<SpinRedis>).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
