@@ -52,7 +52,7 @@ pub(crate) async fn deployment() -> Result<Rc<Deployment>, SettingsError> {
     }
     let mut values = Vec::new();
     for name in Settings::NAMES.into_iter().chain(["store"]).chain(Server::NAMES) {
-        values.push((name, variables::get(name).await.ok()));
+        values.push((name, variable(name).await?));
     }
     let value_of = |name| values.iter().find(|(known, _)| *known == name).and_then(|(_, value)| value.clone());
     let redis = match value_of("store").as_deref().map(str::trim) {
@@ -63,6 +63,15 @@ pub(crate) async fn deployment() -> Result<Rc<Deployment>, SettingsError> {
     let deployment = Rc::new(Deployment { settings: Settings::read(value_of)?, redis });
     DEPLOYMENT.set(Some(deployment.clone()));
     Ok(deployment)
+}
+
+/// A variable, if it is given. One that cannot be read might say otherwise than its default, such as where the claims are.
+async fn variable(name: &'static str) -> Result<Option<String>, SettingsError> {
+    match variables::get(name).await {
+        Ok(value) => Ok(Some(value)),
+        Err(variables::Error::Undefined(_)) => Ok(None),
+        Err(_) => Err(SettingsError::Invalid { name, expected: "could not be read" }),
+    }
 }
 
 pub(crate) fn now() -> UnixMillis {

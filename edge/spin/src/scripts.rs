@@ -32,7 +32,8 @@ return {v[1] or '0', v[2] or '', a[1] and 1 or 0, a[1] or '', a[2] or ''}",
 
 /// Keys: viewer, answer, outbox. Arguments: break id, viewer in hexadecimal, answer, when the answer ends, facts; then, if
 /// the viewer's state changes: version before, version after, state, when the state ends. Answers 1, or 0 if it lost: the
-/// break has an answer, or the viewer's state is of another version.
+/// break has an answer, or the viewer's state is of another version. An error if the outbox is full: a bound, so that an
+/// origin that is away for long does not cost the memory of all the rest.
 ///
 /// The append comes first among the writes: it is the one that a full memory or a foreign key can refuse.
 pub(crate) const COMMIT: Script = Script {
@@ -40,6 +41,7 @@ pub(crate) const COMMIT: Script = Script {
     text: "
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 if ARGV[6] and (redis.call('HGET', KEYS[1], 'n') or '0') ~= ARGV[6] then return 0 end
+if redis.call('XLEN', KEYS[3]) >= 100000 then return redis.error_reply('ERR the outbox is full') end
 redis.call('XADD', KEYS[3], '*', 'f', ARGV[5])
 redis.call('HSET', KEYS[2], 'b', ARGV[1], 'v', ARGV[2], 'a', ARGV[3])
 redis.call('PEXPIREAT', KEYS[2], ARGV[4])

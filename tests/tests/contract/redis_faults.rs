@@ -12,7 +12,7 @@ use slotkeeper_core::{
     id::{BreakId, OpportunityId},
     pod::UnfilledReason,
 };
-use slotkeeper_tests::Reuse;
+use slotkeeper_tests::{Fault, Op, Reuse};
 
 use crate::{
     collector::Mood,
@@ -24,21 +24,13 @@ use crate::{
 
 /// What only a commit sends: the name of an outbox, as the last of the keys.
 const COMMIT: &str = "}:o\r\n";
-/// Budgets that a test can wait for.
+/// So little for one call that nothing else is needed to end one.
 const IMPATIENT: [(&str, &str); 3] =
-    [("store_deadline_ms", "200"), ("decision_deadline_ms", "500"), ("answer_deadline_ms", "3000")];
+    [("store_deadline_ms", "200"), ("decision_deadline_ms", "15000"), ("answer_deadline_ms", "20000")];
 
 /// Every key of the server that holds `part`.
 fn keys(redis: &mut Connection, part: &str) -> Vec<String> {
     cmd("KEYS").arg(format!("*{part}*")).query(redis).unwrap()
-}
-
-/// Asks until a break is decided with the store again.
-async fn until_healed(edge: &Edge<SpinRedis>) {
-    edge.until("the store answers", async || {
-        json(&edge.call(http::Method::GET, "/healthz", None, "").await)["status"] == "ok"
-    })
-    .await;
 }
 
 fn fills(pod: &BreakResponse) -> usize {
@@ -69,7 +61,6 @@ async fn a_killed_redis_has_every_claim_answer_and_row_when_it_is_back() {
     let without = edge.open(&request("without", "bea", 2)).await;
     assert_eq!(outcomes(&without), [Ok(20), Err(UnfilledReason::CapCheckUnavailable)], "uncapped demand, honest slots");
     edge.runtime.server.restart();
-    until_healed(&edge).await;
     assert_eq!(edge.ask(&request("r", "bea", 2)).await.body(), before.body(), "the answer");
     let next = edge.open(&request("next", "bea", 2)).await;
     assert_eq!(outcomes(&next), [Ok(20), Err(UnfilledReason::FrequencyCapped)], "the claim");
@@ -104,7 +95,6 @@ async fn a_silent_redis_costs_no_more_than_the_budget() {
     assert_eq!(outcomes(&pod), [Ok(20), Err(UnfilledReason::CapCheckUnavailable)]);
     assert!(took < Duration::from_secs(3), "{took:?}");
     edge.runtime.proxy.pass();
-    until_healed(&edge).await;
     assert_eq!(fills(&edge.open(&request("later", "eve", 2)).await), 2);
     edge.rows(5).await;
 }
@@ -119,8 +109,7 @@ async fn a_commit_that_lands_after_its_break_was_answered_without_it_loses_and_d
     let without = edge.open(&request(&request_id, "gus", 2)).await;
     assert_eq!(outcomes(&without), [Ok(20), Err(UnfilledReason::CapCheckUnavailable)]);
     edge.runtime.proxy.pass();
-    until_healed(&edge).await;
-    edge.until("the commit has landed", async || keys(&mut edge.runtime.server.connection(), ":v:").len() == 2).await;
+    edge.until("the commit has landed", async || keys(&mut edge.runtime.server.connection(), ":a:").len() == 2).await;
     let with = edge.open(&request(&request_id, "gus", 2)).await;
     let ids = |pod: &BreakResponse| pod.slots.iter().map(|slot| slot.opportunity_id).collect::<Vec<_>>();
     assert_eq!(ids(&with), ids(&without), "the origin sees that they are the same slots");
@@ -139,7 +128,6 @@ async fn a_redis_that_cannot_be_reached_leaves_uncapped_demand_and_honest_slots(
     }
     assert!(edge.rows(6).await.iter().all(|(recording, _)| *recording == Recording::Uncommitted), "straight there");
     edge.runtime.proxy.pass();
-    until_healed(&edge).await;
     assert_eq!(fills(&edge.open(&request("healed", "hal", 2)).await), 2);
 }
 
@@ -157,6 +145,24 @@ async fn an_outbox_that_takes_no_rows_takes_no_claims_either() {
     assert_eq!(keys(&mut redis, ":v:").len() + keys(&mut redis, ":a:").len(), 0, "nothing is half done");
     let _: () = cmd("DEL").arg(&outboxes).query(&mut redis).unwrap();
     assert!(outcomes(&edge.open(&request("next", "ida", 2)).await).contains(&Ok(10)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_outbox_takes_no_more_until_it_is_emptied() {
+    let edge = Edge::<SpinRedis>::start().await;
+    edge.publish(vec![capped(1, 1), flight(2)]).await;
+    edge.collector.set_mood(Mood::Refusing);
+    edge.open(&request("first", "lea", 1)).await;
+    let mut redis = edge.runtime.server.connection();
+    let fill = "for _ = 1, 99999 do redis.call('XADD', KEYS[1], '*', 'f', '[]') end";
+    let outbox = keys(&mut redis, ":o").remove(0);
+    let _: () = cmd("EVAL").arg(fill).arg(1).arg(&outbox).query(&mut redis).unwrap();
+    let pod = edge.open(&request("second", "lea", 2)).await;
+    assert_eq!(outcomes(&pod), [Ok(20), Err(UnfilledReason::CapCheckUnavailable)]);
+    edge.collector.set_mood(Mood::Well);
+    let _: () = cmd("XTRIM").arg(&outbox).arg("MAXLEN").arg(0).query(&mut redis).unwrap();
+    let later = edge.open(&request("third", "lea", 2)).await;
+    assert!(!outcomes(&later).contains(&Err(UnfilledReason::CapCheckUnavailable)), "emptied, it takes rows again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -212,6 +218,7 @@ async fn two_nodes_on_one_redis_hold_one_cap_and_one_plan() {
     one.rows(40).await; // one origin empties the outboxes of both
     // A node that has not got the newest plan's bytes yet decides from the plan it has.
     one.publish(vec![flight(2)]).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await; // what it has heard counts as fresh for a second
     let pod = two.open(&request("behind", "another viewer", 1)).await;
     assert_eq!(fills(&pod), 1, "{pod:?}");
 }
@@ -237,6 +244,19 @@ async fn a_wrong_setting_is_named_and_no_secret_is_told() {
         .await;
         let health = edge.runtime.send(http::Request::get("/healthz").body(bytes::Bytes::new()).unwrap()).await;
         assert_eq!((health.status().as_u16(), &json(&health)["error"]["message"]), (500, &expected.into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_setting_that_cannot_be_read_is_not_taken_for_one_that_is_not_given() {
+    for name in ["store", "redis_url", "redis_shards"] {
+        let edge = Edge::<SpinRedis>::start().await;
+        edge.runtime.spin.world.inject(Op::VariableGet, name, 1, Fault::Error("the provider is down"));
+        let health = || edge.runtime.send(http::Request::get("/healthz").body(bytes::Bytes::new()).unwrap());
+        let refused = health().await;
+        let expected = format!("the setting {name} could not be read");
+        assert_eq!((refused.status().as_u16(), &json(&refused)["error"]["message"]), (500, &expected.into()));
+        assert_eq!(health().await.status(), 200);
     }
 }
 

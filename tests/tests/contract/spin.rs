@@ -68,6 +68,12 @@ impl Spin {
             ambiguous: Mutex::default(),
         }
     }
+
+    /// The next call that is a commit takes effect and then says that it failed.
+    pub(crate) fn make_ambiguous(&self, op: Op, pattern: &str) {
+        let injection = self.world.inject(op, pattern, 1, Fault::Ambiguous("connection reset"));
+        *self.ambiguous.lock().expect("no panic holds it") = Some(injection);
+    }
 }
 
 impl Runtime for Spin {
@@ -91,9 +97,7 @@ impl Runtime for Spin {
                 drop(self.world.inject(sqlite, "*", u32::MAX, Fault::Hang(Duration::from_hours(1))));
             }
             Some(StoreFault::NextCommitIsAmbiguous) => {
-                let fault = Fault::Ambiguous("connection reset");
-                let injection = self.world.inject(Op::SqlExecute, "INSERT INTO break_commits*", 1, fault);
-                *self.ambiguous.lock().expect("no panic holds it") = Some(injection);
+                self.make_ambiguous(Op::SqlExecute, "INSERT INTO break_commits*");
             }
         }
     }

@@ -72,7 +72,7 @@ impl Runtime for SpinRedis {
             }
             Some(StoreFault::NextCommitIsAmbiguous) => {
                 // Of all scripts, only the commit's names an outbox.
-                drop(world.inject(Op::RedisExecute, "EVALSHA * sk:{*}:o *", 1, Fault::Ambiguous("broken pipe")));
+                self.spin.make_ambiguous(Op::RedisExecute, "EVALSHA * sk:{*}:o *");
             }
         }
     }

@@ -159,7 +159,9 @@ impl Drain {
             });
             let Sorted { batches, bad } = sort(entries, &self.streams.edge_id);
             for batch in batches {
-                self.append(batch.json).await?;
+                if batch.facts > 0 {
+                    self.append(batch.json).await?;
+                }
                 delete(&mut connection, &batch.entries).await?;
             }
             for (entry, reason) in bad {
