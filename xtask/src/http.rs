@@ -43,6 +43,26 @@ fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     Ok((status, answer))
 }
 
+/// Waits until somebody listens. `alive` may end the wait early, with the reason why it is in vain.
+pub(crate) fn wait_for_listener(
+    address: SocketAddr,
+    patience: Duration,
+    mut alive: impl FnMut() -> Result<()>,
+) -> Result<()> {
+    let deadline = Instant::now() + patience;
+    while let Err(error) = TcpStream::connect_timeout(&address, CALL_TIMEOUT) {
+        alive()?;
+        if interrupted() {
+            return Err(Interrupted.into());
+        }
+        if Instant::now() > deadline {
+            return Err(error).with_context(|| format!("nobody listens on {address} after {} s", patience.as_secs()));
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
+}
+
 /// Asks `path` until `good` says so of a 200's text. `alive` may end the wait early, with the reason why it is in vain.
 pub(crate) fn wait_for(
     address: SocketAddr,

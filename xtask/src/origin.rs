@@ -84,11 +84,14 @@ impl Origin<'_> {
         run(self.command(&["contracts", "import"]).arg(contracts).arg("--data").arg(&self.data))
     }
 
-    /// The server; to be started by the caller.
-    pub(crate) fn serve(&self, www: &Path, edge: &Edge) -> Command {
+    /// The server; to be started by the caller. Empties the outboxes in `redis`, if the edge keeps them there.
+    pub(crate) fn serve(&self, www: &Path, edge: &Edge, redis: Option<SocketAddr>) -> Command {
         let mut command = self.command(&["serve"]);
         command.arg("--data").arg(&self.data).args(self.neighbours(edge));
         command.args(["--listen", &self.listen.to_string()]).arg("--www").arg(www);
+        if let Some(address) = redis {
+            command.args(["--redis", &format!("redis://{address}"), "--redis-edge-id", edge.name]);
+        }
         command
     }
 

@@ -12,13 +12,13 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use rustix::process::Signal;
 use xtask::{
-    spin, workerd,
+    redis, spin, workerd,
     workspace::{Workspace, on_path},
 };
 
 use crate::{
     build::Builder,
-    http::{loopback, wait_for},
+    http::{loopback, wait_for, wait_for_listener},
     origin::{Edge, Origin, Secrets},
     process::Process,
 };
@@ -56,6 +56,16 @@ impl Runtime {
     pub(crate) fn of_spin_component() -> Self {
         if on_path(&["spin"]).is_some() { Self::Spin } else { Self::SpinHost }
     }
+}
+
+/// Where an edge on Spin keeps claims, answers and rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Store {
+    /// Spin's own SQLite
+    #[default]
+    Sqlite,
+    /// A Redis server, started and ended with the edge
+    Redis,
 }
 
 /// Everything that was built for one run.
@@ -99,13 +109,16 @@ pub(crate) struct Place {
     pub(crate) contracts: &'static [&'static str],
     pub(crate) origin_port: u16,
     pub(crate) edge_port: u16,
+    /// Of the edge's Redis, if its store is one.
+    pub(crate) redis_port: Option<u16>,
 }
 
-/// A running product. Dropping it ends both programs.
+/// A running product. Dropping it ends its programs.
 pub(crate) struct Stack {
-    // In the order in which they are ended: the edge has nowhere to send its rows without the origin.
+    // In the order in which they are ended: the edge has nowhere to send its rows without the others.
     edge: Process,
     origin: Process,
+    redis: Option<Process>,
     pub(crate) edge_address: SocketAddr,
     pub(crate) origin_address: SocketAddr,
 }
@@ -127,14 +140,21 @@ impl Stack {
         let mut variables: Vec<_> = secrets.edge_variables().collect();
         variables.push(("origin_url".into(), format!("http://{origin_address}")));
         variables.push(("edge_id".into(), edge.name.into()));
+        let redis_address = place.redis_port.map(loopback);
+        let redis = redis_address.map(|address| start_redis(address, &made(data.join("redis"))?)).transpose()?;
+        if let Some(address) = redis_address {
+            variables.push(("store".into(), "redis".into()));
+            variables.push(("redis_url".into(), format!("redis://{address}")));
+        }
         let mut command = edge_command(workspace, &programs.edge, data, edge_address, &variables)?;
         let mut stack = Self {
             edge: Process::start_logged("the edge", &mut command, &data.join("edge.log"))?,
             origin: Process::start_logged(
                 "the origin",
-                &mut origin.serve(&programs.www, &edge),
+                &mut origin.serve(&programs.www, &edge, redis_address),
                 &data.join("origin.log"),
             )?,
+            redis,
             edge_address,
             origin_address,
         };
@@ -152,7 +172,8 @@ impl Stack {
     /// An error if one of the programs has ended by itself.
     pub(crate) fn check(&mut self) -> Result<()> {
         self.edge.check()?;
-        self.origin.check()
+        self.origin.check()?;
+        self.redis.iter_mut().try_for_each(Process::check)
     }
 
     /// Tells the edge's program something that it takes as a signal.
@@ -160,11 +181,21 @@ impl Stack {
         self.edge.signal(signal)
     }
 
-    /// Ends both programs.
+    /// Ends all programs.
     pub(crate) fn stop(&mut self) {
         self.edge.stop();
         self.origin.stop();
+        self.redis.iter_mut().for_each(Process::stop);
     }
+}
+
+/// Starts a Redis server over what `data` holds, and waits until it listens.
+fn start_redis(address: SocketAddr, data: &Path) -> Result<Process> {
+    let mut command = Command::new(redis::PROGRAM);
+    command.args(redis::arguments(address, data));
+    let mut process = Process::start_logged("redis", &mut command, &data.join("redis.log"))?;
+    wait_for_listener(address, PATIENCE, || process.check())?;
+    Ok(process)
 }
 
 /// Whether the edge decides from a valid plan.

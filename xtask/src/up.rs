@@ -13,10 +13,10 @@ use xtask::workspace::Workspace;
 
 use crate::{
     build::{Builder, Native},
-    http::claim_port,
+    http::{claim_port, loopback},
     process::interrupted,
     setup::{self, Purpose},
-    stack::{Place, Programs, Runtime, Stack},
+    stack::{Place, Programs, Runtime, Stack, Store},
 };
 
 /// Marks a data folder as ours, and says whether it is in use.
@@ -28,6 +28,9 @@ pub(crate) struct Options {
     /// What the edge runs on [default: spin where it is on PATH, else cloudflare]
     #[arg(long, value_enum, value_name = "RUNTIME")]
     edge: Option<Runtime>,
+    /// Where an edge on Spin keeps its claims
+    #[arg(long, value_enum, default_value_t, value_name = "STORE")]
+    store: Store,
     /// Where the pages and the origin listen; 0 takes a free port
     #[arg(long, default_value_t = 8080)]
     port: u16,
@@ -47,6 +50,11 @@ pub(crate) struct Options {
 
 pub(crate) fn up(workspace: &Workspace, options: Options) -> Result<()> {
     let runtime = options.edge.unwrap_or_else(Runtime::usual);
+    let is_on_redis = options.store == Store::Redis;
+    ensure!(
+        !is_on_redis || runtime != Runtime::Cloudflare,
+        "--store redis is for `--edge spin` and `--edge spin-host`; Cloudflare's workers keep claims in Durable Objects"
+    );
     let data = options.data.unwrap_or_else(|| workspace.target.join("up"));
     // Looked at before the long part; the programs look again.
     let (origin_port, edge_port) = (claim_port(options.port, "--port")?, claim_port(options.edge_port, "--edge-port")?);
@@ -54,15 +62,24 @@ pub(crate) fn up(workspace: &Workspace, options: Options) -> Result<()> {
     let _lock = lock(&data, options.fresh)?;
 
     setup::run_for(workspace, Purpose::Up)?;
+    let redis_port = if is_on_redis {
+        setup::redis_server()?;
+        Some(claim_port(0, "")?)
+    } else {
+        None
+    };
     let native = if options.release { Native::Release } else { Native::Debug };
     let programs = Programs::build(&Builder::new(workspace, native), runtime)?;
-    let place = Place { data, contracts: &[], origin_port, edge_port };
+    let place = Place { data, contracts: &[], origin_port, edge_port, redis_port };
     let mut stack = Stack::start(workspace, &programs, runtime, &place)?;
 
     println!();
     println!("  player     http://{}/player.html", stack.origin_address);
     println!("  dashboard  http://{}/slots.html", stack.origin_address);
     println!("  edge       http://{} ({})", stack.edge_address, runtime.name());
+    if let Some(port) = redis_port {
+        println!("  redis      redis://{}", loopback(port));
+    }
     println!("  logs       {}", place.data.join("{origin,edge}.log").display());
     println!();
     println!("Ctrl-C ends it.");

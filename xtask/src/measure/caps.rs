@@ -27,7 +27,7 @@ pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
         let data = builder.workspace.target.join("measure").join(format!("caps-{}", runtime.name()));
         clear(&data)?;
         let (origin_port, edge_port) = (claim_port(0, "")?, claim_port(0, "")?);
-        let place = Place { data, contracts: &[CONTRACTS], origin_port, edge_port };
+        let place = Place { data, contracts: &[CONTRACTS], origin_port, edge_port, redis_port: None };
         let mut stack = Stack::start(builder.workspace, &programs, runtime, &place)?;
         let load = Load::on(&program, stack.edge_address);
         for title in ["with-caps", "without-caps"] {

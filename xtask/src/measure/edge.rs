@@ -10,7 +10,7 @@ use super::{
 use crate::{
     build::Builder,
     http::claim_port,
-    stack::{Place, Programs, Runtime, Stack},
+    stack::{Place, Programs, Runtime, Stack, Store},
     stamp::clear,
 };
 
@@ -21,11 +21,19 @@ const WARM_UP: u32 = 500;
 
 pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
     let program = builder.bench("load")?;
-    for runtime in [Runtime::of_spin_component(), Runtime::Cloudflare] {
+    // The component is the same on `spin` and on our host of it; which one ran is told beside the figure.
+    let spin = Runtime::of_spin_component();
+    for (edge, runtime, store) in [
+        ("spin", spin, Store::Sqlite),
+        ("spin_redis", spin, Store::Redis),
+        ("cloudflare", Runtime::Cloudflare, Store::Sqlite),
+    ] {
         let programs = Programs::build(builder, runtime)?;
-        let data = builder.workspace.target.join("measure").join(runtime.name());
+        let data = builder.workspace.target.join("measure").join(edge);
         clear(&data)?;
-        let place = Place { data, contracts: &[], origin_port: claim_port(0, "")?, edge_port: claim_port(0, "")? };
+        let (origin_port, edge_port) = (claim_port(0, "")?, claim_port(0, "")?);
+        let redis_port = (store == Store::Redis).then(|| claim_port(0, "")).transpose()?;
+        let place = Place { data, contracts: &[], origin_port, edge_port, redis_port };
         let mut stack = Stack::start(builder.workspace, &programs, runtime, &place)?;
         let load = Load::on(&program, stack.edge_address);
         load.run("/v1/hello", WARM_UP, None)?;
@@ -35,8 +43,6 @@ pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
         stack.check()?;
         stack.stop();
 
-        // The component is the same on `spin` and on our host of it; which one ran is told beside the figure.
-        let edge = if runtime == Runtime::Cloudflare { "cloudflare" } else { "spin" };
         let other = format!("GET /v1/hello on the same edge, run by {}", runtime.name());
         for (what, key, unit) in
             [("breaks_per_s", "per_s", "1/s"), ("break_p50_ms", "p50_ms", "ms"), ("break_p99_ms", "p99_ms", "ms")]

@@ -45,6 +45,9 @@ pub(crate) fn measure(workspace: &Workspace, options: &Options) -> Result<()> {
     if options.groups.is_empty() || options.groups.iter().any(|group| group == "decide") {
         setup::run_for(workspace, Purpose::Measure)?;
     }
+    if options.groups.is_empty() || options.groups.iter().any(|group| group == "edge") {
+        setup::redis_server()?;
+    }
     let builder = Builder::new(workspace, Native::Release);
     for (name, measure) in GROUPS {
         if options.groups.is_empty() || options.groups.iter().any(|group| group == name) {

@@ -26,7 +26,13 @@ pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
     let programs = Programs::build(builder, Runtime::SpinHost)?;
     let data = builder.workspace.target.join("measure").join("outage");
     clear(&data)?;
-    let place = Place { data, contracts: &[], origin_port: claim_port(0, "")?, edge_port: claim_port(0, "")? };
+    let place = Place {
+        data,
+        contracts: &[],
+        origin_port: claim_port(0, "")?,
+        edge_port: claim_port(0, "")?,
+        redis_port: None,
+    };
     let mut stack = Stack::start(builder.workspace, &programs, Runtime::SpinHost, &place)?;
     let load = Load::on(&program, stack.edge_address);
     load.run("/v1/breaks", BREAKS / 2, Some(&body("warm-up")))?;

@@ -43,8 +43,13 @@ fn on(builder: &Builder<'_>, runtime: Runtime) -> Result<Counts> {
     let tests = tests(&workspace.root.join(FOLDER))?;
     let programs = Programs::build(builder, runtime)?;
     let data = own_folder(&workspace.target.join("test"), runtime)?;
-    let place =
-        Place { data: data.clone(), contracts: &[], origin_port: claim_port(0, "")?, edge_port: claim_port(0, "")? };
+    let place = Place {
+        data: data.clone(),
+        contracts: &[],
+        origin_port: claim_port(0, "")?,
+        edge_port: claim_port(0, "")?,
+        redis_port: None,
+    };
     println!("-- edge: {}", runtime.name());
     let mut stack = Stack::start(workspace, &programs, runtime, &place)?;
     let mut command = Command::new("node");
