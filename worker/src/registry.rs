@@ -19,7 +19,12 @@ pub struct Registry {
 impl Registry {
     /// Opens the registry in an existing contracts database.
     pub fn open(contracts: &Path) -> rusqlite::Result<Self> {
-        Ok(Self { db: data_dir::connect_read_only(contracts)?, known: HashMap::new() })
+        Ok(Self::over(data_dir::connect_read_only(contracts)?))
+    }
+
+    /// The registry in a contracts database that is open already.
+    pub fn over(db: Connection) -> Self {
+        Self { db, known: HashMap::new() }
     }
 
     /// The ad as sold; `None` if it was not published from here. What does not hash to its address is not it.

@@ -89,6 +89,22 @@ impl Fold {
         Ok(Self { db: data_dir::connect(path, Durability::Derived, SCHEMA)?, registry })
     }
 
+    /// The tables in a database that is open already; makes those that are missing.
+    pub fn over(db: Connection, registry: Registry) -> rusqlite::Result<Self> {
+        db.execute_batch(SCHEMA)?;
+        Ok(Self { db, registry })
+    }
+
+    /// The database that holds the tables.
+    pub fn db(&self) -> &Connection {
+        &self.db
+    }
+
+    /// Leaves the tables as the last commit left them, as a killed process does.
+    pub fn into_db(self) -> Connection {
+        self.db
+    }
+
     /// How far the log is folded.
     pub fn consumed_seq(&self) -> Result<u64, FoldError> {
         Ok(consumed_seq(&self.db)?)

@@ -1,0 +1,189 @@
+//! Runs worlds by seed until a law does not hold or there are no more.
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+use slotkeeper_simulation::{
+    broken::Broken,
+    faults::Fault,
+    report::{Outcome, Summary, violation_text},
+    world::{Plan, run},
+};
+
+/// Simulates worlds of edges, stores, viewers and an origin, and checks the laws in each
+#[derive(Parser)]
+#[command(name = "cargo xtask simulate", bin_name = "cargo xtask simulate")]
+struct Options {
+    /// How many worlds
+    #[arg(long, default_value_t = 200)]
+    seeds: u64,
+    /// The first one's seed
+    #[arg(long, default_value_t = 1)]
+    first_seed: u64,
+    /// How many breaks are opened in a world, about
+    #[arg(long, default_value_t = 380)]
+    breaks: u64,
+    /// Which faults there are: `all`, `none`, or names separated by commas
+    #[arg(long, default_value = "all")]
+    faults: String,
+    /// Simulates a known-bad variant, which a law must catch; `list` names them, `each` tries all, one after the other
+    #[arg(long = "break", value_name = "NAME")]
+    broken: Option<String>,
+    /// Prints everything that happens; for one seed
+    #[arg(long)]
+    trace: bool,
+}
+
+/// How many lines of a trace are shown around a violation.
+const TRACE_LINES: usize = 60;
+/// How many worlds a known-bad variant may survive.
+const SEEDS_UNTIL_CAUGHT: u64 = 50;
+
+fn main() -> ExitCode {
+    match perform(&Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all laws held; of known-bad variants tried each, whether all were caught.
+fn perform(options: &Options) -> Result<bool> {
+    let faults = faults(&options.faults)?;
+    let plan = |broken| Plan {
+        seed: options.first_seed,
+        breaks: options.breaks,
+        faults: faults.clone(),
+        broken,
+        is_traced: options.trace,
+    };
+    match options.broken.as_deref() {
+        None => Ok(simulate(options, &plan(None)).is_none()),
+        Some("list") => {
+            for broken in Broken::ALL {
+                println!("{:<28} {}", broken.name(), broken.about());
+            }
+            Ok(true)
+        }
+        Some("each") => Ok(try_each(options, &plan)),
+        Some(name) => {
+            let known = Broken::ALL.iter().find(|broken| broken.name() == name);
+            let broken = *known.with_context(|| format!("no known-bad variant is named {name:?}; see --break list"))?;
+            Ok(simulate(options, &plan(Some(broken))).is_none())
+        }
+    }
+}
+
+/// Every known-bad variant must be caught within a bounded number of worlds.
+fn try_each(options: &Options, plan: &dyn Fn(Option<Broken>) -> Plan) -> bool {
+    let mut all_caught = true;
+    for broken in Broken::ALL {
+        let caught = (0..SEEDS_UNTIL_CAUGHT).find_map(|n| {
+            let seed = options.first_seed + n;
+            run(&Plan { seed, ..plan(Some(*broken)) }).violation.map(|violation| (n + 1, violation))
+        });
+        match caught {
+            Some((seeds, violation)) => {
+                println!("{:<28} caught in seed {seeds:>2} by law {}: {}", broken.name(), violation.law, violation.what);
+            }
+            None => {
+                println!("{:<28} NOT CAUGHT in {SEEDS_UNTIL_CAUGHT} seeds", broken.name());
+                all_caught = false;
+            }
+        }
+    }
+    all_caught
+}
+
+fn faults(text: &str) -> Result<Vec<Fault>> {
+    match text {
+        "all" => Ok(Fault::ALL.to_vec()),
+        "none" => Ok(Vec::new()),
+        names => names
+            .split(',')
+            .map(|name| match Fault::ALL.iter().find(|fault| fault.name() == name.trim()) {
+                Some(fault) => Ok(*fault),
+                None => {
+                    let known: Vec<&str> = Fault::ALL.iter().map(|fault| fault.name()).collect();
+                    bail!("no fault is named {name:?}; there are all, none, {}", known.join(", "))
+                }
+            })
+            .collect(),
+    }
+}
+
+/// Runs worlds on every core; the violation with the least seed, if there is one.
+fn simulate(options: &Options, plan: &Plan) -> Option<u64> {
+    let began = Instant::now();
+    let next = AtomicU64::new(0);
+    let stop_at = AtomicU64::new(u64::MAX);
+    let shared = Mutex::new((Summary::default(), None::<Outcome>, Instant::now()));
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let seed = plan.seed + n;
+                    if n >= options.seeds || seed > stop_at.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let outcome = run(&Plan { seed, ..plan.clone() });
+                    if options.trace {
+                        outcome.trace.iter().for_each(|(_, line)| println!("{line}"));
+                    }
+                    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    shared.0.add(&outcome);
+                    if shared.2.elapsed().as_secs() >= 2 {
+                        shared.2 = Instant::now();
+                        eprintln!("{} of {} seeds, {:.0?}", shared.0.seeds, options.seeds, began.elapsed());
+                    }
+                    if outcome.violation.is_some() {
+                        stop_at.fetch_min(seed, Ordering::Relaxed);
+                        if shared.1.as_ref().is_none_or(|first| seed < first.seed) {
+                            shared.1 = Some(outcome);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let (summary, violated, _) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{}", summary.text(began.elapsed()));
+    let Some(outcome) = violated else {
+        println!("no law was violated");
+        return None;
+    };
+    let again = run(&Plan { seed: outcome.seed, is_traced: true, ..plan.clone() });
+    println!("{}", violation_text(&again, &command(options, outcome.seed), TRACE_LINES));
+    if again.hash != outcome.hash {
+        println!("and the seed did not replay as it ran: {:016x} is not {:016x}", again.hash, outcome.hash);
+    }
+    Some(outcome.seed)
+}
+
+fn command(options: &Options, seed: u64) -> String {
+    let mut command = format!("cargo xtask simulate --seeds 1 --first-seed {seed}");
+    if options.breaks != 380 {
+        command += &format!(" --breaks {}", options.breaks);
+    }
+    if options.faults != "all" {
+        command += &format!(" --faults {}", options.faults);
+    }
+    if let Some(broken) = &options.broken {
+        command += &format!(" --break {broken}");
+    }
+    command
+}
