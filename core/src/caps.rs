@@ -16,7 +16,7 @@ mod viewer;
 
 use serde::{Deserialize, Serialize};
 
-pub use horizon::{Horizon, LIFETIME_GRACE_MS, SESSION_MS};
+pub use horizon::{CLOCKS_APART_MS_MAX, Horizon, LIFETIME_GRACE_MS, SESSION_MS};
 pub use viewer::{
     CLAIMS_MAX, CapState, Claim, ClaimState, Declined, Settled, Showing, Transition, UnreadableViewer, Viewer,
 };

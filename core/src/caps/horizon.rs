@@ -10,6 +10,10 @@ pub const LIFETIME_GRACE_MS: u64 = 62 * 24 * 3_600_000;
 /// The longest that a viewing session is remembered, in milliseconds: a day.
 pub const SESSION_MS: u64 = 24 * 3_600_000;
 
+/// How far two edges' clocks may be apart, in milliseconds: a quarter of an hour. An edge whose clock is ahead must not
+/// forget what one whose clock is behind still has to count.
+pub const CLOCKS_APART_MS_MAX: u64 = 15 * 60 * 1000;
+
 /// How long a showing matters to caps: to those of its own flight and to those of every flight that shares its
 /// campaign, advertiser or creative.
 ///

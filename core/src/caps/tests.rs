@@ -204,8 +204,19 @@ fn a_confirmed_claim_is_found_for_as_long_as_its_token_lives() {
     let again = Transition::Confirm { at: UnixMillis(0) };
     let settled = viewer.settle(slot(1), again, UnixMillis(LEASE_MS - 1));
     assert_eq!(settled, (Settled::Confirmed { at: UnixMillis(0) }, false));
-    viewer.forget_ended(UnixMillis(LEASE_MS));
+    viewer.forget_ended(UnixMillis(LEASE_MS + CLOCKS_APART_MS_MAX));
     assert!(viewer.claims().is_empty());
+}
+
+#[test]
+fn an_edge_whose_clock_is_ahead_forgets_nothing_that_one_behind_still_counts() {
+    let mut viewer = viewer(vec![Claim { counts_until: UnixMillis(HOUR_MS), ..shown(10, 0) }]);
+    let behind = UnixMillis(HOUR_MS - 1);
+    let ahead = behind.plus_ms(CLOCKS_APART_MS_MAX);
+    viewer.forget_ended(ahead);
+    let cap = [hourly(CapScope::Flight, 1)];
+    assert_eq!(viewer.allows(&cap, &showing(10), ahead), Ok(()));
+    assert_eq!(viewer.allows(&cap, &showing(10), behind), Err(Declined::Capped));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use zerocopy::{
     little_endian::{U32, U64},
 };
 
-use super::{Booking, Cap, Window};
+use super::{Booking, CLOCKS_APART_MS_MAX, Cap, Window};
 use crate::{
     id::{AdvertiserId, BreakStem, CampaignId, CreativeId, FlightId, OpportunityId, SessionKey},
     time::UnixMillis,
@@ -87,10 +87,11 @@ impl Claim {
         self.forgotten_at() <= now
     }
 
+    /// One that is reserved goes with its lease, by whatever clock: gone, it cannot begin to play any more.
     fn forgotten_at(&self) -> UnixMillis {
         match self.state {
             ClaimState::Reserved => self.lease_until,
-            ClaimState::Confirmed => self.lease_until.max(self.counts_until),
+            ClaimState::Confirmed => self.lease_until.max(self.counts_until).plus_ms(CLOCKS_APART_MS_MAX),
         }
     }
 }
