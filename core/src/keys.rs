@@ -191,6 +191,14 @@ mod tests {
     }
 
     #[test]
+    fn without_the_secret_a_pseudonym_can_neither_be_made_nor_recognised() {
+        let [ours, guessed] = ["ab", "ac"].map(|byte| Pseudonyms::parse(&byte.repeat(32)).unwrap());
+        assert_ne!(ours.viewer("profile-1"), guessed.viewer("profile-1"));
+        assert_ne!(ours.session("profile-1", "s"), guessed.session("profile-1", "s"));
+        assert_ne!(ours.viewer("profile-1").0[..], blake3::hash(b"profile-1").as_bytes()[..16], "it is keyed");
+    }
+
+    #[test]
     fn pseudonyms_do_not_collide_by_concatenation() {
         let p = Pseudonyms::parse(&"ab".repeat(32)).unwrap();
         assert_eq!(p.viewer("x"), p.viewer("x"));

@@ -29,3 +29,45 @@ pub async fn read<Chunk: AsRef<[u8]>>(
     };
     within(deadline, reading).await.unwrap_or_else(|| Err(route.body_too_slow()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::{Future, pending, ready},
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use super::*;
+
+    /// The outcome of what needs no waiting.
+    fn done<T>(work: impl Future<Output = T>) -> T {
+        match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => done,
+            Poll::Pending => panic!("it waits"),
+        }
+    }
+
+    #[test]
+    fn a_body_that_trickles_is_given_up_at_its_deadline() {
+        let mut sent = 0;
+        let trickle = async || {
+            sent += 1;
+            if sent < 3 { Some(Ok(b"{")) } else { pending().await }
+        };
+        assert_eq!(done(read(&Route::Break, None, ready(()), trickle)).unwrap_err().status, 408);
+    }
+
+    #[test]
+    fn a_body_past_its_bound_is_not_read_on_whatever_was_announced() {
+        let (mut read_bytes, chunk) = (0, [b' '; 4_096]);
+        let endless = async || {
+            read_bytes += chunk.len();
+            Some(Ok(chunk))
+        };
+        assert_eq!(done(read(&Route::Break, Some("7"), pending(), endless)).unwrap_err().status, 413);
+        assert_eq!(read_bytes, Route::Break.body_bytes_max() + chunk.len());
+        let unread = async || -> Option<Result<[u8; 1], String>> { panic!("it was announced as too long") };
+        assert_eq!(done(read(&Route::Break, Some("99999999"), pending(), unread)).unwrap_err().status, 413);
+    }
+}

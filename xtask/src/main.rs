@@ -4,6 +4,8 @@
 //! built lies where cargo's target folder is (`xtask::workspace`). Nothing here is part of the product.
 
 mod build;
+#[cfg(test)]
+mod documents;
 mod fuzz;
 mod http;
 mod lint;
