@@ -10,6 +10,7 @@
 //! Where to start reading: [`serve::serve`], then [`log`], [`fold`] and [`plan`].
 
 pub mod api;
+pub mod audit;
 pub mod clock;
 pub mod collector;
 pub mod contracts;

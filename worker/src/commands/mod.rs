@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the origin, and with which settings.
 
+mod audit;
 mod contracts;
 mod explain;
 mod keys;
@@ -34,6 +35,9 @@ enum Command {
     /// Show why a stored slot is what it is: the candidates, why each lost, and the same decision made again. Ends with 3
     /// if that gives another outcome
     Explain(explain::Explain),
+    /// Check the laws against what is stored: tables, log, bookings and, where given, the stores of the edges. Ends with 3
+    /// if one is broken
+    Audit(audit::Audit),
     /// Make secrets, and replace them
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -46,6 +50,7 @@ impl Cli {
             Command::Contracts(contracts) => contracts.run(),
             Command::Plan(plan) => plan.run(),
             Command::Explain(explain) => explain.run(),
+            Command::Audit(audit) => audit.run(),
             Command::Keys(keys) => keys.run(),
         }
     }

@@ -28,6 +28,11 @@ impl SqliteLog {
     pub fn open(path: &Path) -> Result<Self, LogError> {
         Ok(Self { db: data_dir::connect(path, Durability::Durable, SCHEMA)? })
     }
+
+    /// Opens an existing log, which another process may append to.
+    pub fn open_read_only(path: &Path) -> Result<Self, LogError> {
+        Ok(Self { db: data_dir::connect_read_only(path)? })
+    }
 }
 
 #[cfg(test)]

@@ -133,6 +133,18 @@ impl World {
         }
     }
 
+    /// The edge loses what it knows of a viewer.
+    pub(crate) fn forget(&mut self, viewer: ViewerKey) -> Viewer {
+        self.viewers.remove(&viewer).expect("a viewer who has seen something")
+    }
+
+    /// What was forgotten is back, beside what came since.
+    pub(crate) fn restore(&mut self, viewer: ViewerKey, forgotten: &Viewer) {
+        let known = self.viewers.entry(viewer).or_default();
+        forgotten.claims().iter().for_each(|claim| known.add(*claim));
+        self.keep(viewer, None);
+    }
+
     fn keep(&self, viewer: ViewerKey, committed: Option<BreakId>) {
         let db = Connection::open(self.store()).unwrap();
         let state = &self.viewers[&viewer];

@@ -1,0 +1,122 @@
+//! What the log says, read again by plain loops: every different row of every slot, every event at its earliest time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use slotkeeper_core::{
+    beacon::Event,
+    caps::Claim,
+    fact::{Fact, FactBatch, Recording},
+    id::{AdId, BreakId, DecisionId, OpportunityId, RecordId},
+    pod::Opportunity,
+};
+
+use super::{AuditError, Progress};
+use crate::log::Log;
+
+/// How many entries are read at once.
+const ENTRIES_READ: usize = 256;
+
+/// A row as it was logged.
+#[derive(Clone, Debug)]
+pub(super) struct LoggedRow {
+    /// In which entry first.
+    pub(super) seq: u64,
+    pub(super) edge_id: String,
+    pub(super) recording: Recording,
+    pub(super) row: Opportunity,
+}
+
+impl LoggedRow {
+    /// Its claim, which only a committed row has.
+    pub(super) fn claim(&self) -> Option<&Claim> {
+        self.row.fill()?.claim.as_ref()
+    }
+
+    /// What beacons must name to speak of this row's ad.
+    pub(super) fn token(&self) -> Option<Token> {
+        let fill = self.row.fill()?;
+        Some((self.row.opportunity_id, fill.ad_id, fill.record_id))
+    }
+}
+
+/// What a beacon's token says.
+pub(super) type Token = (OpportunityId, AdId, RecordId);
+
+/// When an event was first seen, and in which entry of the log it first came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) at_ms: u64,
+    pub(super) seq: u64,
+    pub(super) received_at_ms: u64,
+}
+
+/// Everything in the log up to one entry.
+#[derive(Default)]
+pub(super) struct Logged {
+    pub(super) slots: BTreeMap<(BreakId, u8), Vec<LoggedRow>>,
+    pub(super) events: HashMap<Token, HashMap<Event, Seen>>,
+    /// How many slots each decision was asked for, and of which break.
+    pub(super) decisions: BTreeMap<DecisionId, (BreakId, usize)>,
+    /// Entries that no build of today can read.
+    pub(super) unreadable: usize,
+}
+
+impl Logged {
+    /// Reads the log up to and including entry `last`.
+    pub(super) fn read(log: &dyn Log, last: u64, progress: Progress<'_>) -> Result<Self, AuditError> {
+        let mut logged = Self::default();
+        let mut at = 0;
+        while at < last {
+            let entries = log.read(at, ENTRIES_READ)?;
+            if entries.is_empty() {
+                return Err(AuditError::ShortLog { folded: last, last: at });
+            }
+            for entry in entries.into_iter().filter(|entry| entry.seq <= last) {
+                at = entry.seq;
+                match serde_json::from_slice::<FactBatch>(&entry.received.bytes) {
+                    Ok(batch) => batch.facts.into_iter().for_each(|fact| logged.take(entry.seq, &batch.edge_id, fact)),
+                    Err(_) => logged.unreadable += 1,
+                }
+            }
+            progress(&format!("read {at} of {last} batches of the log"));
+        }
+        Ok(logged)
+    }
+
+    /// Takes one fact in.
+    pub(super) fn take(&mut self, seq: u64, edge_id: &str, fact: Fact) {
+        match fact {
+            Fact::Opportunity { recording, row } => {
+                let rows = self.slots.entry((row.break_id, row.slot_index)).or_default();
+                if !rows.iter().any(|known| known.recording == recording && known.row == row) {
+                    rows.push(LoggedRow { seq, edge_id: edge_id.into(), recording, row });
+                }
+            }
+            Fact::Decision(decision) => {
+                self.decisions.insert(decision.id(), (decision.break_id, decision.slots_ms.len()));
+            }
+            Fact::Beacon(beacon) => {
+                let token = (beacon.opportunity_id, beacon.ad_id, beacon.record_id);
+                let new = Seen { at_ms: beacon.at.0, seq, received_at_ms: beacon.received_at.0 };
+                let seen = self.events.entry(token).or_default().entry(beacon.event).or_insert(new);
+                seen.at_ms = seen.at_ms.min(new.at_ms);
+                seen.received_at_ms = seen.received_at_ms.min(new.received_at_ms);
+            }
+        }
+    }
+
+    /// Every row.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &LoggedRow> {
+        self.slots.values().flatten()
+    }
+
+    /// When an event of a row's own ad was first seen.
+    pub(super) fn seen(&self, row: &LoggedRow, event: Event) -> Option<Seen> {
+        self.events.get(&row.token()?)?.get(&event).copied()
+    }
+
+    /// Whether a row's ad was reported not to play.
+    pub(super) fn is_released(&self, row: &LoggedRow) -> Option<Seen> {
+        self.seen(row, Event::Error).or_else(|| self.seen(row, Event::NotUsed))
+    }
+}

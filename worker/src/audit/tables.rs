@@ -1,0 +1,140 @@
+//! What the folded tables say, as text and numbers.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+
+/// A standing row, as far as conservation needs it.
+#[derive(Clone, Debug)]
+pub(super) struct StandingRow {
+    pub(super) opportunity_id: String,
+    pub(super) break_id: String,
+    pub(super) slot_index: u64,
+    pub(super) decision_id: String,
+    pub(super) content_hash: String,
+    pub(super) day: u64,
+    pub(super) title_id: String,
+    pub(super) outcome: String,
+    pub(super) fill_reason: Option<String>,
+    pub(super) unfilled_reason: Option<String>,
+    pub(super) campaign_id: Option<u64>,
+    pub(super) ad_id: Option<u64>,
+    pub(super) record_id: Option<String>,
+}
+
+/// An impression.
+#[derive(Clone, Debug)]
+pub(super) struct Impression {
+    pub(super) opportunity_id: String,
+    pub(super) campaign_id: u64,
+    pub(super) start_at_ms: u64,
+    pub(super) furthest_quartile: String,
+    pub(super) threshold_passed: bool,
+    pub(super) recognized_revenue_micros: i64,
+    pub(super) currency: Option<String>,
+}
+
+/// A decision and how many rows name it.
+#[derive(Clone, Debug)]
+pub(super) struct KeptDecision {
+    pub(super) decision_id: String,
+    pub(super) break_id: String,
+    pub(super) rows: u64,
+}
+
+/// The tables at one moment.
+pub(super) struct Tables {
+    pub(super) consumed_seq: u64,
+    pub(super) standing: Vec<StandingRow>,
+    pub(super) impressions: Vec<Impression>,
+    pub(super) decisions: Vec<KeptDecision>,
+    /// Of the rows that stand for no slot any more: break, slot, hash.
+    pub(super) superseded: Vec<(String, u64, String)>,
+    /// Decisions that rows name, with the slot of one such row.
+    pub(super) named_decisions: BTreeMap<String, String>,
+}
+
+const DAY_MS: u64 = 86_400_000;
+
+impl Tables {
+    pub(super) fn read(db: &Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            consumed_seq: db.query_row("SELECT consumed_seq FROM fold_offset", [], |row| row.get(0))?,
+            standing: standing(db)?,
+            impressions: impressions(db)?,
+            decisions: decisions(db)?,
+            superseded: db
+                .prepare("SELECT break_id, slot_index, content_hash FROM opportunities_superseded")?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect::<rusqlite::Result<_>>()?,
+            named_decisions: db
+                .prepare(
+                    "SELECT decision_id, opportunity_id FROM fct_ad_opportunities
+                     UNION ALL SELECT decision_id, opportunity_id FROM opportunities_superseded",
+                )?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?,
+        })
+    }
+}
+
+fn standing(db: &Connection) -> rusqlite::Result<Vec<StandingRow>> {
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(StandingRow {
+            opportunity_id: row.get(0)?,
+            break_id: row.get(1)?,
+            slot_index: row.get(2)?,
+            decision_id: row.get(3)?,
+            content_hash: row.get(4)?,
+            day: row.get::<_, u64>(5)? / DAY_MS,
+            title_id: row.get(6)?,
+            outcome: row.get(7)?,
+            fill_reason: row.get(8)?,
+            unfilled_reason: row.get(9)?,
+            campaign_id: row.get(10)?,
+            ad_id: row.get(11)?,
+            record_id: row.get(12)?,
+        })
+    };
+    db.prepare(
+        "SELECT opportunity_id, break_id, slot_index, decision_id, content_hash, decided_at_ms, title_id, outcome,
+             fill_reason, unfilled_reason, campaign_id, ad_id, record_id FROM fct_ad_opportunities",
+    )?
+    .query_map([], read)?
+    .collect()
+}
+
+fn impressions(db: &Connection) -> rusqlite::Result<Vec<Impression>> {
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(Impression {
+            opportunity_id: row.get(0)?,
+            campaign_id: row.get(1)?,
+            start_at_ms: row.get(2)?,
+            furthest_quartile: row.get(3)?,
+            threshold_passed: row.get(4)?,
+            recognized_revenue_micros: row.get(5)?,
+            currency: row.get(6)?,
+        })
+    };
+    db.prepare(
+        "SELECT opportunity_id, campaign_id, start_at_ms, furthest_quartile, threshold_passed,
+             recognized_revenue_micros, currency FROM fct_ad_impressions",
+    )?
+    .query_map([], read)?
+    .collect()
+}
+
+fn decisions(db: &Connection) -> rusqlite::Result<Vec<KeptDecision>> {
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(KeptDecision { decision_id: row.get(0)?, break_id: row.get(1)?, rows: row.get(2)? })
+    };
+    db.prepare(
+        "SELECT d.decision_id, d.break_id,
+             (SELECT count(*) FROM fct_ad_opportunities o WHERE o.break_id = d.break_id AND o.decision_id = d.decision_id)
+             + (SELECT count(*) FROM opportunities_superseded o
+                WHERE o.break_id = d.break_id AND o.decision_id = d.decision_id)
+         FROM decisions d",
+    )?
+    .query_map([], read)?
+    .collect()
+}

@@ -1,0 +1,202 @@
+//! An audit finds nothing in a healthy origin, and every kind of damage by its name.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod support;
+
+use slotkeeper::audit::{EdgeStore, Options, Report, audit};
+use slotkeeper_core::{
+    beacon::Event::{self, Complete, FirstQuartile, Midpoint, NotUsed, Start, ThirdQuartile},
+    contract::BreakPosition::{Midroll, Preroll},
+    fact::Recording,
+    pod::{Opportunity, Pod},
+};
+use support::{
+    deciding::{World, beacon, facts_of},
+    program,
+};
+
+const WHOLE: [Event; 5] = [Start, FirstQuartile, Midpoint, ThirdQuartile, Complete];
+
+/// Two viewers of the demo: some ads play to their end, some begin, one is not used, one may yet play.
+fn busy() -> (World, Vec<Pod>) {
+    let mut world = World::new();
+    let mut pods = Vec::new();
+    for profile in ["ada", "bob"] {
+        let preroll = world.open(profile, Preroll, 2);
+        world.report(&preroll.slots[0], &WHOLE);
+        let midroll = world.open(profile, Midroll, 3);
+        world.report(&midroll.slots[0], &[Start, FirstQuartile]);
+        world.report(&midroll.slots[1], &[NotUsed]);
+        pods.extend([preroll, midroll]);
+    }
+    world.fold();
+    (world, pods)
+}
+
+fn audited(world: &World) -> Report {
+    let stores = vec![EdgeStore::Sqlite(world.store())];
+    audit(&Options { data: world.data(), stores, replays_max: 1_000, progress: &|_| {} }).unwrap()
+}
+
+fn kinds(report: &Report) -> Vec<&'static str> {
+    let mut kinds: Vec<_> = report.laws.iter().flat_map(|law| &law.findings).map(|finding| finding.kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
+#[test]
+fn a_healthy_origin_has_no_findings() {
+    let (world, _) = busy();
+    let report = audited(&world);
+    assert!(report.is_clean(), "{report:#?}");
+    let store = format!("sqlite:{}", world.store().display());
+    let mut command = program();
+    command.args(["audit", "--edge-store", &store, "--data"]).arg(world.folder.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().ends_with("every law that was checked holds\n"));
+    world.tamper("fold.db", "DELETE FROM fct_ad_opportunities WHERE slot_index = 1");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("break_not_whole"));
+}
+
+#[test]
+fn damage_to_the_tables_is_found_by_its_name() {
+    let one_of = |table: &str, condition: &str| format!("(SELECT min(opportunity_id) FROM {table} WHERE {condition})");
+    let empty = one_of("fct_ad_opportunities", "outcome = 'unfilled'");
+    let paid = one_of("fct_ad_impressions", "recognized_revenue_micros > 0");
+    let damage = [
+        ("a row is deleted", format!("DELETE FROM fct_ad_opportunities WHERE opportunity_id = {empty}"), &["slot_lost", "break_not_whole", "row_lost"][..]),
+        ("a row says both", format!("UPDATE fct_ad_opportunities SET fill_reason = 'house_ad' WHERE opportunity_id = {empty}"), &["neither_or_both", "row_altered"]),
+        ("a reason is changed", format!("UPDATE fct_ad_opportunities SET unfilled_reason = 'no_eligible_demand' WHERE opportunity_id = {empty}"), &["row_altered", "replay_differs"]),
+        ("an impression earns twice", format!("UPDATE fct_ad_impressions SET recognized_revenue_micros = 2 * recognized_revenue_micros WHERE opportunity_id = {paid}"), &["revenue_wrong", "revenue_total"]),
+        ("an impression is copied to a fill that did not play",
+            "INSERT INTO fct_ad_impressions SELECT (SELECT min(opportunity_id) FROM fct_ad_opportunities WHERE outcome = 'filled'
+                 AND opportunity_id NOT IN (SELECT opportunity_id FROM fct_ad_impressions)), advertiser_id, campaign_id, flight_id,
+                 creative_id, ad_id, record_id, start_at_ms, first_quartile_at_ms, midpoint_at_ms, third_quartile_at_ms,
+                 complete_at_ms, skip_at_ms, error_at_ms, furthest_quartile, threshold_passed, recognized_revenue_micros, currency
+             FROM fct_ad_impressions WHERE recognized_revenue_micros > 0 LIMIT 1".into(), &["impression_without_start"]),
+        ("an impression is deleted", format!("DELETE FROM fct_ad_impressions WHERE opportunity_id = {paid}"), &["impression_missing"]),
+        ("a decision is altered", "UPDATE decisions SET content = json_set(content, '$.device', 'web')".into(), &["decision_altered"]),
+        ("a decision is deleted", "DELETE FROM decisions".into(), &["decision_missing"]),
+        ("a beacon is moved", "UPDATE beacon_states SET first_quartile_at_ms = first_quartile_at_ms + 1".into(), &["table_differs"]),
+    ];
+    for (what, sql, expected) in damage {
+        let (world, _) = busy();
+        world.tamper("fold.db", &sql);
+        let found = kinds(&audited(&world));
+        for kind in expected {
+            assert!(found.contains(kind), "{what}: {kind} is not among {found:?}");
+        }
+        assert!(found.contains(&"table_differs"), "{what}: {found:?}");
+    }
+}
+
+#[test]
+fn a_claim_without_a_row_and_a_row_without_its_claim_are_found() {
+    let (mut world, _) = busy();
+    // Of each pre-roll the second ad may yet play. One viewer now has the claims of the other.
+    let moved = "UPDATE viewer_states SET state = (SELECT state FROM viewer_states ORDER BY viewer LIMIT 1)";
+    world.tamper("store.db", moved);
+    let found = kinds(&audited(&world));
+    assert!(found.contains(&"claim_without_row") && found.contains(&"claim_lost"), "{found:?}");
+
+    let (lost, _) = world.decide("eve", Preroll, 1); // its rows stay with the edge, which has no outbox
+    let (other, store) = busy_with(&lost);
+    assert_eq!(kinds(&audited(&other)), ["claim_without_row"], "{store}");
+
+    let (world, _) = busy();
+    world.tamper("store.db", "UPDATE viewer_states SET state = x''");
+    assert_eq!(kinds(&audited(&world)), ["claim_lost"]);
+    world.tamper("store.db", "UPDATE viewer_states SET state = x'00'");
+    assert!(kinds(&audited(&world)).contains(&"claims_unreadable"));
+}
+
+/// A busy world whose store holds the claims of one more pod.
+fn busy_with(pod: &Pod) -> (World, String) {
+    let (world, _) = busy();
+    let mut viewer = slotkeeper_core::caps::Viewer::default();
+    pod.claims().for_each(|claim| viewer.add(*claim));
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let sql = format!(
+        "INSERT INTO viewer_states VALUES (x'{}', 1, x'{}', 9e15)",
+        hex(&pod.decision.viewer.0),
+        hex(&viewer.encode())
+    );
+    world.tamper("store.db", &sql);
+    (world, sql)
+}
+
+#[test]
+fn a_claim_that_is_not_what_its_beacons_made_of_it_is_found() {
+    let (world, pods) = busy();
+    let preroll = &pods[0];
+    let waiting = preroll.slots.iter().find(|row| row.fill().is_some_and(|_| row.slot_index == 1)).unwrap();
+    // The log says that it began to play; the store was never told.
+    world.log(vec![beacon(waiting, waiting.opportunity_id, Start, world.now)]);
+    world.fold();
+    assert_eq!(kinds(&audited(&world)), ["start_not_confirmed"]);
+    let (world, pods) = busy();
+    let waiting = &pods[0].slots[1];
+    world.log(vec![beacon(waiting, waiting.opportunity_id, NotUsed, world.now)]);
+    world.fold();
+    assert_eq!(kinds(&audited(&world)), ["release_not_settled"]);
+}
+
+#[test]
+fn showings_past_a_cap_are_found_in_the_books_and_claims_past_one_in_the_store() {
+    let (mut world, pods) = busy();
+    let viewer = pods[0].decision.viewer;
+    // An edge that forgets its viewers shows the same ads again within the hour; all else it does as it should.
+    let forgotten = world.forget(viewer);
+    let again = world.open("ada", Preroll, 2);
+    world.restore(viewer, &forgotten);
+    world.fold();
+    assert_eq!(kinds(&audited(&world)), ["claims_past_a_cap"], "they may yet begin");
+    let both = again.slots.iter().chain(&pods[0].slots[1..]).cloned().collect::<Vec<Opportunity>>();
+    both.iter().for_each(|row| world.report(row, &[Start]));
+    world.fold();
+    assert_eq!(kinds(&audited(&world)), ["claims_past_a_cap", "showings_past_a_cap"]);
+}
+
+#[test]
+fn a_start_after_its_token_died_and_a_fill_without_its_claim_are_found() {
+    let (mut world, pods) = busy();
+    let waiting = &pods[0].slots[1];
+    world.log(vec![beacon(waiting, waiting.opportunity_id, Start, waiting.fill().unwrap().expires_at.plus_ms(5_000))]);
+    world.fold();
+    assert!(kinds(&audited(&world)).contains(&"token_outlived"));
+
+    let mut pod = world.decide("eve", Preroll, 1).0;
+    if let slotkeeper_core::pod::Outcome::Filled(fill) = &mut pod.slots[0].outcome {
+        fill.claim = None;
+    }
+    world.log(facts_of(&pod, Recording::Committed));
+    world.fold();
+    assert!(kinds(&audited(&world)).contains(&"fill_without_claim"));
+}
+
+#[test]
+fn rows_that_never_came_are_found_by_their_decision() {
+    let (mut world, _) = busy();
+    let facts = world.decide("eve", Preroll, 2).1;
+    world.log(facts[..2].to_vec()); // the decision, and the first of two rows
+    let other = world.decide("eve", Preroll, 2).1;
+    world.log(other[..1].to_vec());
+    world.fold();
+    let found = kinds(&audited(&world));
+    assert!(found.contains(&"break_not_whole") && found.contains(&"break_lost"), "{found:?}");
+}
+
+#[test]
+fn tables_that_lag_are_not_audited() {
+    let (mut world, _) = busy();
+    let facts = world.decide("eve", Preroll, 2).1;
+    world.log(facts);
+    let options = Options { data: world.data(), stores: vec![], replays_max: 0, progress: &|_| {} };
+    let refused = audit(&options).unwrap_err();
+    assert!(refused.to_string().starts_with("the tables are 1 batches behind the log"), "{refused}");
+}
