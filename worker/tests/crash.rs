@@ -155,9 +155,14 @@ fn open(data: &Path) -> Connection {
 fn dump(data: &Path) -> Vec<String> {
     let db = open(data);
     let mut lines = Vec::new();
-    for table in
-        ["fct_ad_opportunities", "opportunities_superseded", "beacon_states", "fct_ad_impressions", "fact_counts"]
-    {
+    for table in [
+        "fct_ad_opportunities",
+        "opportunities_superseded",
+        "decisions",
+        "beacon_states",
+        "fct_ad_impressions",
+        "fact_counts",
+    ] {
         let mut select = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2, 3")).unwrap();
         let columns = select.column_count();
         let mut rows = select.query([]).unwrap();

@@ -177,18 +177,16 @@ mod tests {
         let (done, busy) = std::sync::mpsc::channel();
         let waiting = {
             let (room, database) = (Arc::clone(&room), Arc::clone(&database));
-            tokio::spawn(async move {
-                read(&room, &database, move |()| Ok::<_, rusqlite::Error>(busy.recv().unwrap())).await
-            })
+            tokio::spawn(async move { read(&room, &database, move |()| Ok::<_, ApiError>(busy.recv().unwrap())).await })
         };
         while room.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        let refused = read(&room, &database, |()| Ok::<_, rusqlite::Error>(2)).await.unwrap_err().into_response();
+        let refused = read(&room, &database, |()| Ok::<_, ApiError>(2)).await.unwrap_err().into_response();
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
         done.send(1).unwrap();
         assert_eq!(waiting.await.unwrap().unwrap(), 1);
-        assert_eq!(read(&room, &database, |()| Ok::<_, rusqlite::Error>(3)).await.unwrap(), 3);
+        assert_eq!(read(&room, &database, |()| Ok::<_, ApiError>(3)).await.unwrap(), 3);
     }
 }

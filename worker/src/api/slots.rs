@@ -11,8 +11,9 @@ use slotkeeper_core::{
 };
 
 use crate::{
+    clock,
     data_dir::{self, DataDir},
-    fold::{STATE_COLUMNS, read_state},
+    fold::{STATE_COLUMNS, fill_state, read_state},
 };
 
 /// How many slots a page has when nobody says.
@@ -43,6 +44,8 @@ pub struct Slot {
     pub fill_reason: Option<String>,
     /// Why it is not.
     pub unfilled_reason: Option<String>,
+    /// Of a filled slot: `impressed`, `released`, `expired` or `open`, when it was read.
+    pub fill_state: Option<String>,
     /// What fills it.
     pub ad: Option<SlotAd>,
     /// `committed` or `uncommitted`.
@@ -156,8 +159,10 @@ const ROW: &str = "
     i.furthest_quartile, i.threshold_passed, i.recognized_revenue_micros, i.currency,
     o.ad_id, o.record_id, o.duration_ms, o.creative_id, c.slug, c.name, o.flight_id, f.slug, f.slug,
     o.campaign_id, p.slug, p.name, o.advertiser_id, a.slug, a.name";
-const FIRST_EVENT_COLUMN: usize = 34;
+const FILL_STATE_COLUMN: usize = 34;
+const FIRST_EVENT_COLUMN: usize = 35;
 const JOINED: &str = "
+    LEFT JOIN fill_states s ON s.opportunity_id = o.opportunity_id
     LEFT JOIN fct_ad_impressions i ON i.opportunity_id = o.opportunity_id
     LEFT JOIN beacon_states b
         ON b.opportunity_id = o.opportunity_id AND b.ad_id = o.ad_id AND b.record_id = o.record_id
@@ -181,13 +186,15 @@ impl SlotReader {
             None => (i64::MAX, String::new(), 0),
         };
         let mut select = self.db.prepare_cached(&format!(
-            "SELECT {ROW}, {STATE_COLUMNS} FROM fct_ad_opportunities o INDEXED BY opportunities_by_time {JOINED}
+            "SELECT {ROW}, {FILL_STATE}, {STATE_COLUMNS} FROM fct_ad_opportunities o INDEXED BY opportunities_by_time {JOINED}
              WHERE (o.decided_at_ms, o.break_id, o.slot_index) < (?1, ?2, ?3)
              ORDER BY o.decided_at_ms DESC, o.break_id DESC, o.slot_index DESC LIMIT ?4",
+            FILL_STATE = fill_state_or_null("?5"),
             STATE_COLUMNS = state_columns(),
         ))?;
-        let slots: Vec<Slot> =
-            select.query_map(params![at, break_id, index, limit + 1], slot)?.collect::<rusqlite::Result<_>>()?;
+        let slots: Vec<Slot> = select
+            .query_map(params![at, break_id, index, limit + 1, clock::now().0], slot)?
+            .collect::<rusqlite::Result<_>>()?;
         let mut page = Page { slots, next: None };
         if page.slots.len() > limit {
             page.slots.truncate(limit);
@@ -199,10 +206,11 @@ impl SlotReader {
     /// One slot, if its row has come and stands.
     pub fn slot(&self, id: OpportunityId) -> rusqlite::Result<Option<Slot>> {
         let sql = format!(
-            "SELECT {ROW}, {STATE_COLUMNS} FROM fct_ad_opportunities o {JOINED} WHERE o.opportunity_id = ?1",
+            "SELECT {ROW}, {FILL_STATE}, {STATE_COLUMNS} FROM fct_ad_opportunities o {JOINED} WHERE o.opportunity_id = ?1",
+            FILL_STATE = fill_state_or_null("?2"),
             STATE_COLUMNS = state_columns(),
         );
-        self.db.prepare_cached(&sql)?.query_row([id.to_string()], slot).optional()
+        self.db.prepare_cached(&sql)?.query_row(params![id.to_string(), clock::now().0], slot).optional()
     }
 
     /// Whether a row of this id once stood, or might have, and another stands for its slot.
@@ -217,6 +225,10 @@ pub(super) fn attach(db: &Connection, contracts: &Path) -> rusqlite::Result<()> 
     let path = contracts.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(contracts.into()))?;
     db.execute("ATTACH ?1 AS contracts", [path])?;
     Ok(())
+}
+
+fn fill_state_or_null(now: &str) -> String {
+    format!("CASE WHEN s.opportunity_id IS NOT NULL THEN {} END", fill_state(now))
 }
 
 fn state_columns() -> String {
@@ -242,6 +254,7 @@ fn slot(row: &Row<'_>) -> rusqlite::Result<Slot> {
         outcome: row.get(7)?,
         fill_reason: row.get(8)?,
         unfilled_reason: row.get(9)?,
+        fill_state: row.get(FILL_STATE_COLUMN)?,
         ad: ad(row)?,
         recording: row.get(10)?,
         candidates: row.get(11)?,

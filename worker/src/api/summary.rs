@@ -4,9 +4,12 @@ use std::{collections::BTreeMap, path::Path};
 
 use rusqlite::Connection;
 use serde::Serialize;
-use slotkeeper_core::impression::Quartile;
+use slotkeeper_core::{impression::Quartile, time::UnixMillis};
 
-use crate::data_dir;
+use crate::{clock, data_dir, fold::FillStates};
+
+/// How long a count of the fills that have expired is good for, while nothing is folded.
+const EXPIRED_EVERY_MS: u64 = 1_000;
 
 /// `GET /api/v1/summary`.
 #[derive(Clone, Debug, Serialize)]
@@ -17,6 +20,8 @@ pub struct Summary {
     pub opportunities: u64,
     /// Slots with an ad.
     pub filled: ByReason,
+    /// What has become of those: `filled = impressed + released + expired + open`.
+    pub fill_states: FillStates,
     /// Slots without.
     pub unfilled: ByReason,
     /// Ads that began to play.
@@ -80,7 +85,7 @@ pub struct Conservation {
     pub filled: u64,
     /// Rows that are unfilled.
     pub unfilled: u64,
-    /// Whether the sum is right, and every reason's count adds up to it.
+    /// Whether the sum is right, and every reason's and every state's count adds up to it.
     pub holds: bool,
 }
 
@@ -113,26 +118,33 @@ impl SummaryReader {
 
     /// The totals now.
     pub fn summary(&mut self) -> rusqlite::Result<Summary> {
+        let now = clock::now();
         let snapshot = self.db.unchecked_transaction()?; // one moment for all counts
         let fold_offset = number(&snapshot, "SELECT consumed_seq FROM fold_offset")?;
-        if let Some(last) = self.last.as_ref().filter(|last| last.fold_offset == fold_offset) {
+        if let Some(last) = self.last.as_mut().filter(|last| last.fold_offset == fold_offset) {
+            // Time alone makes open fills expired.
+            if now.0 >= last.fill_states.at_ms + EXPIRED_EVERY_MS {
+                last.fill_states = FillStates::count(&snapshot, now)?;
+            }
             return Ok(last.clone());
         }
-        let summary = count(&snapshot, fold_offset)?;
+        let summary = count(&snapshot, fold_offset, now)?;
         drop(snapshot);
         self.last = Some(summary.clone());
         Ok(summary)
     }
 }
 
-fn count(db: &Connection, fold_offset: u64) -> rusqlite::Result<Summary> {
+fn count(db: &Connection, fold_offset: u64, now: UnixMillis) -> rusqlite::Result<Summary> {
     let filled = by_reason(db, "filled", "fill_reason")?;
     let unfilled = by_reason(db, "unfilled", "unfilled_reason")?;
-    let conservation = conservation(db, &filled, &unfilled)?;
+    let fill_states = FillStates::count(db, now)?;
+    let conservation = conservation(db, &filled, &unfilled, &fill_states)?;
     Ok(Summary {
         fold_offset,
         opportunities: conservation.opportunities,
         filled,
+        fill_states,
         unfilled,
         impressions: impressions(db)?,
         revenue: revenue(db)?,
@@ -161,11 +173,16 @@ fn by_reason(db: &Connection, outcome: &str, column: &str) -> rusqlite::Result<B
     Ok(ByReason { total: by_reason.values().sum(), by_reason })
 }
 
-fn conservation(db: &Connection, filled: &ByReason, unfilled: &ByReason) -> rusqlite::Result<Conservation> {
+fn conservation(
+    db: &Connection,
+    filled: &ByReason,
+    unfilled: &ByReason,
+    fill_states: &FillStates,
+) -> rusqlite::Result<Conservation> {
     let opportunities = number(db, "SELECT count(*) FROM fct_ad_opportunities")?;
     let of = |outcome| number(db, &format!("SELECT count(*) FROM fct_ad_opportunities WHERE outcome = '{outcome}'"));
     let (filled_rows, unfilled_rows) = (of("filled")?, of("unfilled")?);
-    let adds_up = filled_rows == filled.total && unfilled_rows == unfilled.total;
+    let adds_up = filled_rows == filled.total && filled_rows == fill_states.total() && unfilled_rows == unfilled.total;
     Ok(Conservation {
         opportunities,
         filled: filled_rows,

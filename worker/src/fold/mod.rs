@@ -11,13 +11,17 @@
 mod beacons;
 mod counts;
 mod decisions;
+mod fill_states;
 mod impressions;
 mod opportunities;
 mod runner;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use slotkeeper_core::{
@@ -33,6 +37,8 @@ use crate::{
 };
 pub(crate) use beacons::{STATE_COLUMNS, read_state};
 use counts::{Counts, Verdict};
+pub use fill_states::FillStates;
+pub(crate) use fill_states::fill_state;
 pub use opportunities::Place;
 pub(crate) use opportunities::{Columns, columns_of, rows_of};
 pub use runner::{Progress, Runner};
@@ -44,6 +50,10 @@ const TIME_MAX: UnixMillis = UnixMillis(253_402_300_799_999);
 
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 
+/// The schema's number, kept in `PRAGMA user_version`. To be raised with every change of `schema.sql` or of what the fold
+/// writes: tables of an earlier number are folded again. Before 3, no number was kept.
+pub const SCHEMA_VERSION: u32 = 3;
+
 /// Why folding stopped. Nothing is half done: the next try starts where the last commit ended.
 #[derive(Debug, thiserror::Error)]
 pub enum FoldError {
@@ -53,6 +63,18 @@ pub enum FoldError {
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The tables are of a later build.
+    #[error(
+        "fold: fold.db has schema {found}, and this build makes {SCHEMA_VERSION}: a later build folded it; run that one, or \
+         delete fold.db to fold the log again"
+    )]
+    LaterSchema {
+        /// What the tables say.
+        found: u32,
+    },
+    /// Tables of an earlier build could not be put aside.
+    #[error("fold: putting the tables of an earlier build aside: {0}")]
+    PutAside(#[from] std::io::Error),
     /// The tables were folded from another log.
     #[error(
         "fold: entry {consumed}, the last one folded, is not in this log, which ends at {last}: log.db is another log, \
@@ -84,9 +106,17 @@ pub struct Step {
 }
 
 impl Fold {
-    /// Opens the tables of a data directory, or starts them empty.
+    /// Opens the tables of a data directory, or starts them empty. Tables of an earlier schema are put aside: they are
+    /// derived, and folding fills the new ones from the log.
     pub fn open(path: &Path, registry: Registry) -> Result<Self, FoldError> {
-        Ok(Self { db: data_dir::connect(path, Durability::Derived, SCHEMA)?, registry })
+        match schema_of(path)? {
+            Some(found) if found > SCHEMA_VERSION => return Err(FoldError::LaterSchema { found }),
+            Some(found) if found < SCHEMA_VERSION => put_aside(path, found)?,
+            Some(_) | None => {}
+        }
+        let db = data_dir::connect(path, Durability::Derived, SCHEMA)?;
+        db.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        Ok(Self { db, registry })
     }
 
     /// The tables in a database that is open already; makes those that are missing.
@@ -146,6 +176,42 @@ impl Step {
     pub fn found_nothing(&self) -> bool {
         self.entries == 0 && self.changed.is_empty()
     }
+}
+
+/// The schema of the tables in a file, if there are any.
+fn schema_of(path: &Path) -> rusqlite::Result<Option<u32>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let db = data_dir::connect_read_only(path)?;
+    let is_empty: bool = db.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
+    let number = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok((!is_empty).then_some(number))
+}
+
+/// Renames the tables of an earlier build, over those of one still earlier.
+fn put_aside(path: &Path, found: u32) -> Result<(), FoldError> {
+    let with = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    eprintln!(
+        "slotkeeper: {} has schema {found}, and this build makes {SCHEMA_VERSION}: it is put aside as {}, and the log is \
+         folded again",
+        path.display(),
+        with(".old").display()
+    );
+    // The log of writes goes first, under the name that belongs to it: killed in between, nothing is taken for the new's.
+    for end in ["-wal", "-shm", ""] {
+        let (from, to) = (with(end), with(&format!(".old{end}")));
+        if from.exists() {
+            std::fs::rename(from, to)?;
+        } else if to.exists() {
+            std::fs::remove_file(to)?;
+        }
+    }
+    Ok(())
 }
 
 fn consumed_seq(db: &Connection) -> rusqlite::Result<u64> {

@@ -124,6 +124,17 @@ CREATE TABLE IF NOT EXISTS beacon_states (
     PRIMARY KEY (opportunity_id, ad_id, record_id)
 ) STRICT, WITHOUT ROWID;
 
+-- What beacons have made of every fill: `impressed` once its ad began to play; `released` when it was reported not to play
+-- and never began; null while neither was reported: then it is `expired` from `expires_at_ms` on, and `open` before. Only
+-- beacons whose token names the ad of the row speak of it.
+CREATE VIEW IF NOT EXISTS fill_states AS
+    SELECT o.opportunity_id, o.campaign_id, o.flight_id, o.decided_at_ms, o.expires_at_ms,
+        CASE WHEN b.start_at_ms IS NOT NULL THEN 'impressed'
+             WHEN b.error_at_ms IS NOT NULL OR b.not_used_at_ms IS NOT NULL THEN 'released' END AS settled
+    FROM fct_ad_opportunities o LEFT JOIN beacon_states b
+        ON b.opportunity_id = o.opportunity_id AND b.ad_id = o.ad_id AND b.record_id = o.record_id
+    WHERE o.outcome = 'filled';
+
 -- One row for every fill that provably began to play.
 CREATE TABLE IF NOT EXISTS fct_ad_impressions (
     opportunity_id TEXT NOT NULL PRIMARY KEY CHECK (length(opportunity_id) = 36),

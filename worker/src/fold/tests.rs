@@ -70,7 +70,7 @@ impl World {
     /// Every table but the counts of deliveries, as text.
     fn tables(&self) -> String {
         let db = data_dir::connect_read_only(&self.data().fold()).unwrap();
-        ["fct_ad_opportunities", "opportunities_superseded", "beacon_states", "fct_ad_impressions"]
+        ["fct_ad_opportunities", "opportunities_superseded", "decisions", "beacon_states", "fct_ad_impressions"]
             .iter()
             .fold(String::new(), |dump, table| dump + &dump_of(&db, table))
     }
@@ -85,7 +85,7 @@ impl World {
 }
 
 fn dump_of(db: &Connection, table: &str) -> String {
-    let mut select = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2, 3, 4, 5")).unwrap();
+    let mut select = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2, 3")).unwrap();
     let columns = select.column_count();
     let mut dump = format!("{table}\n");
     let mut rows = select.query([]).unwrap();
@@ -338,6 +338,19 @@ fn terms_that_stay_unknown_hide_none_that_become_known() {
 }
 
 #[test]
+fn a_second_break_with_the_ids_of_another_is_refused_and_stops_nothing() {
+    let mut world = World::new();
+    let row = unfilled(1, 0);
+    let mut twin = row.break_id; // its last bits are not in its opportunity ids
+    twin.0[15] ^= 1;
+    let other = Opportunity { break_id: twin, ..row.clone() };
+    assert_eq!(OpportunityId::mint(twin, 0, NOW), row.opportunity_id);
+    world.tell(vec![committed(&row), committed(&other), committed(&unfilled(2, 0))]);
+    assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_opportunities"), 2);
+    assert_eq!(world.one::<u64>("SELECT refused FROM fact_counts"), 1);
+}
+
+#[test]
 fn every_fact_received_is_fresh_duplicate_or_refused() {
     let mut world = World::new();
     let row = unfilled(1, 0);
@@ -355,6 +368,119 @@ fn every_fact_received_is_fresh_duplicate_or_refused() {
     assert_eq!((counts("edge-1"), counts("edge-2")), ("4 1 1 2".into(), "2 1 1 0".into()));
     assert_eq!(counts("(unreadable)"), "1 0 0 1");
     assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_opportunities"), 1);
+}
+
+#[test]
+fn filled_is_impressed_released_expired_and_open_whatever_comes_in_whatever_order() {
+    let (sold, other) = (record(1), record(2));
+    let mut facts = everything();
+    for n in 20..40 {
+        let row = filled(n, 0, if n % 2 == 0 { &sold } else { &other });
+        let sold_as = if n % 3 == 0 { &sold } else { &other }; // of every other one, the token of another ad
+        let reported = [Event::Start, Event::Error, Event::NotUsed, Event::Midpoint];
+        facts.push(committed(&row));
+        facts.extend((0..n % 4).map(|k| beacon(&row, sold_as, reported[((n + k) % 4) as usize], u64::from(k))));
+    }
+    let expiry = NOW.plus_ms(7_200_000);
+    let mut met = [false; 4];
+    for seed in 0..12 {
+        let mut world = World::new();
+        for facts in shuffled(facts.clone(), seed).chunks(9) {
+            world.tell(facts.to_vec());
+            let db = data_dir::connect_read_only(&world.data().fold()).unwrap();
+            let filled: u64 = world.one("SELECT count(*) FROM fct_ad_opportunities WHERE outcome = 'filled'");
+            for now in [NOW, UnixMillis(expiry.0 - 1), expiry] {
+                let states = FillStates::count(&db, now).unwrap();
+                assert_eq!(states.total(), filled, "seed {seed}: {states:?}");
+                assert_eq!(states.impressed, world.one::<u64>("SELECT count(*) FROM fct_ad_impressions"));
+                assert!(if now < expiry { states.expired == 0 } else { states.open == 0 }, "{states:?}");
+                let counts = [states.impressed, states.released, states.expired, states.open];
+                met.iter_mut().zip(counts).for_each(|(met, count)| *met |= count > 0);
+            }
+        }
+    }
+    assert_eq!(met, [true; 4], "each state occurs");
+}
+
+#[test]
+fn an_ad_that_began_to_play_is_impressed_whatever_else_is_reported_and_before_or_after() {
+    let (row, sold) = (filled(1, 0, &record(1)), record(1));
+    let state = |events: &[Event], now: UnixMillis| {
+        let mut world = World::new();
+        world.tell(vec![committed(&row)]);
+        world.tell(events.iter().map(|event| beacon(&row, &sold, *event, 1)).collect());
+        let db = data_dir::connect_read_only(&world.data().fold()).unwrap();
+        let sql = format!("SELECT {} FROM fill_states s", fill_state("?1"));
+        db.query_row(&sql, [now.0], |row| row.get::<_, String>(0)).unwrap()
+    };
+    let (early, late) = (NOW, NOW.plus_ms(7_200_000));
+    assert_eq!((state(&[], early), state(&[], late)), ("open".into(), "expired".into()));
+    assert_eq!((state(&[Event::Complete], early), state(&[Event::Complete], late)), ("open".into(), "expired".into()));
+    for events in [[Event::NotUsed, Event::Skip], [Event::Error, Event::NotUsed]] {
+        assert_eq!((state(&events, early), state(&events, late)), ("released".into(), "released".into()));
+    }
+    assert_eq!(state(&[Event::Error, Event::Start], late), "impressed");
+    assert_eq!(state(&[Event::Start, Event::Error], late), "impressed");
+}
+
+#[test]
+fn a_decision_is_kept_once_under_its_address_and_refused_past_its_bounds() {
+    use slotkeeper_core::{
+        caps::{CapState, Viewer},
+        decision::Decision,
+        id::{BreakId, ViewerKey},
+    };
+    let decision = Decision {
+        break_id: BreakId([1; 16]),
+        viewer: ViewerKey([2; 16]),
+        session: None,
+        opened_at: NOW,
+        decided_at: NOW,
+        plan_version: Some(7),
+        title_id: "film".into(),
+        position: BreakPosition::Preroll,
+        slots_ms: vec![10_000],
+        max_duration_ms: None,
+        tier: None,
+        country: None,
+        device: None,
+        caps: CapState::Known(Viewer::default()),
+    };
+    let long = "x".repeat(129);
+    let odd = [
+        Decision { slots_ms: vec![], ..decision.clone() },
+        Decision { slots_ms: vec![1; 17], ..decision.clone() },
+        Decision { decided_at: UnixMillis(u64::MAX), ..decision.clone() },
+        Decision { plan_version: Some(u64::MAX), ..decision.clone() },
+        Decision { device: Some(long), ..decision.clone() },
+    ];
+    let mut world = World::new();
+    world.tell(vec![Fact::Decision(decision.clone()), Fact::Decision(decision.clone())]);
+    world.tell(odd.into_iter().map(Fact::Decision).collect());
+    assert_eq!(world.one::<String>("SELECT group_concat(decision_id) FROM decisions"), decision.id().to_string());
+    assert_eq!(
+        world.one::<String>("SELECT received || ' ' || fresh || ' ' || duplicate || ' ' || refused FROM fact_counts"),
+        "7 1 1 5"
+    );
+    let content: String = world.one("SELECT content FROM decisions");
+    assert_eq!(serde_json::from_str::<Decision>(&content).unwrap().id(), decision.id(), "as it is read back");
+}
+
+#[test]
+fn tables_of_an_earlier_build_are_put_aside_and_folded_again_and_those_of_a_later_one_refused() {
+    let mut world = World::new();
+    world.tell(everything());
+    let before = world.tables();
+    let tamper = |sql: &str| Connection::open(world.data().fold()).unwrap().execute_batch(sql).unwrap();
+    tamper("PRAGMA user_version = 0; ALTER TABLE fct_ad_opportunities DROP COLUMN plan_version");
+    world.fold().catch_up(&world.log).unwrap();
+    assert_eq!(world.tables(), before);
+    assert!(world.folder.path().join("fold.db.old").exists());
+    world.fold().catch_up(&world.log).unwrap();
+    tamper("PRAGMA user_version = 4");
+    let registry = Registry::open(&world.data().contracts()).unwrap();
+    let refused = Fold::open(&world.data().fold(), registry).err().unwrap();
+    assert!(matches!(refused, FoldError::LaterSchema { found: 4 }), "{refused}");
 }
 
 #[test]

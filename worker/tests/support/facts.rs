@@ -45,8 +45,7 @@ pub(crate) fn house_record(n: u32) -> RegistryRecord {
 
 /// The row of an empty slot.
 pub(crate) fn unfilled(break_no: u32, slot_index: u8) -> Opportunity {
-    // Breaks differ in the part of their id that their slots carry.
-    let break_id = BreakId((u128::from(break_no) << 64).to_be_bytes());
+    let break_id = BreakId((u128::from(break_no) << 64).to_be_bytes()); // within the bits that opportunity ids carry
     Opportunity {
         opportunity_id: OpportunityId::mint(break_id, slot_index, NOW),
         break_id,
