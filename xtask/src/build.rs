@@ -13,6 +13,7 @@ use xtask::workspace::{WASM_PROFILE, Workspace, built};
 
 use crate::{
     process::run,
+    remap::Remap,
     stamp::{Stamp, clear},
 };
 
@@ -136,13 +137,17 @@ impl<'a> Builder<'a> {
     }
 
     fn wasm(&self, package: &str, target: &str) -> Result<PathBuf> {
-        run(self.workspace.cargo("build").args(["--package", package, "--target", target, "--profile", WASM_PROFILE]))?;
+        let remap = Remap::of(self.workspace)?;
+        let mut cargo = self.workspace.cargo("build");
+        cargo.args(["--package", package, "--target", target, "--profile", WASM_PROFILE]);
+        run(cargo.env("CARGO_ENCODED_RUSTFLAGS", remap.rustflags()))?;
         let path = self.workspace.wasm(target, &package.replace('-', "_"));
         ensure!(
             path.exists(),
             "cargo built {package} but left no {}; its [lib] needs crate-type = [\"cdylib\"]",
             path.display()
         );
+        remap.check(&path)?;
         Ok(path)
     }
 

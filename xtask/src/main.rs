@@ -13,6 +13,7 @@ mod measure;
 mod npm;
 mod origin;
 mod process;
+mod remap;
 mod setup;
 mod stack;
 mod stamp;
