@@ -14,7 +14,7 @@ use slotkeeper_core::{
 use crate::{
     oracle::{Oracle, Shown, share_a_window},
     origin,
-    terms::{Span, DAY_MS},
+    terms::{DAY_MS, Span},
     world::World,
 };
 
@@ -67,7 +67,8 @@ pub fn close(world: &Rc<World>) {
         )?;
         let mut found = select.query([])?;
         while let Some(row) = found.next()? {
-            let one = Earned { start_at: row.get::<_, i64>(1)?.unsigned_abs(), passed: row.get(2)?, micros: row.get(3)? };
+            let one =
+                Earned { start_at: row.get::<_, i64>(1)?.unsigned_abs(), passed: row.get(2)?, micros: row.get(3)? };
             earned.insert(row.get::<_, String>(0)?, one);
         }
         Ok((rows, earned))
@@ -120,7 +121,10 @@ fn conservation(
                 let is_first = chosen.is_some_and(|(recording, row)| Some(rank(&beacons, *recording, row)) == first);
                 let is_theirs = row.viewer == book.viewer.to_string();
                 oracle.hold(world, "1 conservation", whose, is_first && is_theirs, || {
-                    format!("the row of slot {place} of break {id} is not the one that should stand of {}", rivals.len())
+                    format!(
+                        "the row of slot {place} of break {id} is not the one that should stand of {}",
+                        rivals.len()
+                    )
                 });
                 let Some((_, chosen)) = chosen else { continue };
                 let is_filled = matches!(chosen.outcome, Outcome::Filled(_));
@@ -223,14 +227,11 @@ fn check_caps(world: &World, oracle: &mut Oracle, whose: ViewerKey, began: &[&Sh
                     Span::Rolling { .. } | Span::Days { .. } => true,
                 }
         });
-        let times: Vec<u64> = others
-            .filter_map(|other| other.started_at)
-            .filter(|other| share_a_window(cap.span, *other, at))
-            .collect();
+        let times: Vec<u64> =
+            others.filter_map(|other| other.started_at).filter(|other| share_a_window(cap.span, *other, at)).collect();
         // Of all windows that hold this showing, the fullest.
-        let within = |first: u64, length: u64| {
-            times.iter().filter(|time| (first..first + length).contains(*time)).count()
-        };
+        let within =
+            |first: u64, length: u64| times.iter().filter(|time| (first..first + length).contains(*time)).count();
         let beginnings = times.iter().copied().filter(|time| *time <= at).chain([at]);
         let most = match cap.span {
             Span::Break | Span::Lifetime => times.len(),

@@ -31,7 +31,13 @@ pub fn plan_viewing(world: &Rc<World>, breaks: u64) -> Vec<u64> {
     let total: f64 = weights.iter().sum();
     let by_popularity = || {
         let mut left = rng.unit() * total;
-        weights.iter().position(|weight| { left -= weight; left <= 0.0 }).unwrap_or_default()
+        weights
+            .iter()
+            .position(|weight| {
+                left -= weight;
+                left <= 0.0
+            })
+            .unwrap_or_default()
     };
     let mut moments = Vec::new();
     while (moments.len() as u64) < breaks {
@@ -194,7 +200,11 @@ impl Player {
                 unsent.push((token.clone(), event, now()));
             }
             if rng.chance(0.1) {
-                unsent.push((token.clone(), *rng.pick(&[Event::Pause, Event::Resume, Event::Mute, Event::Skip]), now()));
+                unsent.push((
+                    token.clone(),
+                    *rng.pick(&[Event::Pause, Event::Resume, Event::Mute, Event::Skip]),
+                    now(),
+                ));
             }
             if rng.chance(0.4) {
                 self.send(std::mem::take(&mut unsent));
@@ -204,7 +214,15 @@ impl Player {
                 let altered: String = token
                     .chars()
                     .enumerate()
-                    .map(|(n, char)| if n != place { char } else if char == 'A' { 'B' } else { 'A' })
+                    .map(|(n, char)| {
+                        if n != place {
+                            char
+                        } else if char == 'A' {
+                            'B'
+                        } else {
+                            'A'
+                        }
+                    })
                     .collect();
                 self.send(vec![(altered, Event::Start, now())]);
             }

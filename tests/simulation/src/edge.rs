@@ -311,4 +311,3 @@ impl Platform for Edge {
         vec![("sqlite", self.store.trips())]
     }
 }
-

@@ -96,7 +96,12 @@ fn try_each(options: &Options, plan: &dyn Fn(Option<Broken>) -> Plan) -> bool {
         });
         match caught {
             Some((seeds, violation)) => {
-                println!("{:<28} caught in seed {seeds:>2} by law {}: {}", broken.name(), violation.law, violation.what);
+                println!(
+                    "{:<28} caught in seed {seeds:>2} by law {}: {}",
+                    broken.name(),
+                    violation.law,
+                    violation.what
+                );
             }
             None => {
                 println!("{:<28} NOT CAUGHT in {SEEDS_UNTIL_CAUGHT} seeds", broken.name());

@@ -152,8 +152,7 @@ impl Oracle {
         if !self.breaks.contains_key(&break_id) {
             self.tally.breaks += 1;
             let slots = request.slots.len();
-            let fresh =
-                BreakBook { viewer, slots, committed: None, answered: 0, with_receipt: 0, rows: Vec::new() };
+            let fresh = BreakBook { viewer, slots, committed: None, answered: 0, with_receipt: 0, rows: Vec::new() };
             self.breaks.insert(break_id, fresh);
         }
     }
@@ -292,7 +291,8 @@ impl Oracle {
                 (None, Some(at)) => {
                     // What an edge whose clock is behind would count must be there.
                     if world.counts_still(shown, at, now.saturating_sub(SKEW_MS_MAX / 2)) {
-                        faults.push(("4 claims and rows", format!("slot {} counts, and its claim is gone", shown.slot)));
+                        faults
+                            .push(("4 claims and rows", format!("slot {} counts, and its claim is gone", shown.slot)));
                     }
                     shown.is_gone = true;
                 }
@@ -380,9 +380,9 @@ impl Oracle {
     fn durable_row(&mut self, world: &World, recording: Recording, row: Opportunity) {
         let whose = row.viewer;
         let holds_claim = row.fill().is_some_and(|fill| fill.claim.is_some());
-        let is_capped = row.fill().is_some_and(|fill| {
-            world.is_counted(row.plan_version.unwrap_or_default(), fill.booking.flight_id.0)
-        });
+        let is_capped = row
+            .fill()
+            .is_some_and(|fill| world.is_counted(row.plan_version.unwrap_or_default(), fill.booking.flight_id.0));
         self.hold(
             world,
             "3 in doubt, no fill",
@@ -392,9 +392,8 @@ impl Oracle {
         );
         let asked = self.breaks.get_mut(&row.break_id).filter(|book| usize::from(row.slot_index) < book.slots);
         let is_asked = asked.as_ref().is_some_and(|book| book.viewer == whose);
-        let is_committed = |book: &BreakBook| {
-            book.committed.as_ref().is_some_and(|committed| committed.rows.contains(&row))
-        };
+        let is_committed =
+            |book: &BreakBook| book.committed.as_ref().is_some_and(|committed| committed.rows.contains(&row));
         let is_of_commit = recording == Recording::Uncommitted || asked.as_ref().is_some_and(|book| is_committed(book));
         if let Some(book) = asked
             && !has(book, recording, &row)
@@ -576,9 +575,8 @@ impl Oracle {
             let known = self.tokens.get(beacon.token).copied();
             let whose = known.and_then(|known| self.viewer_of(known.slot));
             let refused = response.refused.iter().find(|refused| refused.line == line).map(|refused| &*refused.code);
-            let in_force = known.is_some_and(|known| {
-                known.expires_at > now && known.only.is_none_or(|only| only == beacon.event)
-            });
+            let in_force =
+                known.is_some_and(|known| known.expires_at > now && known.only.is_none_or(|only| only == beacon.event));
             let event = beacon.event;
             match (refused, known) {
                 (None, Some(known)) => {
@@ -652,4 +650,3 @@ pub fn share_a_window(span: Span, one: u64, other: u64) -> bool {
         Span::Break | Span::Lifetime => true,
     }
 }
-

@@ -91,7 +91,8 @@ impl StoreDb {
 
     /// Damages one viewer's state, and says whose.
     pub fn rot(&self, draw: u64) -> Option<ViewerKey> {
-        let rows = self.execute("SELECT viewer FROM viewer_states WHERE length(state) > 0 ORDER BY viewer", &[]).ok()?;
+        let rows =
+            self.execute("SELECT viewer FROM viewer_states WHERE length(state) > 0 ORDER BY viewer", &[]).ok()?;
         let place = usize::try_from(draw % (rows.len().max(1) as u64)).unwrap_or_default();
         let viewer = rows.into_iter().nth(place)?.into_iter().next()?;
         let shorter = "UPDATE viewer_states SET state = substr(state, 1, length(state) - 1) WHERE viewer = ?1";
@@ -113,8 +114,12 @@ fn perform(
     let mut statement = statement;
     let mut rows_later = None;
     match (world.broken, statement) {
-        (Some(Broken::ReadThenWrite), sql::COMMIT) => parameters[2] = Value::Integer(store.state_version(&parameters[1])),
-        (Some(Broken::ReadThenWrite), sql::SETTLE) => parameters[1] = Value::Integer(store.state_version(&parameters[0])),
+        (Some(Broken::ReadThenWrite), sql::COMMIT) => {
+            parameters[2] = Value::Integer(store.state_version(&parameters[1]))
+        }
+        (Some(Broken::ReadThenWrite), sql::SETTLE) => {
+            parameters[1] = Value::Integer(store.state_version(&parameters[0]))
+        }
         (Some(Broken::CasAbsentUpsert), sql::COMMIT) if parameters[2] == Value::Integer(0) => {
             parameters[2] = Value::Integer(store.state_version(&parameters[1]));
         }
@@ -277,10 +282,7 @@ impl Sqlite for StoreHandle {
     async fn query(&self, statement: &str, parameters: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         self.trips.set(self.trips.get() + 1);
         let rows = self.call(statement, parameters).await;
-        if statement == sql::VIEW
-            && rows.is_err()
-            && self.world.broken == Some(Broken::CapsEmptyWhenUnavailable)
-        {
+        if statement == sql::VIEW && rows.is_err() && self.world.broken == Some(Broken::CapsEmptyWhenUnavailable) {
             self.quirks.borrow_mut().has_failed_view = true;
             let plan = self.world.newest_plan().map_or(Value::Null, Value::Integer);
             return Ok(vec![vec![Value::Integer(0), Value::Null, Value::Null, plan]]);

@@ -33,9 +33,14 @@ pub enum Scope {
 pub enum Span {
     Break,
     Session,
-    Rolling { ms: u64 },
+    Rolling {
+        ms: u64,
+    },
     /// So many days, today included, of a zone that is so far ahead of UTC.
-    Days { days: u64, ahead_ms: u64 },
+    Days {
+        days: u64,
+        ahead_ms: u64,
+    },
     Lifetime,
 }
 
@@ -142,7 +147,8 @@ impl Edition {
             flights: flights.iter().map(|flight| flight_source(flight, from_ms)).collect(),
         };
         let bytes = build(&source, keys).unwrap_or_else(|error| panic!("the world's plan: {error}"));
-        let counted = flights.iter().filter(|flight| is_counted(&flights, flight)).map(|flight| flight.flight).collect();
+        let counted =
+            flights.iter().filter(|flight| is_counted(&flights, flight)).map(|flight| flight.flight).collect();
         let flights = flights.into_iter().map(Rc::new).collect();
         Self { version, flights, counted, records, bytes: bytes.into() }
     }
@@ -151,9 +157,8 @@ impl Edition {
 /// Whether any cap of these flights counts showings of `flight`.
 fn is_counted(flights: &[FlightTerm], flight: &FlightTerm) -> bool {
     let counts = |by: &FlightTerm, scope| {
-        let thing = |term: &FlightTerm| -> BTreeSet<u32> {
-            term.ads.iter().map(|ad| term.thing(scope, ad.creative)).collect()
-        };
+        let thing =
+            |term: &FlightTerm| -> BTreeSet<u32> { term.ads.iter().map(|ad| term.thing(scope, ad.creative)).collect() };
         !thing(by).is_disjoint(&thing(flight))
     };
     flights.iter().any(|by| by.caps.iter().any(|cap| counts(by, cap.scope)))
@@ -231,7 +236,11 @@ pub fn book(rng: &Rng, start_ms: u64, span_ms: u64) -> Vec<FlightTerm> {
             threshold: *rng.pick(&Quartile::ALL),
             category: rng.chance(0.3).then(|| format!("c{}", rng.below(3))),
             starts_at_ms: if rng.chance(0.8) { start_ms - DAY_MS } else { start_ms + rng.below(span_ms / 2) },
-            ends_at_ms: if rng.chance(0.85) { start_ms + span_ms + 3 * DAY_MS } else { start_ms + span_ms / 2 + rng.below(span_ms) },
+            ends_at_ms: if rng.chance(0.85) {
+                start_ms + span_ms + 3 * DAY_MS
+            } else {
+                start_ms + span_ms / 2 + rng.below(span_ms)
+            },
         });
     }
     for n in paid + 1..=paid + rng.between(1, 2) {

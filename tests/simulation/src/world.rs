@@ -13,11 +13,7 @@ use slotkeeper_core::{
     time::UnixMillis,
 };
 use slotkeeper_edge::{
-    Head, Reply, Route, Settings,
-    outbox::Shipped,
-    platform::OriginError,
-    serve, sql,
-    sqlite::Value,
+    Head, Reply, Route, Settings, outbox::Shipped, platform::OriginError, serve, sql, sqlite::Value,
 };
 
 use crate::{
@@ -127,7 +123,8 @@ impl World {
         let luck = *rng.pick(&[0.0, 0.3, 1.0, 1.0, 1.0, 3.0]);
         let faults = Faults::new(&plan.faults, luck, plan.seed);
         let start_ms = BEGINNING_MS + rng.below(DAY_MS);
-        let keys = Keyring::parse(&format!("3:{:064x},1:{:064x}", plan.seed + 7, 9)).unwrap_or_else(|error| panic!("{error}"));
+        let keys =
+            Keyring::parse(&format!("3:{:064x},1:{:064x}", plan.seed + 7, 9)).unwrap_or_else(|error| panic!("{error}"));
         let pseudonyms = Pseudonyms::parse(&format!("{:064x}", plan.seed)).unwrap_or_else(|| unreachable!("64 digits"));
         let is_skewed = faults.strikes(Fault::ClockSkew);
         let process = |number: usize| Process {
@@ -370,7 +367,8 @@ impl World {
         if faults.strikes(Fault::PostDoubled) {
             let (again, batch) = (self.clone(), batch.clone());
             let to_nobody: Posted = self.clock.promise();
-            self.clock.after(way_ms + self.rng.log_between(1, 600_000), move || origin::receive(&again, batch, &to_nobody));
+            self.clock
+                .after(way_ms + self.rng.log_between(1, 600_000), move || origin::receive(&again, batch, &to_nobody));
         }
         let (there, given) = (self.clone(), answer.clone());
         self.clock.after(way_ms, move || {
@@ -524,9 +522,10 @@ async fn handle(world: &Rc<World>, edge: usize, call: &Call) -> Reply {
     let reply = serve(&platform, route.clone(), &call.body).await;
     let took_ms = world.clock.now_ms() - asked_at;
     let mut oracle = world.oracle.borrow_mut();
-    let number = reply.body.iter().fold(u64::from(reply.status), |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let number = reply
+        .body
+        .iter()
+        .fold(u64::from(reply.status), |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     world.note(call.whose, "reply", number, || {
         let body = String::from_utf8_lossy(&reply.body);
         format!("edge {edge} after {took_ms} ms: {} {}", reply.status, body.chars().take(1_200).collect::<String>())
@@ -599,26 +598,38 @@ fn plan_faults(world: &Rc<World>, moments: &[u64]) {
     };
     let until = |world: &World| world.clock.now_ms() + world.rng.log_between(500, 20 * MINUTE_MS);
     at(Fault::StoreOutage, Box::new(move |world| world.outage_until.set(until(world))));
-    at(Fault::StorePartition, Box::new(move |world| {
-        world.processes[world.rng.index(world.edges)].cut_from_store_until.set(until(world));
-    }));
-    at(Fault::OriginPartition, Box::new(move |world| {
-        world.processes[world.rng.index(world.processes.len())].cut_from_origin_until.set(until(world));
-    }));
+    at(
+        Fault::StorePartition,
+        Box::new(move |world| {
+            world.processes[world.rng.index(world.edges)].cut_from_store_until.set(until(world));
+        }),
+    );
+    at(
+        Fault::OriginPartition,
+        Box::new(move |world| {
+            world.processes[world.rng.index(world.processes.len())].cut_from_origin_until.set(until(world));
+        }),
+    );
     at(Fault::EdgeCrash, Box::new(|world| world.crash(world.rng.index(world.processes.len()))));
     at(Fault::OriginCrash, Box::new(origin::crash));
-    at(Fault::ClockStep, Box::new(|world| {
-        world.processes[world.rng.index(world.edges)].ahead_ms.set(minutes(&world.rng, 5));
-    }));
+    at(
+        Fault::ClockStep,
+        Box::new(|world| {
+            world.processes[world.rng.index(world.edges)].ahead_ms.set(minutes(&world.rng, 5));
+        }),
+    );
     at(Fault::PlanChange, Box::new(|world| publish_next(world, 1)));
     at(Fault::PlanRace, Box::new(|world| publish_next(world, 2)));
-    at(Fault::Rot, Box::new(|world| {
-        let store = &world.stores[world.rng.index((world.stores.len() - 1).max(1))];
-        if let Some(whose) = store.rot(world.rng.next()) {
-            world.oracle.borrow_mut().rotted(whose);
-            world.note(Some(whose), "rot", 0, || "the stored state is damaged".into());
-        }
-    }));
+    at(
+        Fault::Rot,
+        Box::new(|world| {
+            let store = &world.stores[world.rng.index((world.stores.len() - 1).max(1))];
+            if let Some(whose) = store.rot(world.rng.next()) {
+                world.oracle.borrow_mut().rotted(whose);
+                world.note(Some(whose), "rot", 0, || "the stored state is damaged".into());
+            }
+        }),
+    );
 }
 
 /// Publishes so many new plans at once, and at times an old one again.

@@ -52,9 +52,6 @@ pub(super) fn apply(
     }
     let hash = content_hash(recording, row);
     let slot = slot_of(row);
-    if is_of_another_slot(db, row.opportunity_id, &slot)? {
-        return Ok(Verdict::Refused);
-    }
     if standing(db, &slot)?.is_none() {
         insert(db, STANDING, edge_id, recording, row, &hash)?;
         changed.insert(row.opportunity_id);
@@ -171,17 +168,6 @@ pub(crate) fn columns_of(scratch: &Connection, recording: Recording, row: &Oppor
 fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
     let names = COLUMNS.split(',').map(str::trim).enumerate().filter(|(_, name)| *name != "edge_id");
     names.map(|(column, name)| Ok((name.to_owned(), row.get(column)?))).collect()
-}
-
-/// Whether another slot is known under the same opportunity id: of a break that shares 70 bits of its id and the instant
-/// with this one. Stores refuse the later of such a pair; if an edge has sent both all the same, so does the fold, which
-/// must not stop for it.
-fn is_of_another_slot(db: &Connection, id: OpportunityId, slot: &Slot) -> rusqlite::Result<bool> {
-    db.prepare_cached(&format!(
-        "SELECT EXISTS (SELECT 1 FROM {STANDING} WHERE opportunity_id = ?1 AND (break_id, slot_index) <> (?2, ?3))
-             OR EXISTS (SELECT 1 FROM {SUPERSEDED} WHERE opportunity_id = ?1 AND (break_id, slot_index) <> (?2, ?3))"
-    ))?
-    .query_row(params![id.to_string(), slot.0, slot.1], |row| row.get(0))
 }
 
 /// Half a BLAKE3 hash of all that the row says, except which edge brought it: several edges may ship one outbox.
