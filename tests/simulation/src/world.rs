@@ -129,6 +129,7 @@ impl World {
         let is_skewed = faults.strikes(Fault::ClockSkew);
         let process = |number: usize| Process {
             settings: Rc::new(Settings {
+                requests_per_minute: 0, // one address stands for all clients here
                 keys: keys.clone(),
                 pseudonyms: pseudonyms.clone(),
                 origin_url: "http://origin".into(),
@@ -488,7 +489,7 @@ impl World {
 /// Serves one request as an edge does, and shows the oracle both sides of it.
 async fn handle(world: &Rc<World>, edge: usize, call: &Call) -> Reply {
     let settings = world.settings(edge);
-    let head = Head { method: call.method, path: &call.path, authorization: Some(&world.admin) };
+    let head = Head { method: call.method, path: &call.path, authorization: Some(&world.admin), client_address: None };
     let route = match Route::find(&head, &settings) {
         Ok(route) => route,
         Err(refusal) => return refusal,
