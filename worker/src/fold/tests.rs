@@ -129,19 +129,6 @@ fn everything() -> Vec<Fact> {
     facts
 }
 
-#[test]
-fn two_breaks_under_one_opportunity_id_do_not_stop_the_fold() {
-    let mut world = World::new();
-    let first = filled(1, 0, &record(1));
-    let mut break_id = first.break_id;
-    break_id.0[15] ^= 1; // behind what an opportunity id carries
-    let second = Opportunity { break_id, ..first.clone() };
-    assert_eq!(OpportunityId::mint(break_id, 0, NOW), first.opportunity_id, "it is a pair");
-    world.tell(vec![committed(&first), committed(&second), uncommitted(&second), committed(&unfilled(2, 0))]);
-    assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_opportunities"), 2, "and what comes behind is folded");
-    assert_eq!(world.one::<u64>("SELECT sum(refused) FROM fact_counts"), 2);
-}
-
 /// A different order for every seed (Fisher–Yates, SplitMix64).
 fn shuffled(mut facts: Vec<Fact>, mut seed: u64) -> Vec<Fact> {
     for last in (1..facts.len()).rev() {
