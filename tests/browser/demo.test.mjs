@@ -179,8 +179,9 @@ test("a film watched to the end: every slot and every quartile is in the books, 
   await Promise.all([page.context().close(), live.page.context().close()]);
 });
 
-test("a tab closed in the middle of an ad: what played until then arrived, and nothing else", { timeout: 90_000 }, async () => {
-  const { page, complaints, breaks } = await openPlayer(browser, freshProfile("leaver"));
+test("a tab closed in the middle of an ad: what played until then arrived, and the rest is given back", { timeout: 90_000 }, async () => {
+  const profile = freshProfile("leaver");
+  const { page, complaints, breaks } = await openPlayer(browser, profile);
   await page.click("#play");
   await page.locator('#events li[data-event="midpoint"]').first().waitFor({ timeout: 30_000 });
   await page.close({ runBeforeUnload: false });
@@ -188,10 +189,19 @@ test("a tab closed in the middle of an ad: what played until then arrived, and n
   const slots = slotsOf(breaks);
   const first = slots.find(isFilled);
   const played = ["start", "firstQuartile", "midpoint"];
-  const rows = await rowsWith(slots, (slot) => (slot === first ? played : []));
+  const rows = await rowsWith(slots, (slot) => (slot === first ? played : isFilled(slot) ? ["notUsed"] : []));
   parted = { slots, first, played };
   assertParted(rows);
   assert.deepEqual(complaints, []);
+
+  // Its caps are free again: the ad that did not play may come at once, the one that did may not.
+  const [shown, unused] = slots.filter(isFilled).map((slot) => slot.ad.ad_id);
+  const again = await fetch(`${EDGE}/v1/breaks`, {
+    method: "POST",
+    body: JSON.stringify({ ...breaks[0].asked, request_id: freshProfile("again") }),
+  });
+  const ads = (await again.json()).slots.map((slot) => slot.ad?.ad_id);
+  assert.ok(ads.includes(unused) && !ads.includes(shown), `${ads} after ${shown} was shown and ${unused} was not`);
 });
 
 function assertParted(rows) {
@@ -200,6 +210,10 @@ function assertParted(rows) {
       assert.deepEqual(eventNames(row), parted.played);
       assert.equal(row.furthest_quartile, "midpoint");
       assertEarned(row);
+    } else if (row.outcome === "filled") {
+      assert.deepEqual(eventNames(row), ["notUsed"]);
+      assert.equal(row.furthest_quartile, null);
+      assert.ok(!row.recognized_revenue_micros);
     } else {
       assertUnplayed(row);
     }

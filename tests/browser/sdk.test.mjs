@@ -34,14 +34,15 @@ const unfilled = (index) => ({
 const headers = { "access-control-allow-origin": "*", "content-type": "application/json" };
 
 /** A page with the SDK, a film, a client and a break of these slots; and what the edge was sent. */
-async function open(slots, { answerBreak, answerBeacons } = {}) {
+async function open(slots, { answerBreak, answerBeacons, answerReceipts, receipt } = {}) {
   const { page, complaints } = await openPage(browser, "player.html", { expected: PROVOKED });
   const asked = [];
   const batches = [];
+  const receipts = [];
   await page.route(`${EDGE}/v1/breaks`, (route) => {
     const request = route.request().postDataJSON();
     asked.push(request);
-    const answer = { request_id: request.request_id, break_id: "b", plan_version: 1, decided_at_ms: 1_000_000, slots };
+    const answer = { request_id: request.request_id, break_id: "b", plan_version: 1, decided_at_ms: 1_000_000, slots, receipt };
     return answerBreak?.(route, asked.length) ?? route.fulfill({ status: 200, headers, json: answer });
   });
   await page.route(`${EDGE}/v1/beacons`, (route) => {
@@ -52,6 +53,10 @@ async function open(slots, { answerBreak, answerBeacons } = {}) {
     batches.push({ sequence: Number(sequence), beacons });
     const json = { session_id, sequence: Number(sequence), accepted: beacons.length, refused: [] };
     return answerBeacons?.(route, batches.length) ?? route.fulfill({ status: 202, headers, json });
+  });
+  await page.route(`${EDGE}/v1/receipts`, (route) => {
+    receipts.push({ text: route.request().postData(), type: route.request().headers()["content-type"] });
+    return answerReceipts?.(route, receipts.length) ?? route.fulfill({ status: 202, headers, json: { accepted: 1 } });
   });
   await page.locator("#play:enabled").waitFor();
   await page.evaluate(async ([edgeUrl, names]) => {
@@ -67,7 +72,7 @@ async function open(slots, { answerBreak, answerBeacons } = {}) {
   }, [EDGE, NAMES]);
   const told = () => page.evaluate(() => window.told);
   const sent = () => batches.flatMap(({ beacons }) => beacons.map(({ token, event }) => `${token} ${event}`));
-  return { page, complaints, asked, batches, told, sent };
+  return { page, complaints, asked, batches, receipts, told, sent };
 }
 
 const request = (page) => page.evaluate(async () => {
@@ -89,6 +94,8 @@ test("a break is asked for again under one request id, until the edge answers", 
   const { slots } = await request(page);
   assert.equal(asked.length, 3);
   assert.equal(new Set(asked.map(({ request_id }) => request_id)).size, 1);
+  const sessionId = await page.evaluate(() => window.client.sessionId);
+  assert.deepEqual(asked.map(({ session_id }) => session_id), Array(3).fill(sessionId), "what caps per session count within");
   assert.match(asked[0].request_id, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   assert.deepEqual(slots.map(({ outcome, fillReason, unfilledReason, ad }) => [outcome, fillReason ?? unfilledReason, ad?.name]), [
     ["filled", "guaranteed", "Ad 0"],
@@ -199,6 +206,99 @@ test("a batch is kept, with its number, until the edge says that the origin has 
   assert.deepEqual(batches.map(({ sequence, beacons }) => [sequence, beacons.length]), Array(4).fill([0, 1]));
   const ages = batches.map(({ beacons: [{ age }] }) => age);
   assert.deepEqual(ages, ages.toSorted((a, b) => a - b), "the age is that of each sending");
+  await page.context().close();
+});
+
+test("a receipt is kept until the edge says that the origin has its rows, and keeps no beacon waiting", { timeout: 60_000 }, async () => {
+  const receipt = "AbC-_".repeat(500);
+  const { page, receipts, batches } = await open([filled(0)], {
+    receipt,
+    answerReceipts: (route, nth) => [
+      null,
+      () => failed(route, 503, { code: "receipt_not_recorded", field: null, message: "" }),
+      () => route.fulfill({ status: 200, headers, body: "<html>a captive portal</html>" }),
+      () => route.abort("connectionrefused"),
+    ][nth]?.(),
+  });
+  await request(page);
+  const waiting = await page.evaluate(async () => {
+    window.adBreak.discard();
+    const after = [];
+    for (let left = 4; left > 0; left -= 1) after.push(await window.client.flush());
+    return after;
+  });
+  assert.deepEqual(waiting, [1, 1, 1, 0]);
+  assert.equal(batches.length, 1, "the beacon was taken at once");
+  assert.deepEqual(receipts.map(({ text }) => text), Array(4).fill(receipt));
+  assert.ok(receipts.every(({ type }) => type.startsWith("text/plain")), "which a browser sends without asking first");
+  assert.deepEqual(await page.evaluate(() => window.client.beacons), { waiting: 0, overflowed: 0, refused: 0 });
+  await page.context().close();
+});
+
+test("what the edge will never take is not sent again: a receipt that is too old, a beacon of a released ad", { timeout: 60_000 }, async () => {
+  const { page, receipts, batches } = await open([filled(0)], {
+    receipt: "old",
+    answerReceipts: (route) => failed(route, 410, { code: "receipt_expired", field: "body", message: "" }),
+    answerBeacons: (route) => route.fulfill({
+      status: 202, headers,
+      json: { session_id: "s", sequence: 0, accepted: 0, refused: [{ line: 2, code: "token_released" }] },
+    }),
+  });
+  await request(page);
+  const [waiting, counts] = await page.evaluate(async () => {
+    window.adBreak.discard();
+    return [await window.client.flush(), window.client.beacons];
+  });
+  assert.equal(waiting, 0);
+  assert.deepEqual(counts, { waiting: 0, overflowed: 0, refused: 2 });
+  assert.deepEqual([receipts.length, batches.length], [1, 1]);
+  await page.context().close();
+});
+
+test("a page that goes gives back the ads that have not begun, and hands its receipt to the browser", { timeout: 60_000 }, async () => {
+  const { page, told, sent, receipts } = await open([filled(0), filled(1), filled(2)], {
+    receipt: "rows",
+    answerReceipts: (route) => failed(route, 503, { code: "receipt_not_recorded", field: null, message: "" }),
+  });
+  await request(page);
+  await page.evaluate(() => {
+    window.adBreak.observe(document.createElement("video"), 2);
+    window.over = window.adBreak.play(window.video);
+  });
+  await eventually("start", told, (list) => list.some(([type]) => type === "start"));
+  await eventually("a receipt that was not taken", () => receipts.length, (count) => count > 0);
+  const before = receipts.length;
+  await page.evaluate(() => window.dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true })));
+  const unused = (await told()).filter(([type]) => type === "notUsed");
+  assert.deepEqual(unused, [["notUsed", 1], ["notUsed", 2]], "the one in play goes on");
+  await eventually("what the browser was handed", sent, (list) => list.includes("token-2 notUsed"));
+  await eventually("the receipt, again", () => receipts.length, (count) => count > before);
+  // The page came back after all: the ad in play ends, and the content returns.
+  await page.evaluate(() => window.over);
+  assert.deepEqual((await told()).at(-2), ["complete", 0]);
+  assert.ok(!sent().includes("token-0 notUsed"));
+  await page.context().close();
+});
+
+test("an ad that is loading when the page goes is given back and does not play on", { timeout: 60_000 }, async () => {
+  const { page, told } = await open([filled(0, { url: `${ORIGIN}/media/never-comes.webm` })]);
+  await page.route("**/never-comes.webm", () => {}); // no answer, ever
+  await request(page);
+  await page.evaluate(async () => {
+    window.over = window.adBreak.play(window.video);
+    window.dispatchEvent(new PageTransitionEvent("pagehide"));
+    await window.over;
+  });
+  assert.deepEqual(await told(), [["breakStart", null], ["notUsed", 0], ["breakEnd", null]]);
+  assert.equal(await page.evaluate(() => new URL(window.video.currentSrc).pathname), "/media/the-lighthouse.webm");
+  await page.context().close();
+});
+
+test("the ads of a break that nobody holds any more are given back", { timeout: 60_000 }, async () => {
+  const { page, sent } = await open([filled(0)]);
+  await request(page);
+  await page.evaluate(() => window.adBreak.free());
+  await eventually("notUsed", sent, (list) => list.includes("token-0 notUsed"));
   await page.context().close();
 });
 

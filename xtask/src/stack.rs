@@ -176,6 +176,11 @@ impl Stack {
         self.redis.iter_mut().try_for_each(Process::check)
     }
 
+    /// The numbers of the origin's and the edge's process.
+    pub(crate) fn process_ids(&self) -> [u32; 2] {
+        [self.origin.id(), self.edge.id()]
+    }
+
     /// Tells the edge's program something that it takes as a signal.
     pub(crate) fn signal_edge(&self, signal: Signal) -> Result<()> {
         self.edge.signal(signal)

@@ -25,9 +25,16 @@ pub(super) struct Break {
     shared: Rc<Shared>,
     pub(super) answer: Answer,
     pub(super) playing: Cell<bool>,
-    /// Ends the ad in play.
-    pub(super) current: RefCell<Option<Signal<Finish>>>,
+    /// The ad in play.
+    pub(super) current: RefCell<Option<Current>>,
     observed: RefCell<Vec<Watch>>,
+}
+
+/// An ad in play.
+pub(super) struct Current {
+    pub(super) slot_index: u32,
+    /// Ends it.
+    pub(super) finish: Signal<Finish>,
 }
 
 impl Break {
@@ -93,6 +100,21 @@ impl Break {
         }
     }
 
+    /// The page is going: what has not begun to play is reported not used, whoever was about to play it.
+    pub(super) fn leave(&self) {
+        let loading = self.current.borrow().as_ref().map(|current| current.slot_index);
+        for (slot, fill) in self.fills() {
+            let is_waiting = fill.tracker.borrow().is_waiting();
+            if is_waiting {
+                fill.taken.set(true);
+                self.feed(slot, Did::Dropped);
+                if loading == Some(slot.index) {
+                    self.end_current(Finish::Stopped);
+                }
+            }
+        }
+    }
+
     /// The client is going: nothing of this break plays on. What never began was not used, whoever was about to play it;
     /// that is reported here and now, while there still is someone to carry it.
     pub(super) fn stop(&self) {
@@ -117,8 +139,15 @@ impl Break {
 
     fn end_current(&self, finish: Finish) {
         if let Some(current) = &*self.current.borrow() {
-            current.fire(finish);
+            current.finish.fire(finish);
         }
+    }
+}
+
+/// Nobody holds it any more, so nobody can play it.
+impl Drop for Break {
+    fn drop(&mut self) {
+        self.discard();
     }
 }
 

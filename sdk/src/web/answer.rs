@@ -16,6 +16,8 @@ pub(super) struct Answer {
     pub(super) plan_version: JsValue,
     pub(super) decided_at_ms: f64,
     pub(super) slots: Vec<Slot>,
+    /// The rows of this break, if only we can carry them.
+    pub(super) receipt: Option<String>,
 }
 
 /// One place for one ad.
@@ -95,6 +97,7 @@ impl Answer {
             plan_version: object::get(&root, "plan_version"),
             decided_at_ms,
             slots: slots.collect::<Result<_, _>>()?,
+            receipt: object::text(&root, "receipt"),
         })
     }
 }

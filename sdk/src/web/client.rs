@@ -14,7 +14,8 @@ use super::{
     courier::Courier,
     error::SdkError,
     events::Handlers,
-    http, object, page,
+    http, object,
+    page::{self, Listener, Listeners},
 };
 
 /// How often one break is asked for, and how long each answer may take: a viewer waits.
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) courier: Rc<Courier>,
     breaks: RefCell<Vec<Weak<Break>>>,
     destroyed: Cell<bool>,
+    leaving: Listeners,
 }
 
 impl Shared {
@@ -46,6 +48,16 @@ impl Shared {
         let mut breaks = self.breaks.borrow_mut();
         breaks.retain(|held| held.strong_count() > 0);
         breaks.push(Rc::downgrade(opened));
+    }
+
+    /// The page goes. What has not begun will not be played here: it is given back at once, rather than block the viewer's
+    /// caps until its lease is over. Should the page come back (browsers may keep it), its breaks go on without these ads.
+    fn leave(&self) {
+        let breaks = self.breaks.borrow().clone();
+        for opened in breaks.iter().filter_map(Weak::upgrade) {
+            opened.leave();
+        }
+        self.courier.part();
     }
 }
 
@@ -67,15 +79,23 @@ impl AdClient {
         let session_id = given_session.unwrap_or_else(fresh_id);
         let queue = Queue::new(&session_id, first_sequence)
             .map_err(|_| SdkError::argument("sessionId", "must be 1 to 64 letters, digits, hyphens or underscores"))?;
-        Ok(Self(Rc::new(Shared {
-            courier: Courier::new(format!("{edge_url}/v1/beacons"), queue),
+        let shared = Rc::new(Shared {
+            courier: Courier::new(&edge_url, queue),
             edge_url,
             profile_id: object::text(&config, "profileId"),
             session_id,
             handlers: Handlers::default(),
             breaks: RefCell::default(),
             destroyed: Cell::new(false),
-        })))
+            leaving: Listeners::default(),
+        });
+        let weak = Rc::downgrade(&shared);
+        shared.leaving.add(Listener::new(&page::window(), "pagehide", move || {
+            if let Some(shared) = weak.upgrade() {
+                shared.leave();
+            }
+        }));
+        Ok(Self(shared))
     }
 
     /// Asks the edge to fill a break. Tries a few times under one request id, so however many tries reach the edge,
@@ -89,10 +109,14 @@ impl AdClient {
         if shared.is_destroyed() {
             return Err(SdkError::destroyed().into());
         }
-        let body = request_body(&options, shared.profile_id.as_deref())?;
+        let body = request_body(&options, &shared)?;
         let asked_at = AskedAt::now();
         let reply = ask(&format!("{}/v1/breaks", shared.edge_url), &body).await?;
-        let opened = Break::new(Rc::clone(&shared), Answer::parse(&reply, asked_at)?);
+        let answer = Answer::parse(&reply, asked_at)?;
+        if let Some(receipt) = &answer.receipt {
+            shared.courier.take_receipt(receipt);
+        }
+        let opened = Break::new(Rc::clone(&shared), answer);
         if shared.is_destroyed() {
             opened.discard();
             shared.courier.part();
@@ -120,19 +144,19 @@ impl AdClient {
         self.0.handlers.off(name, handler);
     }
 
-    /// Sends the waiting beacons now. Resolves to how many still wait: 0, or more when the edge cannot be reached.
+    /// Sends the waiting beacons and receipts now. Resolves to how many still wait: 0, or more when the edge cannot be reached.
     pub async fn flush(&self) -> usize {
         let courier = Rc::clone(&self.0.courier);
         courier.flush().await
     }
 
-    /// The id under which this session's beacons are sent.
+    /// The viewing session, as caps per session count it and beacons name it.
     #[wasm_bindgen(getter, js_name = sessionId)]
     pub fn session_id(&self) -> String {
         self.0.session_id.clone()
     }
 
-    /// What became of beacons that are not acknowledged.
+    /// What became of beacons and receipts that are not acknowledged.
     #[wasm_bindgen(getter, unchecked_return_type = "BeaconCounts")]
     pub fn beacons(&self) -> JsValue {
         let (overflowed, refused) = self.0.courier.lost();
@@ -151,6 +175,7 @@ impl AdClient {
         for opened in breaks.iter().filter_map(Weak::upgrade) {
             opened.stop();
         }
+        self.0.leaving.clear();
         self.0.courier.stop();
         self.0.handlers.clear();
     }
@@ -180,10 +205,10 @@ async fn ask(url: &str, body: &str) -> Result<String, SdkError> {
 }
 
 /// The JSON of `POST /v1/breaks`. The edge judges the values; what is missing is left out and named by it.
-fn request_body(options: &JsValue, profile_id: Option<&str>) -> Result<String, SdkError> {
+fn request_body(options: &JsValue, shared: &Shared) -> Result<String, SdkError> {
     let given = |key| object::get(options, key);
     let profile_id = object::text(options, "profileId")
-        .or_else(|| profile_id.map(str::to_owned))
+        .or_else(|| shared.profile_id.clone())
         .ok_or_else(|| SdkError::argument("profileId", "give it here or to AdClient.load"))?;
     let slots = object::array(options, "slots")
         .iter()
@@ -192,6 +217,7 @@ fn request_body(options: &JsValue, profile_id: Option<&str>) -> Result<String, S
     Ok(object::stringify(&object::of([
         ("request_id", object::text(options, "requestId").unwrap_or_else(fresh_id).into()),
         ("profile_id", profile_id.into()),
+        ("session_id", shared.session_id.as_str().into()),
         ("title_id", given("titleId")),
         ("position", given("position")),
         ("slots", slots.into()),

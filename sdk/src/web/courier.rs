@@ -1,4 +1,4 @@
-//! Carries beacons to the edge until it says that the origin has them.
+//! Carries receipts and beacons to the edge until it says that the origin has them.
 
 use core::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,6 +10,7 @@ use web_sys::VisibilityState;
 use crate::{
     backoff::Backoff,
     queue::{Outgoing, Queue},
+    receipts::{self, Receipts, Verdict},
 };
 
 use super::{
@@ -28,7 +29,14 @@ const ANSWER_MS_MAX: u32 = 10_000;
 /// How long a courier that was stopped goes on trying. The page may live on for days; a token does not.
 const STOPPED_MS_MAX: f64 = 600_000.0;
 
-/// What became of one sending.
+/// What became of the oldest of a kind; settled if there was none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Carried {
+    Settled,
+    Failed,
+}
+
+/// What became of a batch.
 enum Sent {
     Settled { refused: u32 },
     Failed,
@@ -36,8 +44,10 @@ enum Sent {
 
 /// The one who carries. Busy only while there is something to carry.
 pub(super) struct Courier {
-    url: String,
+    beacons_url: String,
+    receipts_url: String,
     queue: RefCell<Queue>,
+    receipts: RefCell<Receipts>,
     backoff: RefCell<Backoff>,
     busy: Cell<bool>,
     /// Past this time of the page's clock it carries nothing any more. Infinite until it is stopped.
@@ -45,7 +55,7 @@ pub(super) struct Courier {
     refused: Cell<u32>,
     /// Ends the wait before the next sending.
     hurry: RefCell<Signal<()>>,
-    /// Fired when the queue is empty, or a sending failed.
+    /// Fired when nothing waits, or a sending failed.
     attempted: RefCell<Vec<Signal<()>>>,
     /// For a page that may never run again.
     parting: Listeners,
@@ -54,10 +64,12 @@ pub(super) struct Courier {
 }
 
 impl Courier {
-    pub(super) fn new(url: String, queue: Queue) -> Rc<Self> {
+    pub(super) fn new(edge_url: &str, queue: Queue) -> Rc<Self> {
         let courier = Rc::new(Self {
-            url,
+            beacons_url: format!("{edge_url}/v1/beacons"),
+            receipts_url: format!("{edge_url}/v1/receipts"),
             queue: RefCell::new(queue),
+            receipts: RefCell::default(),
             backoff: RefCell::new(Backoff::new(RETRY_MS_FIRST, RETRY_MS_MAX)),
             busy: Cell::new(false),
             until_ms: Cell::new(f64::INFINITY),
@@ -74,12 +86,20 @@ impl Courier {
     /// Takes what happened just now to the ad of `token`.
     pub(super) fn take(self: &Rc<Self>, token: &str, event: Event) {
         if self.queue.borrow_mut().push(token, event, page::clock_ms()).is_err() {
-            self.refused.set(self.refused.get().saturating_add(1));
+            self.refuse(1);
         }
         self.go(GATHER_MS);
     }
 
-    /// Sends now; returns how many beacons are still here once all are gone or a sending failed.
+    /// Takes the rows of a break that nobody else could take.
+    pub(super) fn take_receipt(self: &Rc<Self>, text: &str) {
+        if !self.receipts.borrow_mut().push(text) {
+            self.refuse(1);
+        }
+        self.go(GATHER_MS);
+    }
+
+    /// Sends now; returns how many beacons and receipts are still here once all are gone or a sending failed.
     pub(super) async fn flush(self: &Rc<Self>) -> usize {
         if self.go(0) {
             let attempted = Signal::new();
@@ -90,25 +110,38 @@ impl Courier {
         self.waiting()
     }
 
-    /// How many beacons are not acknowledged.
+    /// How many beacons and receipts are not acknowledged.
     pub(super) fn waiting(&self) -> usize {
-        self.queue.borrow().len()
+        self.queue.borrow().len() + self.receipts.borrow().len()
     }
 
-    /// How many beacons were lost: to the queue's bound, or refused for good.
+    /// How many beacons and receipts were lost: to a bound, or refused for good.
     pub(super) fn lost(&self) -> (u32, u32) {
-        (self.queue.borrow().overflowed(), self.refused.get())
+        let overflowed = self.queue.borrow().overflowed().saturating_add(self.receipts.borrow().overflowed());
+        (overflowed, self.refused.get())
+    }
+
+    fn refuse(&self, count: u32) {
+        self.refused.set(self.refused.get().saturating_add(count));
     }
 
     /// The page may never run again: everything goes to the browser, which outlives it.
     pub(super) fn part(&self) {
-        let parting = self.queue.borrow_mut().parting(page::clock_ms());
         let navigator = page::window().navigator();
+        let hand_over = |url: &str, text: &str| navigator.send_beacon_with_opt_str(url, Some(text)).unwrap_or(false);
+        // What the browser holds no more of stays here, for a page that lives on. Beacons first: they are small.
+        let parting = self.queue.borrow_mut().parting(page::clock_ms());
         for Outgoing { sequence, text } in parting {
-            if !navigator.send_beacon_with_opt_str(&self.url, Some(&text)).unwrap_or(false) {
-                return; // The browser holds no more now. What is left stays here, for a page that lives on.
+            if !hand_over(&self.beacons_url, &text) {
+                return;
             }
             self.queue.borrow_mut().parted(sequence);
+        }
+        let parting = self.receipts.borrow().parting();
+        for receipts::Outgoing { number, text } in parting {
+            if hand_over(&self.receipts_url, &text) {
+                self.receipts.borrow_mut().parted(number);
+            }
         }
     }
 
@@ -156,6 +189,7 @@ impl Courier {
 
     fn come_back(self: &Rc<Self>) {
         self.queue.borrow_mut().came_back();
+        self.receipts.borrow_mut().came_back();
         self.backoff.borrow_mut().reset();
         self.hurry.borrow().fire(());
         self.go(GATHER_MS);
@@ -163,7 +197,7 @@ impl Courier {
 
     /// Starts carrying, after a while, unless it is under way. Returns whether it is.
     fn go(self: &Rc<Self>, wait_ms: u32) -> bool {
-        if !self.busy.get() && !self.is_over() && !self.queue.borrow().is_empty() {
+        if !self.busy.get() && !self.is_over() && self.waiting() > 0 {
             self.busy.set(true);
             let courier = Rc::clone(self);
             spawn_local(async move { courier.carry(wait_ms).await });
@@ -174,20 +208,17 @@ impl Courier {
     async fn carry(&self, mut wait_ms: u32) {
         loop {
             self.wait(wait_ms).await;
-            let outgoing = self.queue.borrow_mut().outgoing(page::clock_ms());
-            let Some(outgoing) = outgoing.filter(|_| !self.is_over()) else { break };
-            wait_ms = match self.send(&outgoing).await {
-                Sent::Settled { refused } => {
-                    self.refused.set(self.refused.get().saturating_add(refused));
-                    self.queue.borrow_mut().settle(outgoing.sequence);
-                    self.backoff.borrow_mut().reset();
-                    0
-                }
-                Sent::Failed => {
-                    self.queue.borrow_mut().unsent(outgoing.sequence);
-                    self.tell_attempted();
-                    self.backoff.borrow_mut().next_ms(page::random())
-                }
+            if self.is_over() || self.waiting() == 0 {
+                break;
+            }
+            // A row before what is reported of it, though the origin takes them in any order; and neither keeps the other.
+            let all = [self.carry_receipt().await, self.carry_beacons().await];
+            wait_ms = if all.contains(&Carried::Failed) {
+                self.tell_attempted();
+                self.backoff.borrow_mut().next_ms(page::random())
+            } else {
+                self.backoff.borrow_mut().reset();
+                0
             };
         }
         self.busy.set(false);
@@ -195,6 +226,39 @@ impl Courier {
             self.parting.clear();
         }
         self.tell_attempted();
+    }
+
+    async fn carry_receipt(&self) -> Carried {
+        let outgoing = self.receipts.borrow().outgoing();
+        let Some(outgoing) = outgoing else { return Carried::Settled };
+        let Ok(reply) = http::post(&self.receipts_url, &outgoing.text, ANSWER_MS_MAX).await else {
+            return Carried::Failed;
+        };
+        let answer = object::parse(&reply.body);
+        let code = object::text(&object::get(&answer, "error"), "code");
+        match receipts::verdict(reply.status, code.as_deref(), object::number(&answer, "accepted")) {
+            Verdict::Unknown => return Carried::Failed,
+            Verdict::Refused => self.refuse(1),
+            Verdict::Taken => {}
+        }
+        self.receipts.borrow_mut().settle(outgoing.number);
+        Carried::Settled
+    }
+
+    async fn carry_beacons(&self) -> Carried {
+        let outgoing = self.queue.borrow_mut().outgoing(page::clock_ms());
+        let Some(outgoing) = outgoing else { return Carried::Settled };
+        match self.send(&outgoing).await {
+            Sent::Settled { refused } => {
+                self.refuse(refused);
+                self.queue.borrow_mut().settle(outgoing.sequence);
+                Carried::Settled
+            }
+            Sent::Failed => {
+                self.queue.borrow_mut().unsent(outgoing.sequence);
+                Carried::Failed
+            }
+        }
     }
 
     /// Waits for the time, or for someone in a hurry.
@@ -212,7 +276,7 @@ impl Courier {
     }
 
     async fn send(&self, outgoing: &Outgoing) -> Sent {
-        let Ok(reply) = http::post(&self.url, &outgoing.text, ANSWER_MS_MAX).await else { return Sent::Failed };
+        let Ok(reply) = http::post(&self.beacons_url, &outgoing.text, ANSWER_MS_MAX).await else { return Sent::Failed };
         let answer = object::parse(&reply.body);
         match reply.status {
             // Anything may answer 200: only the edge knows the number of the batch.

@@ -10,7 +10,7 @@ use web_sys::HtmlVideoElement;
 use crate::{progress::Sample, tracker::Signal as Did};
 
 use super::{
-    ad_break::Break,
+    ad_break::{Break, Current},
     answer::Slot,
     error::SdkError,
     events::{BREAK_END, BREAK_START},
@@ -115,7 +115,7 @@ async fn play_ads(opened: &Rc<Break>, video: &HtmlVideoElement, stage: &mut Opti
 
 async fn play_ad(opened: &Rc<Break>, video: &HtmlVideoElement, slot: &Slot, url: &str) -> Finish {
     let finish = Signal::new();
-    *opened.current.borrow_mut() = Some(finish.clone());
+    *opened.current.borrow_mut() = Some(Current { slot_index: slot.index, finish: finish.clone() });
     let placed = Placed::put(video, url);
     let ours = Ours { placed: placed.clone(), finish: finish.clone() };
     let watch = Watch::begin(opened, slot.index, video, None, Some(ours));

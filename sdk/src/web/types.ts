@@ -4,7 +4,8 @@ export interface ClientConfig {
   edgeUrl: string;
   /** Who watches; may be given with each break instead. */
   profileId?: string;
-  /** The viewing session: 1 to 64 letters, digits, hyphens or underscores. Without it, the client makes one. */
+  /** The viewing session, which caps per session count: 1 to 64 letters, digits, hyphens or underscores. Without it, the
+   * client makes one. */
   sessionId?: string;
 }
 
@@ -84,7 +85,7 @@ export interface Span {
   endTime?: number;
 }
 
-/** Beacons that the origin has not acknowledged. */
+/** Beacons, and receipts of breaks, that the origin has not acknowledged. */
 export interface BeaconCounts {
   /** Kept, and sent again until acknowledged. */
   waiting: number;

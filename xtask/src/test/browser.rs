@@ -21,6 +21,8 @@ use crate::{
 /// The parts that need a browser.
 pub(super) const PARTS: [&str; 2] = ["browser", "spin-smoke"];
 const FOLDER: &str = "tests/browser";
+/// Takes the edge's store and the origin away, so it runs after the others, and where the store can be taken away.
+const OUTAGE: &str = "outage.test.mjs";
 
 pub(super) fn all(builder: &Builder<'_>) -> Result<Counts> {
     let mut counts = Counts::default();
@@ -52,17 +54,29 @@ fn on(builder: &Builder<'_>, runtime: Runtime) -> Result<Counts> {
     };
     println!("-- edge: {}", runtime.name());
     let mut stack = Stack::start(workspace, &programs, runtime, &place)?;
-    let mut command = Command::new("node");
-    command
-        .args(["--test", "--test-reporter=spec"])
-        .args(tests)
-        .env("ORIGIN_URL", format!("http://{}", stack.origin_address))
-        .env("EDGE_URL", format!("http://{}", stack.edge_address))
-        .env("EDGE_RUNTIME", runtime.name())
-        .env("CARGO_TARGET_DIR", &workspace.target)
-        .env("CHROMIUM", setup::browser().context("there is no browser; `cargo xtask setup` installs one")?)
-        .current_dir(&workspace.root);
-    let counts = Counts::of_run(&mut command, Counts::of_node)?;
+    let browser = setup::browser().context("there is no browser; `cargo xtask setup` installs one")?;
+    let (outage, others): (Vec<_>, Vec<_>) = tests.into_iter().partition(|path| path.ends_with(OUTAGE));
+    let mut rounds = vec![others];
+    if runtime == Runtime::SpinHost {
+        rounds.push(outage);
+    }
+    let mut counts = Counts::default();
+    for tests in rounds {
+        let [origin, edge] = stack.process_ids();
+        let mut command = Command::new("node");
+        command
+            .args(["--test", "--test-reporter=spec"])
+            .args(tests)
+            .env("ORIGIN_URL", format!("http://{}", stack.origin_address))
+            .env("EDGE_URL", format!("http://{}", stack.edge_address))
+            .env("ORIGIN_PID", origin.to_string())
+            .env("EDGE_PID", edge.to_string())
+            .env("EDGE_RUNTIME", runtime.name())
+            .env("CARGO_TARGET_DIR", &workspace.target)
+            .env("CHROMIUM", &browser)
+            .current_dir(&workspace.root);
+        counts += Counts::of_run(&mut command, Counts::of_node)?;
+    }
     stack.check()?; // a program that died under the tests is a failure, whatever they say
     stack.stop();
     if counts.failed == 0 {
