@@ -170,6 +170,7 @@ fn flight_source(term: &FlightTerm, from_ms: u64) -> FlightSource {
         ad_id: AdId(ad.ad),
         creative_id: CreativeId(ad.creative),
         record_id: term.record(ad).record_id(),
+        caps: vec![],
         duration_ms: ad.duration_ms,
         universal_ad_id: "unknown".into(),
         name: format!("ad {}", ad.ad),

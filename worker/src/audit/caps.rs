@@ -77,7 +77,8 @@ fn shown(row: &LoggedRow, claim: &Claim, at_ms: u64, caps: Option<Arc<CapsOfPlan
 
 fn caps_of(shown: &Shown) -> impl Iterator<Item = (&Cap, u64)> {
     let flight = shown.caps.as_ref().and_then(|plan| plan.get(&shown.booking.flight_id));
-    flight.into_iter().flat_map(|flight| flight.caps.iter().map(|cap| (cap, flight.starts_at_ms)))
+    let creative = shown.booking.creative_id;
+    flight.into_iter().flat_map(move |flight| flight.caps_of(creative).map(|cap| (cap, flight.starts_at_ms)))
 }
 
 /// The most that any window of `cap` with `last` in it holds, `last` included: of what was decided before it, and was

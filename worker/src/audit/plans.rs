@@ -3,7 +3,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use rusqlite::Connection;
-use slotkeeper_core::{caps::Cap, id::FlightId};
+use slotkeeper_core::{
+    caps::Cap,
+    id::{CreativeId, FlightId},
+};
 
 use crate::plan;
 
@@ -12,6 +15,15 @@ use crate::plan;
 pub(super) struct Capped {
     pub(super) starts_at_ms: u64,
     pub(super) caps: Vec<Cap>,
+    /// What its ads carry besides, by their creative.
+    pub(super) caps_of_creatives: HashMap<CreativeId, Vec<Cap>>,
+}
+
+impl Capped {
+    /// Every cap that this creative is under in this flight.
+    pub(super) fn caps_of(&self, creative: CreativeId) -> impl Iterator<Item = &Cap> {
+        self.caps.iter().chain(self.caps_of_creatives.get(&creative).into_iter().flatten())
+    }
 }
 
 /// The flights of one plan.
@@ -36,7 +48,9 @@ impl<'a> Plans<'a> {
         }
         let found = plan::kept(self.contracts, version)?.map(|source| {
             let capped = |flight: slotkeeper_core::plan::FlightSource| {
-                (flight.flight_id, Capped { starts_at_ms: flight.starts_at.0, caps: flight.caps })
+                let with_caps = flight.ads.into_iter().filter(|ad| !ad.caps.is_empty());
+                let caps_of_creatives = with_caps.map(|ad| (ad.creative_id, ad.caps)).collect();
+                (flight.flight_id, Capped { starts_at_ms: flight.starts_at.0, caps: flight.caps, caps_of_creatives })
             };
             let caps: CapsOfPlan = source.flights.into_iter().map(capped).collect();
             match self.last.iter().find(|last| ***last == caps) {
