@@ -120,7 +120,8 @@ impl SpinRedis {
 
     /// Puts a plan in force unless a newer one is, and answers which is.
     pub(crate) async fn put_plan_in_force(&self, version: u64) -> Result<u64, StoreError> {
-        let current = self.run(&PUT_PLAN_IN_FORCE, &[PLAN_IN_FORCE_KEY.into()], vec![text(version)]).await?.number()?;
+        let current =
+            self.run(&PUT_PLAN_IN_FORCE, &[PLAN_IN_FORCE_KEY.into()], vec![text(&version)]).await?.number()?;
         heard_of(current);
         Ok(current)
     }
@@ -152,13 +153,13 @@ impl SpinRedis {
         let timer = time::sleep(Duration::from_millis(self.deadline_ms));
         let answer = store_call(timer, self.deadline_ms, async {
             let connection = self.connection().await?;
-            let mut rest = vec![text(keys.len())];
+            let mut rest = vec![text(&keys.len())];
             rest.extend(keys.iter().map(text));
             rest.extend(arguments);
-            match self.execute(&connection, "EVALSHA", text(script.hash()), &rest).await {
+            match self.execute(&connection, "EVALSHA", text(&script.hash()), &rest).await {
                 // Redis has been restarted, or never heard of it. Nothing has been done.
                 Err(Error::Other(error)) if is_unknown_script(&error) => {
-                    self.execute(&connection, "EVAL", text(script.text), &rest).await
+                    self.execute(&connection, "EVAL", text(&script.text), &rest).await
                 }
                 answer => answer,
             }
@@ -213,7 +214,7 @@ impl Store for SpinRedis {
         let keys = [shard.viewer(commit.viewer), shard.answer(commit.break_id.stem()), shard.outbox()];
         let mut arguments = vec![
             binary(&commit.break_id.0),
-            text(commit.viewer),
+            text(&commit.viewer),
             binary(&commit.answer),
             ends_at(commit.remember_until),
             text(&commit.facts),
@@ -225,7 +226,7 @@ impl Store for SpinRedis {
     async fn holder(&self, slot: OpportunityId) -> Result<Option<Holder>, StoreError> {
         let shard = self.shard_of(slot.bucket());
         let keys = [shard.answer(slot.break_stem())];
-        let mut answer = self.run(&HOLDER, &keys, vec![text(shard.viewers())]).await?;
+        let mut answer = self.run(&HOLDER, &keys, vec![text(&shard.viewers())]).await?;
         if !answer.flag()? {
             return Ok(None);
         }
@@ -241,12 +242,12 @@ impl Store for SpinRedis {
 
 /// Version before, version after, state, when it ends.
 fn state_arguments(state: &NewState) -> [RedisParameter; 4] {
-    [text(state.from_version), text(state.from_version + 1), binary(&state.state), ends_at(state.keep_until)]
+    [text(&state.from_version), text(&(state.from_version + 1)), binary(&state.state), ends_at(state.keep_until)]
 }
 
 /// When what is needed until `until` may be forgotten.
 fn ends_at(until: UnixMillis) -> RedisParameter {
-    text(until.max(now()).plus_ms(GRACE_MS).0)
+    text(&until.max(now()).plus_ms(GRACE_MS).0)
 }
 
 /// Notes a plan's version that is or was in force; a later one is not forgotten for it.
@@ -298,7 +299,7 @@ fn is_unknown_script(error: &str) -> bool {
     error.to_ascii_lowercase().contains("noscript")
 }
 
-fn text(value: impl ToString) -> RedisParameter {
+fn text(value: &(impl ToString + ?Sized)) -> RedisParameter {
     RedisParameter::Binary(value.to_string().into_bytes())
 }
 
