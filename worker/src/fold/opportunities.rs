@@ -47,7 +47,7 @@ pub(super) fn apply(
     row: &Opportunity,
     changed: &mut BTreeSet<OpportunityId>,
 ) -> rusqlite::Result<Verdict> {
-    if !is_sound(row) {
+    if !is_sound(row) || is_of_another_slot(db, row)? {
         return Ok(Verdict::Refused);
     }
     let hash = content_hash(recording, row);
@@ -114,6 +114,16 @@ fn is_sound(row: &Opportunity) -> bool {
         && usize::from(row.slot_index) < SLOTS_MAX
         && row.title_id.len() <= CALLER_ID_BYTES_MAX
         && row.opportunity_id == OpportunityId::mint(row.break_id, row.slot_index, row.opportunity_id.opened_at())
+}
+
+/// Whether another slot has this id: by a rare chance, an id that carries a part of its break's is that of two. The one
+/// that was logged first keeps it; the fold must not stop at the other.
+fn is_of_another_slot(db: &Connection, row: &Opportunity) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM fct_ad_opportunities WHERE opportunity_id = ?1 AND break_id <> ?2)
+             OR EXISTS (SELECT 1 FROM opportunities_superseded WHERE opportunity_id = ?1 AND break_id <> ?2)",
+    )?
+    .query_row(params![row.opportunity_id.to_string(), row.break_id.to_string()], |row| row.get(0))
 }
 
 /// A row's columns and what they hold, but for the edge that brought it.
