@@ -166,7 +166,6 @@ fn is_counted(flights: &[FlightTerm], flight: &FlightTerm) -> bool {
 
 fn flight_source(term: &FlightTerm, from_ms: u64) -> FlightSource {
     let ad = |ad: &AdTerm| AdSource {
-        caps: vec![],
         ad_id: AdId(ad.ad),
         creative_id: CreativeId(ad.creative),
         record_id: term.record(ad).record_id(),
