@@ -13,7 +13,7 @@
 //! No pod is answered whose rows are not durable somewhere or in the answer itself, and no capped ad is in a pod whose
 //! claims are not committed. All of it takes no longer than `answer_deadline_ms`, whatever store and origin do.
 
-use std::rc::Rc;
+use std::{future::Future, pin::pin, rc::Rc};
 
 use serde::{Deserialize, Serialize};
 use slotkeeper_core::{
@@ -31,7 +31,7 @@ use slotkeeper_core::{
 use crate::{
     Platform, Reply, Settings,
     answer::answer,
-    platform::{store_call, within},
+    platform::within,
     store::{Commit, Committed, NewState, Store, StoreError},
 };
 
@@ -110,11 +110,20 @@ pub(crate) async fn open(platform: &impl Platform, body: &[u8]) -> Reply {
         Ok(asked) => asked,
         Err(fault) => return Reply::invalid(fault),
     };
-    let budget_ms = settings.decision_deadline_ms;
-    let decided = store_call(platform.wait_ms(budget_ms), budget_ms, platform.decide_at_store(&asked)).await;
+    let mut budget = pin!(platform.wait_ms(settings.decision_deadline_ms));
+    let decided = within(budget.as_mut(), platform.decide_at_store(&asked)).await;
     let reply = match decided {
-        Ok(answer) => Reply::json_bytes(200, answer),
-        Err(_) => open_without_store(platform, &asked).await,
+        Some(Ok(answer)) => Reply::json_bytes(200, answer),
+        failed => {
+            // Measured by timers alone: the clock may be set while we decide.
+            let time_is_up = async {
+                if failed.is_some() {
+                    budget.await;
+                }
+                platform.wait_ms(settings.answer_deadline_ms.saturating_sub(settings.decision_deadline_ms)).await;
+            };
+            open_without_store(platform, &asked, time_is_up).await
+        }
     };
     let trips: Vec<String> = platform.store_trips().iter().map(|(store, trips)| format!("{store}={trips}")).collect();
     reply.with_header("x-slotkeeper-store-trips", trips.join(" "))
@@ -186,17 +195,20 @@ async fn attempt_at(
 
 /// The store cannot be used: uncapped demand and honest empty slots, their rows straight to the collector or, if it cannot
 /// take them in time, sealed into the answer. A post that took effect all the same is a duplicate to the origin.
-async fn open_without_store(platform: &impl Platform, asked: &Asked) -> Reply {
+async fn open_without_store(platform: &impl Platform, asked: &Asked, time_is_up: impl Future<Output = ()>) -> Reply {
     let settings = platform.settings();
-    let left_ms = || settings.answer_deadline_ms.saturating_sub(platform.now().since_ms(asked.now));
-    let plan_wait = platform.wait_ms(settings.store_deadline_ms.min(left_ms()));
-    let plan_bytes = within(plan_wait, platform.plan(None)).await.flatten();
+    let mut time_is_up = pin!(time_is_up);
+    let plan = within(platform.wait_ms(settings.store_deadline_ms), platform.plan(None));
+    let found = within(time_is_up.as_mut(), plan).await;
+    let has_time = found.is_some();
+    let plan_bytes = found.flatten().flatten();
     let (pod, mut response) = decide_and_answer(plan_bytes.as_deref(), &CapState::Unavailable, settings, asked);
     let facts = facts(pod, Recording::Uncommitted);
     let batch = FactBatch { edge_id: settings.edge_id.clone(), facts };
     let text = serde_json::to_string(&batch).unwrap_or_default();
-    let deadline_ms = left_ms().min(settings.origin_deadline_ms);
-    let is_recorded = deadline_ms > 0 && platform.post_facts(text, deadline_ms).await.is_ok();
+    let deadline_ms = settings.answer_deadline_ms.min(settings.origin_deadline_ms);
+    let is_recorded = has_time
+        && within(time_is_up, platform.post_facts(text, deadline_ms)).await.is_some_and(|posted| posted.is_ok());
     if !is_recorded {
         response.receipt = Some(receipt::seal(&batch.facts, &settings.keys, platform.now()));
     }

@@ -99,9 +99,9 @@ kinds! {
     /// A viewer's stored state rots.
     Rot "rot" 0.15;
     /// The fold is killed in the middle of a commit.
-    FoldKilled "fold-killed" 0.1;
+    FoldKilled "fold-killed" 0.03;
     /// The fold starts from zero while the world goes on.
-    FoldFromZero "fold-from-zero" 0.02;
+    FoldFromZero "fold-from-zero" 0.002;
 }
 
 /// Which faults there are, and how many there have been.

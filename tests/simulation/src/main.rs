@@ -4,7 +4,7 @@ use std::{
     process::ExitCode,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::Instant,
@@ -35,7 +35,7 @@ struct Options {
     /// Which faults there are: `all`, `none`, or names separated by commas
     #[arg(long, default_value = "all")]
     faults: String,
-    /// Simulates a known-bad variant, which a law must catch; `list` names them, `each` tries all, one after the other
+    /// Simulates a known-bad variant, which a law must catch; `list` names them, `each` tries all
     #[arg(long = "break", value_name = "NAME")]
     broken: Option<String>,
     /// Prints everything that happens; for one seed
@@ -87,29 +87,36 @@ fn perform(options: &Options) -> Result<bool> {
 }
 
 /// Every known-bad variant must be caught within a bounded number of worlds.
-fn try_each(options: &Options, plan: &dyn Fn(Option<Broken>) -> Plan) -> bool {
-    let mut all_caught = true;
-    for broken in Broken::ALL {
-        let caught = (0..SEEDS_UNTIL_CAUGHT).find_map(|n| {
-            let seed = options.first_seed + n;
-            run(&Plan { seed, ..plan(Some(*broken)) }).violation.map(|violation| (n + 1, violation))
-        });
-        match caught {
-            Some((seeds, violation)) => {
-                println!(
-                    "{:<28} caught in seed {seeds:>2} by law {}: {}",
-                    broken.name(),
-                    violation.law,
-                    violation.what
-                );
-            }
-            None => {
-                println!("{:<28} NOT CAUGHT in {SEEDS_UNTIL_CAUGHT} seeds", broken.name());
-                all_caught = false;
-            }
+fn try_each(options: &Options, plan: &(dyn Fn(Option<Broken>) -> Plan + Sync)) -> bool {
+    let next = AtomicUsize::new(0);
+    let caught = Mutex::new(0);
+    thread::scope(|scope| {
+        for _ in 0..threads() {
+            scope.spawn(|| {
+                while let Some(broken) = Broken::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let found = (0..SEEDS_UNTIL_CAUGHT).find_map(|n| {
+                        let seed = options.first_seed + n;
+                        run(&Plan { seed, ..plan(Some(*broken)) }).violation.map(|violation| (n + 1, violation))
+                    });
+                    let name = broken.name();
+                    if let Some((seeds, violation)) = found {
+                        let what: String = violation.what.chars().take(160).collect();
+                        println!("{name:<28} caught in world {seeds:>2} by law {}: {what}", violation.law);
+                        *caught.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                    } else {
+                        println!("{name:<28} NOT CAUGHT in {SEEDS_UNTIL_CAUGHT} worlds");
+                    }
+                }
+            });
         }
-    }
-    all_caught
+    });
+    let caught = caught.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{caught} of {} known-bad variants caught", Broken::ALL.len());
+    caught == Broken::ALL.len()
+}
+
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn faults(text: &str) -> Result<Vec<Fault>> {
@@ -135,9 +142,8 @@ fn simulate(options: &Options, plan: &Plan) -> Option<u64> {
     let next = AtomicU64::new(0);
     let stop_at = AtomicU64::new(u64::MAX);
     let shared = Mutex::new((Summary::default(), None::<Outcome>, Instant::now()));
-    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 0..threads() {
             scope.spawn(|| {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);

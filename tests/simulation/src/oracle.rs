@@ -56,8 +56,6 @@ pub struct Shown {
 #[derive(Default)]
 pub struct ViewerBook {
     pub shown: Vec<Shown>,
-    /// Its state was damaged by a fault: what is stored proves nothing any more.
-    is_rotten: bool,
 }
 
 /// What is known of a break.
@@ -262,10 +260,10 @@ impl Oracle {
     fn reconcile(&mut self, world: &World, store: &StoreDb, whose: ViewerKey) {
         let now = world.clock.now_ms();
         let book = self.viewers.entry(whose).or_default();
-        if book.is_rotten && world.broken.is_none() {
-            return;
-        }
         let state = store.state(whose).unwrap_or_default();
+        if state.len() % RECORD_BYTES != 0 {
+            return; // damaged by a fault: what is stored proves nothing, until it has been forgotten
+        }
         let mut stored: BTreeMap<OpportunityId, (Option<u64>, u32)> = BTreeMap::new();
         for record in state.chunks_exact(RECORD_BYTES) {
             let mut id = OpportunityId::default();
@@ -325,11 +323,6 @@ impl Oracle {
         for (law, what) in faults {
             world.violated(law, Some(whose), what);
         }
-    }
-
-    /// A fault damaged a viewer's state.
-    pub fn rotted(&mut self, whose: ViewerKey) {
-        self.viewers.entry(whose).or_default().is_rotten = true;
     }
 
     /// The outbox is about to lose these entries: the origin must have them.

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, types::ValueRef};
 use slotkeeper::{
     collector,
     fold::Fold,
@@ -270,7 +270,11 @@ fn tables(db: &Connection) -> String {
             while let Some(row) = rows.next()? {
                 dump.push_str(table);
                 for column in 0..columns {
-                    let _ = write!(dump, "|{:?}", row.get_ref(column)?);
+                    let _ = match row.get_ref(column)? {
+                        ValueRef::Integer(number) => write!(dump, "|{number}"),
+                        ValueRef::Text(text) => write!(dump, "|{}", String::from_utf8_lossy(text)),
+                        other => write!(dump, "|{other:?}"),
+                    };
                 }
                 dump.push('\n');
             }
