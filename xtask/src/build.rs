@@ -103,6 +103,10 @@ impl<'a> Builder<'a> {
     }
 
     /// A program of `xtask-bench`: always optimised, or it would measure itself.
+    pub(crate) fn simulation(&self) -> Result<PathBuf> {
+        self.program("slotkeeper-simulation", "slotkeeper-simulation", Native::Release)
+    }
+
     pub(crate) fn bench(&self, name: &str) -> Result<PathBuf> {
         self.program("xtask-bench", name, Native::Release)
     }

@@ -15,6 +15,7 @@ mod origin;
 mod process;
 mod remap;
 mod setup;
+mod simulate;
 mod stack;
 mod stamp;
 mod test;
@@ -56,6 +57,8 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Prints measurements, one JSON object a line
     Measure(measure::Options),
+    /// Simulates edges, stores, viewers and the origin by seed, with faults, and checks the laws
+    Simulate(simulate::Options),
     /// Checks formatting and lints
     Lint,
     /// Formats the sources
@@ -93,6 +96,7 @@ fn perform(chore: Chore) -> Result<bool> {
         Chore::Test(options) => return test::test(workspace, &options),
         Chore::Fuzz(options) => return fuzz::fuzz(workspace, &options),
         Chore::Measure(options) => measure::measure(workspace, &options)?,
+        Chore::Simulate(options) => return simulate::simulate(workspace, &options),
         Chore::Lint => {
             setup::run_for(workspace, Purpose::Lint)?;
             lint::check_format(workspace)?;
