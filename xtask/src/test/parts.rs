@@ -14,11 +14,12 @@ use crate::{
     simulate,
 };
 
-pub(super) const PARTS: [Part; 10] = [
+pub(super) const PARTS: [Part; 11] = [
     Part { name: "fmt", about: "the sources are formatted", run: fmt },
     Part { name: "clippy", about: "no warning, natively and for the wasm targets", run: clippy },
     Part { name: "build", about: "everything that is run, served or shipped builds", run: build },
     Part { name: "cargo-test", about: "unit tests, and the edge's contract tests on every platform", run: cargo_test },
+    Part { name: "fuzz", about: "a few seconds of fuzzing for everything that reads bytes from outside", run: fuzz },
     Part {
         name: "simulation",
         about: "the laws hold in simulated worlds, and every known-bad variant is caught",
@@ -72,6 +73,16 @@ fn cargo_test(builder: &Builder<'_>) -> Result<Counts> {
     builder.cloudflare()?;
     let mut command = builder.workspace.cargo("test");
     Counts::of_run(command.args(["--workspace", "--no-fail-fast"]), Counts::of_libtest)
+}
+
+fn fuzz(builder: &Builder<'_>) -> Result<Counts> {
+    let programs = fuzzing::build(builder.workspace)?;
+    let mut counts = Counts::default();
+    for target in fuzzing::targets(builder.workspace)? {
+        let found_nothing = fuzzing::run_target(builder.workspace, &programs, &target, FUZZ_SECONDS, Corpus::Fresh)?;
+        counts += if found_nothing { Counts::passed(1) } else { Counts::one_failed() };
+    }
+    Ok(counts)
 }
 
 /// A few worlds that must be sound, and as many as it takes of each that must not.
