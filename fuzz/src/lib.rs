@@ -130,6 +130,7 @@ fn flight(id: u32) -> FlightSource {
             duration_ms: 6_000,
             universal_ad_id: format!("TEST{id}"),
             name: format!("creative {id}"),
+            caps: vec![Cap { scope: CapScope::Creative, limit: 5, window: Window::Rolling { ms: DAY_MS } }],
             media: vec![MediaSource {
                 url: format!("https://media.example/{id}.webm"),
                 mime_type: "video/webm".into(),
