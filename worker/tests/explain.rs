@@ -108,9 +108,9 @@ fn what_is_missing_or_altered_is_named() {
         String::from_utf8(output.stderr).unwrap()
     };
     assert!(said(&world, "00000000-0000-7000-8000-000000000000").contains("no such slot is stored here"));
-    world.tamper("contracts.db", "CREATE TABLE aside AS SELECT * FROM plans; DELETE FROM plans");
+    world.tamper("contracts.db", "CREATE TABLE aside AS SELECT * FROM plans_kept; DELETE FROM plans_kept");
     assert!(said(&world, &id).contains("it is not kept here (any more)"));
-    world.tamper("contracts.db", "INSERT INTO plans SELECT * FROM aside");
+    world.tamper("contracts.db", "INSERT INTO plans_kept SELECT * FROM aside");
     world.tamper("fold.db", "UPDATE decisions SET content = json_set(content, '$.device', 'web')");
     assert!(said(&world, &id).contains("was altered: its content has the address"));
     world.tamper("fold.db", "UPDATE decisions SET content = '{}'");

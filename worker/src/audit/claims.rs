@@ -32,8 +32,9 @@ fn fills(books: &Books, plans: &mut Plans<'_>, law: &mut Law) -> Result<usize, A
     for row in books.logged.rows() {
         let (Some(fill), Some(version)) = (row.row.fill(), row.row.plan_version) else { continue };
         let Some(plan) = plans.caps(version)? else { continue };
-        let flight = plan.get(&fill.booking.flight_id);
-        let is_capped = flight.is_some_and(|flight| flight.caps_of(fill.booking.creative_id).next().is_some());
+        let booking = &fill.booking;
+        let flight = plan.get(&booking.flight_id);
+        let is_capped = flight.is_some_and(|flight| flight.caps_of(booking.creative_id).next().is_some());
         count += usize::from(is_capped);
         match &fill.claim {
             None if is_capped => {

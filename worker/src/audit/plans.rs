@@ -15,14 +15,14 @@ use crate::plan;
 pub(super) struct Capped {
     pub(super) starts_at_ms: u64,
     pub(super) caps: Vec<Cap>,
-    /// What its ads carry besides, by their creative.
-    pub(super) caps_of_creatives: HashMap<CreativeId, Vec<Cap>>,
+    /// What must hold besides for each of its ads.
+    pub(super) ads: HashMap<CreativeId, Vec<Cap>>,
 }
 
 impl Capped {
-    /// Every cap that this creative is under in this flight.
+    /// Every cap under which an ad of it is shown.
     pub(super) fn caps_of(&self, creative: CreativeId) -> impl Iterator<Item = &Cap> {
-        self.caps.iter().chain(self.caps_of_creatives.get(&creative).into_iter().flatten())
+        self.caps.iter().chain(self.ads.get(&creative).into_iter().flatten())
     }
 }
 
@@ -48,9 +48,8 @@ impl<'a> Plans<'a> {
         }
         let found = plan::kept(self.contracts, version)?.map(|source| {
             let capped = |flight: slotkeeper_core::plan::FlightSource| {
-                let with_caps = flight.ads.into_iter().filter(|ad| !ad.caps.is_empty());
-                let caps_of_creatives = with_caps.map(|ad| (ad.creative_id, ad.caps)).collect();
-                (flight.flight_id, Capped { starts_at_ms: flight.starts_at.0, caps: flight.caps, caps_of_creatives })
+                let ads = flight.ads.into_iter().map(|ad| (ad.creative_id, ad.caps)).collect();
+                (flight.flight_id, Capped { starts_at_ms: flight.starts_at.0, caps: flight.caps, ads })
             };
             let caps: CapsOfPlan = source.flights.into_iter().map(capped).collect();
             match self.last.iter().find(|last| ***last == caps) {

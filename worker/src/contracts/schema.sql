@@ -73,10 +73,22 @@ CREATE TABLE IF NOT EXISTS registry (
     record TEXT NOT NULL CHECK (json_valid(record))
 ) STRICT, WITHOUT ROWID;
 
--- The plans that were made, newest kept.
-CREATE TABLE IF NOT EXISTS plans (
-    version INTEGER PRIMARY KEY CHECK (version > 0),
+-- The plans that were made, for as long as rows decided from them are asked about (`plan::keep`): what a plan holds, once,
+-- by the address of its content, with the allocations that it first had; and of each plan its times and, for each flight,
+-- how far its allocation is from that.
+CREATE TABLE IF NOT EXISTS plan_contents (
+    content_id TEXT NOT NULL PRIMARY KEY CHECK (length(content_id) = 32),
     source TEXT NOT NULL CHECK (json_valid(source))
 ) STRICT;
+CREATE TABLE IF NOT EXISTS plans_kept (
+    version INTEGER PRIMARY KEY CHECK (version > 0),
+    created_at_ms INTEGER NOT NULL CHECK (created_at_ms >= 0),
+    valid_from_ms INTEGER NOT NULL CHECK (valid_from_ms >= 0),
+    valid_until_ms INTEGER NOT NULL CHECK (valid_until_ms >= 0),
+    content_id TEXT NOT NULL REFERENCES plan_contents,
+    allocations BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS plans_by_content ON plans_kept (content_id);
+DROP TABLE IF EXISTS plans; -- the last hundred, as earlier builds kept them
 CREATE TABLE IF NOT EXISTS last_plan_version (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL) STRICT;
 INSERT OR IGNORE INTO last_plan_version VALUES (1, 0);

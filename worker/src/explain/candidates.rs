@@ -163,12 +163,13 @@ impl<'a> Moment<'a> {
     /// What each cap of the flight counts; of a cap per creative, for each creative that fits.
     fn counts(&self, flight: &FlightSource) -> Vec<CapCount> {
         let Some(viewer) = &self.viewer else { return vec![] };
+        let now = self.decision.decided_at;
         let mut counts = Vec::new();
-        for cap in &flight.caps {
-            let fitting = flight.ads.iter().filter(|ad| ad.duration_ms <= self.room_ms);
-            let each = if cap.scope == CapScope::Creative { usize::MAX } else { 1 };
-            counts.extend(fitting.take(each).map(|ad| {
-                let count = viewer.live(cap, &self.showing(flight, ad), self.decision.decided_at);
+        for (place, ad) in flight.ads.iter().filter(|ad| ad.duration_ms <= self.room_ms).enumerate() {
+            // What is not counted by creative is the same for each of the flight's.
+            let of_flight = flight.caps.iter().filter(|cap| place == 0 || cap.scope == CapScope::Creative);
+            counts.extend(of_flight.chain(&ad.caps).map(|cap| {
+                let count = viewer.live(cap, &self.showing(flight, ad), now);
                 let creative = (cap.scope == CapScope::Creative).then_some(ad.creative_id.0);
                 CapCount { cap: *cap, count, is_reached: count >= cap.limit as usize, creative }
             }));

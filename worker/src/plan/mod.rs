@@ -5,6 +5,7 @@
 
 mod allocation;
 mod caps;
+mod keep;
 mod publish;
 mod source;
 #[cfg(test)]
@@ -12,7 +13,7 @@ mod tests;
 
 use std::{collections::BTreeMap, path::Path};
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params, types::Type};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use slotkeeper_core::{
     id::FlightId,
     keys::Keyring,
@@ -21,6 +22,7 @@ use slotkeeper_core::{
 };
 
 pub use allocation::allocation;
+pub use keep::{KEPT_BYTES_MAX, KEPT_MS, kept};
 pub use publish::{EdgeReport, Publication, Publisher, keep_publishing};
 pub use source::PublicUrlMissing;
 
@@ -35,8 +37,6 @@ pub const VALID_MS: u64 = 24 * 3_600_000;
 const CLOCK_SKEW_MS: u64 = 10 * 60_000;
 /// How long a fill's token and claim live: long enough for a viewer to pause before the ad.
 const LEASE_MS: u32 = 2 * 3_600_000;
-/// How many plans are kept.
-const PLANS_KEPT: u64 = 100;
 
 /// A plan, ready to be pushed.
 #[derive(Debug)]
@@ -100,38 +100,23 @@ pub fn make(
             .prepare_cached("INSERT OR IGNORE INTO registry (record_id, record) VALUES (?1, ?2)")?
             .execute([record.record_id().to_string(), record.canonical_json()])?;
     }
-    keep(&commit, &source)?;
+    keep::keep(&commit, &source)?;
     commit.commit()?;
     Ok(MadePlan { source, bytes })
 }
 
 /// The plan that was made last.
 pub fn last_made(contracts: &mut Contracts) -> rusqlite::Result<Option<PlanSource>> {
-    let source: Option<String> = contracts
-        .db()
-        .query_row("SELECT source FROM plans ORDER BY version DESC LIMIT 1", [], |row| row.get(0))
-        .optional()?;
-    Ok(source.and_then(|json| serde_json::from_str(&json).ok()))
-}
-
-/// The plan of this version, if it is kept.
-pub fn kept(db: &Connection, version: u64) -> rusqlite::Result<Option<PlanSource>> {
-    let Ok(version) = i64::try_from(version) else { return Ok(None) }; // SQLite holds no such number
-    let source: Option<String> = db
-        .prepare_cached("SELECT source FROM plans WHERE version = ?1")?
-        .query_row([version], |row| row.get(0))
-        .optional()?;
-    let read = |json: String| {
-        serde_json::from_str(&json)
-            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))
-    };
-    source.map(read).transpose()
+    let db = contracts.db();
+    let last: Option<u64> = db.query_row("SELECT max(version) FROM plans_kept", [], |row| row.get(0))?;
+    last.map_or(Ok(None), |version| kept(db, version))
 }
 
 /// Whether the plan of this version was made here.
 pub fn was_made_here(contracts: &mut Contracts, version: u64) -> rusqlite::Result<bool> {
     let Ok(version) = i64::try_from(version) else { return Ok(false) }; // SQLite holds no such number
-    let found = contracts.db().query_row("SELECT 1 FROM plans WHERE version = ?1", [version], |_| Ok(())).optional()?;
+    let found =
+        contracts.db().query_row("SELECT 1 FROM plans_kept WHERE version = ?1", [version], |_| Ok(())).optional()?;
     Ok(found.is_some())
 }
 
@@ -141,14 +126,4 @@ fn next_version(db: &Connection, now: UnixMillis) -> rusqlite::Result<u64> {
     db.query_row("UPDATE last_plan_version SET version = max(version + 1, ?1) RETURNING version", [now.0], |row| {
         row.get(0)
     })
-}
-
-fn keep(db: &Connection, source: &PlanSource) -> rusqlite::Result<()> {
-    let json = serde_json::to_string(source).unwrap_or_else(|_| unreachable!("plain values with string keys"));
-    db.execute("INSERT INTO plans (version, source) VALUES (?1, ?2)", params![source.version, json])?;
-    db.execute(
-        "DELETE FROM plans WHERE version <= (SELECT version FROM plans ORDER BY version DESC LIMIT 1 OFFSET ?1)",
-        [PLANS_KEPT],
-    )?;
-    Ok(())
 }

@@ -112,6 +112,77 @@ fn versions_only_grow_whatever_the_clock_does() {
 }
 
 #[test]
+fn every_plan_is_kept_exactly_and_what_they_share_once() {
+    let mut world = World::demo();
+    let mut made = Vec::new();
+    for n in 0..20u32 {
+        let mut source = world.make(NOW.plus_ms(u64::from(n) * 60_000)).source;
+        source.version += 1_000_000_000;
+        for (k, flight) in (0..).zip(&mut source.flights) {
+            flight.allocation = [0, 1, 63, 64, 8_191, 8_192, u32::MAX, 5][((n * 3 + k) % 8) as usize];
+        }
+        keep::keep(world.contracts.db(), &source).unwrap();
+        made.push(source);
+    }
+    let db = world.contracts.db();
+    for source in &made {
+        assert_eq!(kept(db, source.version).unwrap().as_ref(), Some(source));
+    }
+    let contents: u64 = db.query_row("SELECT count(*) FROM plan_contents", [], |row| row.get(0)).unwrap();
+    assert_eq!(contents, 1);
+    assert_eq!(kept(db, 7).unwrap(), None);
+}
+
+#[test]
+fn plans_past_their_age_or_the_bytes_they_may_have_are_dropped_oldest_first_and_never_the_newest() {
+    let mut world = World::demo();
+    let first = world.make(NOW).source;
+    let count = |world: &mut World| -> u64 {
+        world.contracts.db().query_row("SELECT count(*) FROM plans_kept", [], |row| row.get(0)).unwrap()
+    };
+    for n in 1..=5 {
+        world.make(NOW.plus_ms(n * 60_000));
+    }
+    assert_eq!(count(&mut world), 6);
+    let late = world.make(NOW.plus_ms(KEPT_MS + 2 * 60_000)).source;
+    assert_eq!(count(&mut world), 5, "two are too old");
+    assert_eq!(kept(world.contracts.db(), first.version).unwrap(), None);
+    let last = PlanSource { version: late.version + 1, ..late };
+    keep::keep_within(world.contracts.db(), &last, 1).unwrap();
+    assert_eq!(count(&mut world), 1);
+    assert_eq!(kept(world.contracts.db(), last.version).unwrap(), Some(last));
+}
+
+/// The figures of docs/operations.md: `cargo test -p slotkeeper --lib what_a_plan_takes -- --nocapture`.
+#[test]
+fn what_a_plan_takes_to_keep() {
+    let mut world = World::demo();
+    let mut source = world.make(NOW).source;
+    let demo = keep::bytes(world.contracts.db()).unwrap();
+    source.version += 1;
+    keep::keep(world.contracts.db(), &source).unwrap();
+    let more = keep::bytes(world.contracts.db()).unwrap() - demo;
+    println!("demo: {demo} bytes once, {more} a plan");
+    let template = source.flights.clone();
+    source.flights = (0..10_000).flat_map(|_| template.first().cloned()).collect();
+    let mut growth = vec![];
+    let mut before = keep::bytes(world.contracts.db()).unwrap();
+    for minute in 1..4u32 {
+        source.version += 1;
+        // A flight of up to a million impressions a day that delivers nothing for a minute: all allocations move.
+        for (n, flight) in (1..).zip(&mut source.flights) {
+            flight.allocation = n * 100 + (n * 100 * minute) / 14_400;
+        }
+        keep::keep(world.contracts.db(), &source).unwrap();
+        let now = keep::bytes(world.contracts.db()).unwrap();
+        growth.push(now - before);
+        before = now;
+    }
+    println!("10,000 flights: {} bytes once, {:?} a plan", growth[0], &growth[1..]);
+    assert!(more < 100 && growth[2] < 25_000, "{more} {growth:?}");
+}
+
+#[test]
 fn every_ad_of_a_plan_has_its_record_in_the_registry_and_absolute_media() {
     let mut world = World::demo();
     let made = world.make(NOW);
