@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Parser;
 use slotkeeper_simulation::{
     broken::Broken,
@@ -30,7 +30,7 @@ struct Options {
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
     /// How many breaks are opened in a world, about
-    #[arg(long, default_value_t = 380)]
+    #[arg(long, default_value_t = BREAKS)]
     breaks: u64,
     /// Which faults there are: `all`, `none`, or names separated by commas
     #[arg(long, default_value = "all")]
@@ -43,6 +43,8 @@ struct Options {
     trace: bool,
 }
 
+/// How many breaks a world has: about three times as many slots.
+const BREAKS: u64 = 380;
 /// How many lines of a trace are shown around a violation.
 const TRACE_LINES: usize = 60;
 /// How many worlds a known-bad variant may survive.
@@ -125,12 +127,10 @@ fn faults(text: &str) -> Result<Vec<Fault>> {
         "none" => Ok(Vec::new()),
         names => names
             .split(',')
-            .map(|name| match Fault::ALL.iter().find(|fault| fault.name() == name.trim()) {
-                Some(fault) => Ok(*fault),
-                None => {
-                    let known: Vec<&str> = Fault::ALL.iter().map(|fault| fault.name()).collect();
-                    bail!("no fault is named {name:?}; there are all, none, {}", known.join(", "))
-                }
+            .map(|name| {
+                let known = Fault::ALL.iter().find(|fault| fault.name() == name.trim());
+                let all = || Fault::ALL.iter().map(|fault| fault.name()).collect::<Vec<_>>().join(", ");
+                known.copied().with_context(|| format!("no fault is named {name:?}; there are all, none, {}", all()))
             })
             .collect(),
     }
@@ -186,15 +186,13 @@ fn simulate(options: &Options, plan: &Plan) -> Option<u64> {
 }
 
 fn command(options: &Options, seed: u64) -> String {
-    let mut command = format!("cargo xtask simulate --seeds 1 --first-seed {seed}");
-    if options.breaks != 380 {
-        command += &format!(" --breaks {}", options.breaks);
+    let mut words = vec![format!("cargo xtask simulate --seeds 1 --first-seed {seed}")];
+    if options.breaks != BREAKS {
+        words.push(format!("--breaks {}", options.breaks));
     }
     if options.faults != "all" {
-        command += &format!(" --faults {}", options.faults);
+        words.push(format!("--faults {}", options.faults));
     }
-    if let Some(broken) = &options.broken {
-        command += &format!(" --break {broken}");
-    }
-    command
+    words.extend(options.broken.iter().map(|broken| format!("--break {broken}")));
+    words.join(" ")
 }

@@ -261,7 +261,7 @@ impl Oracle {
         let now = world.clock.now_ms();
         let book = self.viewers.entry(whose).or_default();
         let state = store.state(whose).unwrap_or_default();
-        if state.len() % RECORD_BYTES != 0 {
+        if !state.len().is_multiple_of(RECORD_BYTES) {
             return; // damaged by a fault: what is stored proves nothing, until it has been forgotten
         }
         let mut stored: BTreeMap<OpportunityId, (Option<u64>, u32)> = BTreeMap::new();
@@ -364,13 +364,13 @@ impl Oracle {
                 Fact::Decision(decision) => {
                     self.decisions.insert(decision.id(), decision);
                 }
-                Fact::Opportunity { recording, row } => self.durable_row(world, recording, row),
+                Fact::Opportunity { recording, row } => self.durable_row(world, recording, &row),
                 Fact::Beacon(beacon) => self.durable_beacon(world, &beacon),
             }
         }
     }
 
-    fn durable_row(&mut self, world: &World, recording: Recording, row: Opportunity) {
+    fn durable_row(&mut self, world: &World, recording: Recording, row: &Opportunity) {
         let whose = row.viewer;
         let holds_claim = row.fill().is_some_and(|fill| fill.claim.is_some());
         let is_capped = row
@@ -386,10 +386,10 @@ impl Oracle {
         let asked = self.breaks.get_mut(&row.break_id).filter(|book| usize::from(row.slot_index) < book.slots);
         let is_asked = asked.as_ref().is_some_and(|book| book.viewer == whose);
         let is_committed =
-            |book: &BreakBook| book.committed.as_ref().is_some_and(|committed| committed.rows.contains(&row));
+            |book: &BreakBook| book.committed.as_ref().is_some_and(|committed| committed.rows.contains(row));
         let is_of_commit = recording == Recording::Uncommitted || asked.as_ref().is_some_and(|book| is_committed(book));
         if let Some(book) = asked
-            && !has(book, recording, &row)
+            && !has(book, recording, row)
         {
             book.rows.push((recording, row.clone()));
         }

@@ -6,6 +6,9 @@ use slotkeeper_core::id::ViewerKey;
 
 use crate::{faults::Fault, oracle::Tally, terms::DAY_MS};
 
+/// A line of a trace, and whose it is.
+pub type Line = (Option<ViewerKey>, String);
+
 /// A law that does not hold.
 #[derive(Clone, Debug)]
 pub struct Violation {
@@ -28,7 +31,7 @@ pub struct Outcome {
     pub faults: Vec<u64>,
     pub checks: BTreeMap<&'static str, u64>,
     pub violation: Option<Violation>,
-    pub trace: Vec<(Option<ViewerKey>, String)>,
+    pub trace: Vec<Line>,
 }
 
 /// What came of many.
@@ -125,9 +128,7 @@ pub fn violation_text(outcome: &Outcome, command: &str, lines_max: usize) -> Str
     if let Some(whose) = violation.whose {
         let _ = writeln!(text, "  viewer {whose}");
     }
-    let matters = |(whose, _): &&(Option<ViewerKey>, String)| {
-        whose.is_none() || violation.whose.is_none() || *whose == violation.whose
-    };
+    let matters = |(whose, _): &&Line| whose.is_none() || violation.whose.is_none() || *whose == violation.whose;
     let lines: Vec<&String> = outcome.trace.iter().filter(matters).map(|(_, line)| line).collect();
     let skipped = lines.len().saturating_sub(lines_max);
     if skipped > 0 {

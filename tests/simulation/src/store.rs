@@ -115,10 +115,10 @@ fn perform(
     let mut rows_later = None;
     match (world.broken, statement) {
         (Some(Broken::ReadThenWrite), sql::COMMIT) => {
-            parameters[2] = Value::Integer(store.state_version(&parameters[1]))
+            parameters[2] = Value::Integer(store.state_version(&parameters[1]));
         }
         (Some(Broken::ReadThenWrite), sql::SETTLE) => {
-            parameters[1] = Value::Integer(store.state_version(&parameters[0]))
+            parameters[1] = Value::Integer(store.state_version(&parameters[0]));
         }
         (Some(Broken::CasAbsentUpsert), sql::COMMIT) if parameters[2] == Value::Integer(0) => {
             parameters[2] = Value::Integer(store.state_version(&parameters[1]));
@@ -161,7 +161,9 @@ fn perform(
                 }
             }),
             Some(Broken::ReservedNotCounted) => {
-                rows.iter_mut().for_each(|row| quirks.borrow_mut().show_as_confirmed(&mut row[1]));
+                for row in &mut rows {
+                    quirks.borrow_mut().show_as_confirmed(&mut row[1]);
+                }
             }
             _ => {}
         },

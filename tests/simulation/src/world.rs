@@ -24,7 +24,7 @@ use crate::{
     faults::{Fault, Faults},
     oracle::{Oracle, Shown},
     origin::{self, Origin, Posted},
-    report::{Outcome, Violation},
+    report::{Line, Outcome, Violation},
     rng::Rng,
     scheduler::{Owner, Scheduler},
     store::StoreDb,
@@ -65,6 +65,9 @@ struct Process {
     plan: RefCell<Option<KeptPlan>>,
 }
 
+/// What a fault of the whole world does.
+type Does = Box<dyn Fn(&Rc<World>)>;
+
 /// A plan's version, its bytes, and when it was fetched.
 pub type KeptPlan = (u64, Rc<[u8]>, u64);
 
@@ -93,7 +96,7 @@ pub struct World {
     outage_until: Cell<u64>,
     is_shipping: RefCell<Vec<bool>>,
     hash: Cell<u64>,
-    trace: Option<RefCell<Vec<(Option<ViewerKey>, String)>>>,
+    trace: Option<RefCell<Vec<Line>>>,
     violation: RefCell<Option<Violation>>,
 }
 
@@ -584,7 +587,7 @@ fn minutes(rng: &Rng, most: u64) -> i64 {
 /// Plans what befalls the whole world, around the moments at which somebody watches.
 fn plan_faults(world: &Rc<World>, moments: &[u64]) {
     let near = |world: &World| (world.rng.pick(moments) + world.rng.below(60)).saturating_sub(world.rng.below(40));
-    let at = |kind: Fault, does: Box<dyn Fn(&Rc<World>)>| {
+    let at = |kind: Fault, does: Does| {
         let does = Rc::new(does);
         for _ in 0..world.faults.times(kind) {
             let (there, does) = (world.clone(), does.clone());
