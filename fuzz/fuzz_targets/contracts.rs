@@ -10,9 +10,9 @@ use slotkeeper::{
     plan::make,
 };
 use slotkeeper_core::plan::Plan;
-use slotkeeper_fuzz::{NOW, keys};
+use slotkeeper_fuzz::{NOW, keys, seed};
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: seed("demo", include_str!("../../worker/demo/contracts.toml")), |bytes: &[u8]| {
     let Ok(text) = core::str::from_utf8(bytes) else { return };
     let format = if text.starts_with('{') { Format::Json } else { Format::Toml };
     let mut contracts = Contracts::open(Path::new(":memory:")).expect("a database in memory");
