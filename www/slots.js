@@ -81,17 +81,26 @@ function row(slot, isOpen) {
   );
 }
 
+/** What has become of a fill; the words of the API. */
+const FILL_STATES = {
+  impressed: "impressed: its ad began to play",
+  released: "released: it was reported not to play",
+  expired: "expired: nothing was reported before its token died",
+  open: "open: it may yet play",
+};
+
 function detail(slot) {
   const eliminated = Object.entries(slot.eliminated ?? {}).map(([reason, count]) =>
     make("li", {}, `${count} × ${reasonOf({ unfilledReason: reason }).words} `, make("code", {}, reason)));
   const events = (slot.events ?? []).map(({ event, at_ms }) => make("li", {}, `${clock(at_ms)} ${event}`));
   const facts = [
+    ["The fill is", FILL_STATES[slot.fill_state] ?? "no fill"],
     ["Flights looked at", String(slot.candidates)],
     ["Eliminated", eliminated.length > 0 ? make("ul", {}, ...eliminated) : "none"],
     ["Reported", events.length > 0 ? make("ul", {}, ...events) : "nothing"],
     ["Longest ad allowed", `${slot.max_duration_ms / 1000} s`],
     ["Decided by", `${slot.edge_id}, from plan ${slot.plan_version ?? "none"}, ${slot.recording}`],
-    ["Opportunity", make("code", {}, slot.opportunity_id)],
+    ["Opportunity", make("a", { href: `api/v1/slots/${slot.opportunity_id}/explain` }, make("code", {}, slot.opportunity_id))],
     ["Break", make("code", {}, slot.break_id)],
   ];
   const list = make("dl", {}, ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
@@ -168,13 +177,15 @@ function total(name, value, note) {
 }
 
 function showSummary(summary) {
-  const { opportunities, filled, unfilled, impressions, revenue, conservation } = summary;
+  const { opportunities, filled, fill_states: fills, unfilled, impressions, revenue, conservation } = summary;
   const share = (count) => (opportunities > 0 ? `${((100 * count) / opportunities).toFixed(1)} %` : "");
   const earned = revenue.map((entry) => money(entry.recognized_revenue_micros, entry.currency)).join(" + ");
   element("totals").replaceChildren(
     total("Slots", opportunities.toLocaleString("en"),
       conservation.holds ? "= filled + unfilled, none lost" : "do not add up"),
     total("Filled", filled.total.toLocaleString("en"), share(filled.total)),
+    total("Not played", (fills.released + fills.expired).toLocaleString("en"),
+      `${fills.released} released, ${fills.expired} expired; ${fills.open} open`),
     total("Unfilled", unfilled.total.toLocaleString("en"), share(unfilled.total)),
     total("Impressions", impressions.total.toLocaleString("en"), `${impressions.threshold_passed} past their threshold`),
     total("Earned", earned || "nothing yet"),

@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::fmt::Write as _;
+
 use slotkeeper::audit::{EdgeStore, Options, Report, audit};
 use slotkeeper_core::{
     beacon::Event::{self, Complete, FirstQuartile, Midpoint, NotUsed, Start, ThirdQuartile},
@@ -120,7 +122,12 @@ fn busy_with(pod: &Pod) -> (World, String) {
     let (world, _) = busy();
     let mut viewer = slotkeeper_core::caps::Viewer::default();
     pod.claims().for_each(|claim| viewer.add(*claim));
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| {
+        bytes.iter().fold(String::new(), |mut hex, byte| {
+            write!(hex, "{byte:02x}").unwrap();
+            hex
+        })
+    };
     let sql = format!(
         "INSERT INTO viewer_states VALUES (x'{}', 1, x'{}', 9e15)",
         hex(&pod.decision.viewer.0),
@@ -157,7 +164,9 @@ fn showings_past_a_cap_are_found_in_the_books_and_claims_past_one_in_the_store()
     world.fold();
     assert_eq!(kinds(&audited(&world)), ["claims_past_a_cap"], "they may yet begin");
     let both = again.slots.iter().chain(&pods[0].slots[1..]).cloned().collect::<Vec<Opportunity>>();
-    both.iter().for_each(|row| world.report(row, &[Start]));
+    for row in &both {
+        world.report(row, &[Start]);
+    }
     world.fold();
     assert_eq!(kinds(&audited(&world)), ["claims_past_a_cap", "showings_past_a_cap"]);
 }
@@ -189,6 +198,41 @@ fn rows_that_never_came_are_found_by_their_decision() {
     world.fold();
     let found = kinds(&audited(&world));
     assert!(found.contains(&"break_not_whole") && found.contains(&"break_lost"), "{found:?}");
+}
+
+#[test]
+fn a_store_in_redis_is_audited_like_any_other() {
+    let (mut world, pods) = busy();
+    let server = slotkeeper_tests_redis::RedisServer::start();
+    let mut redis = server.connection();
+    let mut set = |key: String, field: &str, value: &[u8]| {
+        redis::cmd("HSET").arg(key).arg(field).arg(value).exec(&mut redis).unwrap();
+    };
+    for pod in &pods {
+        let (viewer, break_id) = (pod.decision.viewer, pod.decision.break_id);
+        set(format!("sk:{{0}}:v:{viewer}"), "s", &world.viewer(viewer).encode());
+        set(format!("sk:{{0}}:a:{}", break_id.stem()), "b", &break_id.0);
+    }
+    let audited = |world: &World| {
+        let stores = vec![server.url().parse().unwrap()];
+        audit(&Options { data: world.data(), stores, replays_max: 0, progress: &|_| {} }).unwrap()
+    };
+    let report = audited(&world);
+    assert!(report.is_clean(), "{report:#?}");
+
+    // A break whose rows are still in the outbox; then they are lost.
+    let (unshipped, facts) = world.decide("eve", Preroll, 1);
+    let mut eve = slotkeeper_core::caps::Viewer::default();
+    unshipped.claims().for_each(|claim| eve.add(*claim));
+    set(format!("sk:{{1}}:v:{}", unshipped.decision.viewer), "s", &eve.encode());
+    let mut redis = server.connection();
+    let json = serde_json::to_string(&facts).unwrap();
+    redis::cmd("XADD").arg("sk:{1}:o").arg("*").arg("f").arg(json).exec(&mut redis).unwrap();
+    assert!(audited(&world).is_clean());
+    redis::cmd("DEL").arg("sk:{1}:o").exec(&mut redis).unwrap();
+    assert_eq!(kinds(&audited(&world)), ["claim_without_row"]);
+    redis::cmd("DEL").arg(format!("sk:{{0}}:v:{}", pods[0].decision.viewer)).exec(&mut redis).unwrap();
+    assert_eq!(kinds(&audited(&world)), ["claim_lost", "claim_without_row"]);
 }
 
 #[test]

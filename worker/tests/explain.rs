@@ -48,9 +48,9 @@ async fn an_empty_slot_is_explained_with_every_candidate_and_the_cap_that_each_r
     let fates: std::collections::BTreeMap<&str, (&str, &str)> = candidates
         .iter()
         .map(|candidate| {
-            let word =
+            let leaked =
                 |value: &'_ Value| -> &'_ str { Box::leak(value.as_str().unwrap_or("-").to_owned().into_boxed_str()) };
-            (word(&candidate["flight"]["slug"]), (word(&candidate["reason"]), word(&candidate["because"])))
+            (leaked(&candidate["flight"]["slug"]), (leaked(&candidate["reason"]), leaked(&candidate["because"])))
         })
         .collect();
     assert_eq!(fates["northwind-electric-1"], ("frequency_capped", "1 of 1 a flight in 1 h"));

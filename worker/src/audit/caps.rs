@@ -174,8 +174,7 @@ fn counts_now(claim: &Claim, row: &LoggedRow, cap: &Cap, last: &Shown, flight_st
         Window::Rolling { ms } => may_play || (is_shown && claim.at.0.saturating_add(ms) > now),
         Window::Lifetime => may_play || (is_shown && claim.at.0 >= flight_starts_ms),
         Window::Calendar(calendar) => {
-            let current =
-                windows(&calendar).into_iter().filter(|(from, until)| *from <= now && now < *until).next_back();
+            let current = windows(&calendar).into_iter().rfind(|(from, until)| *from <= now && now < *until);
             may_play || (is_shown && current.is_some_and(|(from, _)| claim.at.0 >= from))
         }
     }

@@ -8,6 +8,7 @@ mod caps;
 mod claims;
 mod logged;
 mod plans;
+mod redis;
 mod refold;
 mod replays;
 mod report;

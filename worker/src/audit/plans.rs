@@ -33,12 +33,12 @@ pub(super) type CapsOfPlan = HashMap<FlightId, Capped>;
 pub(super) struct Plans<'a> {
     contracts: &'a Connection,
     known: HashMap<u64, Option<Arc<CapsOfPlan>>>,
-    last: Vec<Arc<CapsOfPlan>>,
+    distinct: Vec<Arc<CapsOfPlan>>,
 }
 
 impl<'a> Plans<'a> {
     pub(super) fn new(contracts: &'a Connection) -> Self {
-        Self { contracts, known: HashMap::new(), last: vec![] }
+        Self { contracts, known: HashMap::new(), distinct: vec![] }
     }
 
     /// The caps of the plan of this version, if it is kept.
@@ -52,14 +52,12 @@ impl<'a> Plans<'a> {
                 (flight.flight_id, Capped { starts_at_ms: flight.starts_at.0, caps: flight.caps, ads })
             };
             let caps: CapsOfPlan = source.flights.into_iter().map(capped).collect();
-            match self.last.iter().find(|last| ***last == caps) {
-                Some(same) => Arc::clone(same),
-                None => {
-                    let caps = Arc::new(caps);
-                    self.last.push(Arc::clone(&caps));
-                    caps
-                }
+            if let Some(same) = self.distinct.iter().find(|known| ***known == caps) {
+                return Arc::clone(same);
             }
+            let caps = Arc::new(caps);
+            self.distinct.push(Arc::clone(&caps));
+            caps
         });
         self.known.insert(version, found.clone());
         Ok(found)

@@ -35,7 +35,7 @@ fn compare(table: &str, tables: &Connection, again: &Connection, law: &mut Law) 
     let order: Vec<String> = (1..=count).map(|column| column.to_string()).collect();
     let sql = format!("SELECT * FROM {table} ORDER BY {}", order.join(", "));
     let (mut is, mut should) = (tables.prepare(&sql)?, again.prepare(&format!("SELECT * FROM {table}"))?);
-    let columns_of = |select: &Statement<'_>| select.column_names().into_iter().collect::<Vec<_>>().join(", ");
+    let columns_of = |select: &Statement<'_>| select.column_names().collect::<Vec<_>>().join(", ");
     let (columns, expected) = (columns_of(&is), columns_of(&should));
     if columns != expected {
         law.finds("table_differs", table, format!("it has the columns {columns}; this build makes {expected}"));

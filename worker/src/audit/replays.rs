@@ -20,14 +20,14 @@ pub(super) fn check(data: &DataDir, books: &Books, max: usize, progress: Progres
         sample(&mut named, max).map_err(std::io::Error::other)?;
     }
     let mut replayer = Replayer::open(data)?;
-    let (mut replayed, mut slots, mut without_plan) = (0usize, 0usize, 0usize);
+    let (mut decided, mut slots, mut without_plan) = (0usize, 0usize, 0usize);
     for (count, (decision_id, slot)) in named.iter().enumerate() {
         if count.is_multiple_of(TOLD_EVERY) {
             progress(&format!("law 9: {count} of {} decisions", named.len()));
         }
         match replay(&mut replayer, decision_id, slot, &mut law) {
             Ok(rows) => {
-                replayed += 1;
+                decided += 1;
                 slots += rows;
             }
             Err(ReplayError::UnknownPlan(_)) => without_plan += 1,
@@ -38,7 +38,7 @@ pub(super) fn check(data: &DataDir, books: &Books, max: usize, progress: Progres
         }
     }
     let sampled = if all > max { format!(", a random sample of {all}") } else { String::new() };
-    law.checked = format!("{replayed} decisions with {slots} rows{sampled}");
+    law.checked = format!("{decided} decisions with {slots} rows{sampled}");
     law.note(without_plan, "decisions were made from a plan that is not kept (any more)");
     Ok(law)
 }

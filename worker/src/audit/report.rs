@@ -1,5 +1,7 @@
 //! What an audit found.
 
+use std::fmt::Display;
+
 use serde::Serialize;
 
 /// How many findings of one law are listed; all are counted.
@@ -60,7 +62,7 @@ impl Law {
     }
 
     /// Counts a finding, and lists it while there is room.
-    pub(super) fn finds(&mut self, kind: &'static str, subject: impl ToString, message: impl Into<String>) {
+    pub(super) fn finds(&mut self, kind: &'static str, subject: impl Display, message: impl Into<String>) {
         self.found += 1;
         if self.findings.len() < FINDINGS_LISTED_MAX {
             self.findings.push(Finding { kind, subject: subject.to_string(), message: message.into() });

@@ -12,7 +12,9 @@ use super::{Books, Law, logged::LoggedRow, tables::StandingRow};
 pub(super) fn check(books: &Books) -> Law {
     let mut law = Law::new(1, "conservation: a slot is one row, filled or unfilled");
     let standing = &books.tables.standing;
-    standing.iter().for_each(|row| filled_xor_unfilled(row, &mut law));
+    for row in standing {
+        filled_xor_unfilled(row, &mut law);
+    }
     whole_breaks(books, &mut law);
     same_as_the_log(books, &mut law);
     sums(books, &mut law);

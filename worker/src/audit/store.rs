@@ -7,6 +7,7 @@ use std::{
     str::FromStr,
 };
 
+use redis::IntoConnectionInfo as _;
 use rusqlite::{Connection, OptionalExtension as _};
 use slotkeeper_core::{
     caps::{Claim, Viewer},
@@ -18,12 +19,14 @@ use super::logged::Logged;
 use crate::data_dir;
 
 /// Where an edge keeps its claims.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum EdgeStore {
     /// One SQLite file: Spin's.
     Sqlite(PathBuf),
     /// A folder of SQLite files, one a Durable Object: workerd's.
     DurableObjects(PathBuf),
+    /// A Redis that nodes share.
+    Redis(redis::ConnectionInfo),
 }
 
 /// Why a store could not be read.
@@ -39,6 +42,7 @@ impl fmt::Display for EdgeStore {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
             Self::DurableObjects(folder) => write!(f, "durable-objects:{}", folder.display()),
+            Self::Redis(server) => write!(f, "redis://{}", server.addr), // without its password
         }
     }
 }
@@ -50,7 +54,8 @@ impl FromStr for EdgeStore {
         match text.split_once(':') {
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
             Some(("durable-objects", folder)) if !folder.is_empty() => Ok(Self::DurableObjects(folder.into())),
-            _ => Err("an edge store is sqlite:FILE or durable-objects:FOLDER".into()),
+            Some(("redis", _)) => text.into_connection_info().map(Self::Redis).map_err(|error| error.to_string()),
+            _ => Err("an edge store is sqlite:FILE, durable-objects:FOLDER or redis://…".into()),
         }
     }
 }
@@ -91,8 +96,27 @@ impl EdgeStore {
                     return Err(failed(format!("none of its {} SQLite files is a shard's", files.len())));
                 }
             }
+            Self::Redis(server) => super::redis::read(server, &mut book).map_err(|error| failed(error.to_string()))?,
         }
         Ok(book)
+    }
+}
+
+impl StoreBook {
+    /// Takes in a viewer's state as it is stored.
+    pub(super) fn take_state(&mut self, viewer: ViewerKey, bytes: &[u8]) {
+        match Viewer::decode(bytes) {
+            Ok(state) => self.viewers.entry(viewer).or_default().extend(state.claims()),
+            Err(_) => self.unreadable.push(viewer),
+        }
+    }
+
+    /// Takes in an entry of the outbox; one that cannot be read leaves its claims without rows.
+    pub(super) fn take_facts(&mut self, json: &[u8]) {
+        let facts: Vec<Fact> = serde_json::from_slice(json).unwrap_or_default();
+        for fact in facts {
+            self.outbox.take(u64::MAX, "", fact);
+        }
     }
 }
 
@@ -113,8 +137,7 @@ fn read_file(path: &Path, book: &mut StoreBook) -> rusqlite::Result<bool> {
     }
     let mut outbox = snapshot.prepare("SELECT facts FROM outbox ORDER BY sequence")?;
     for facts in outbox.query_map([], |row| row.get::<_, String>(0))? {
-        let facts: Vec<Fact> = serde_json::from_str(&facts?).unwrap_or_default(); // then its claims have no rows
-        facts.into_iter().for_each(|fact| book.outbox.take(u64::MAX, "", fact));
+        book.take_facts(facts?.as_bytes());
     }
     Ok(true)
 }
@@ -124,10 +147,7 @@ fn viewers(db: &Connection, book: &mut StoreBook) -> rusqlite::Result<()> {
     let states = states.query_map([], |row| Ok((ViewerKey(row.get(0)?), row.get::<_, Vec<u8>>(1)?)))?;
     for state in states {
         let (viewer, bytes) = state?;
-        match Viewer::decode(&bytes) {
-            Ok(state) => book.viewers.entry(viewer).or_default().extend(state.claims()),
-            Err(_) => book.unreadable.push(viewer),
-        }
+        book.take_state(viewer, &bytes);
     }
     Ok(())
 }

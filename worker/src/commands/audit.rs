@@ -17,8 +17,8 @@ const BROKEN: u8 = 3;
 pub(crate) struct Audit {
     #[command(flatten)]
     data: Data,
-    /// The store of an edge: sqlite:FILE of Spin's SQLite, durable-objects:FOLDER of workerd's storage; give it once for
-    /// each. Read only, also while the edge works
+    /// The store of an edge: sqlite:FILE of Spin's SQLite, durable-objects:FOLDER of workerd's storage, `redis://HOST:PORT`
+    /// of nodes that share one; give it once for each. Read only, also while the edge works
     #[arg(long = "edge-store", value_name = "STORE")]
     stores: Vec<EdgeStore>,
     /// How many decisions are made again: all, or a random sample if there are more

@@ -177,11 +177,11 @@ pub fn explain(replayer: &mut Replayer, id: OpportunityId) -> Result<Explanation
 
     let mut hearing = Hearing::of(slot_index);
     let pod = Replayer::decide(&decision, plan.as_deref(), &mut hearing)?;
-    let replayed = &pod.slots[usize::from(slot_index)];
-    let differences = replayer.differences(standing, replayed)?;
+    let again = &pod.slots[usize::from(slot_index)];
+    let differences = replayer.differences(standing, again)?;
 
     let names = Names::of(replayer.contracts());
-    let replayed_columns = replayer.columns(standing, replayed)?;
+    let replayed_columns = replayer.columns(standing, again)?;
     let candidates = hearing.candidates(&decision, &pod, plan.as_deref().map(|plan| &plan.source), &names)?;
     let flights = plan.as_deref().map_or(0, |plan: &KeptPlan| plan.source.flights.len());
     Ok(Explanation {

@@ -164,7 +164,7 @@ fn what_a_plan_takes_to_keep() {
     let more = keep::bytes(world.contracts.db()).unwrap() - demo;
     println!("demo: {demo} bytes once, {more} a plan");
     let template = source.flights.clone();
-    source.flights = (0..10_000).flat_map(|_| template.first().cloned()).collect();
+    source.flights = (0..10_000).filter_map(|_| template.first().cloned()).collect();
     let mut growth = vec![];
     let mut before = keep::bytes(world.contracts.db()).unwrap();
     for minute in 1..4u32 {

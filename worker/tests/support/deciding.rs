@@ -133,6 +133,11 @@ impl World {
         }
     }
 
+    /// What the edge knows of a viewer.
+    pub(crate) fn viewer(&self, viewer: ViewerKey) -> &Viewer {
+        &self.viewers[&viewer]
+    }
+
     /// The edge loses what it knows of a viewer.
     pub(crate) fn forget(&mut self, viewer: ViewerKey) -> Viewer {
         self.viewers.remove(&viewer).expect("a viewer who has seen something")
