@@ -212,6 +212,7 @@ function assertParted(rows) {
       assertEarned(row);
     } else if (row.outcome === "filled") {
       assert.deepEqual(eventNames(row), ["notUsed"]);
+      assert.equal(row.fill_state, "released");
       assert.equal(row.furthest_quartile, null);
       assert.ok(!row.recognized_revenue_micros);
     } else {

@@ -284,10 +284,13 @@ test("an ad that is loading when the page goes is given back and does not play o
   const { page, told } = await open([filled(0, { url: `${ORIGIN}/media/never-comes.webm` })]);
   await page.route("**/never-comes.webm", () => {}); // no answer, ever
   await request(page);
-  await page.evaluate(async () => {
+  await page.evaluate(() => {
     window.over = window.adBreak.play(window.video);
+  });
+  await eventually("the break begins", told, (list) => list.length > 0);
+  await page.evaluate(() => {
     window.dispatchEvent(new PageTransitionEvent("pagehide"));
-    await window.over;
+    return window.over;
   });
   assert.deepEqual(await told(), [["breakStart", null], ["notUsed", 0], ["breakEnd", null]]);
   assert.equal(await page.evaluate(() => new URL(window.video.currentSrc).pathname), "/media/the-lighthouse.webm");
