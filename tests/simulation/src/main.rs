@@ -38,6 +38,9 @@ struct Options {
     /// Simulates a known-bad variant, which a law must catch; `list` names them, `each` tries all
     #[arg(long = "break", value_name = "NAME")]
     broken: Option<String>,
+    /// Lets only laws be violated whose name begins so: which law sees what
+    #[arg(long, default_value = "")]
+    law: String,
     /// Prints everything that happens; for one seed
     #[arg(long)]
     trace: bool,
@@ -69,6 +72,7 @@ fn perform(options: &Options) -> Result<bool> {
         breaks: options.breaks,
         faults: faults.clone(),
         broken,
+        laws: options.law.clone(),
         is_traced: options.trace,
     };
     match options.broken.as_deref() {
@@ -192,6 +196,9 @@ fn command(options: &Options, seed: u64) -> String {
     }
     if options.faults != "all" {
         words.push(format!("--faults {}", options.faults));
+    }
+    if !options.law.is_empty() {
+        words.push(format!("--law {:?}", options.law));
     }
     words.extend(options.broken.iter().map(|broken| format!("--break {broken}")));
     words.join(" ")
