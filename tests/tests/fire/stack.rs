@@ -111,7 +111,7 @@ impl Stack {
         let mut kills = 0;
         while Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(LIFE_MS[0] + random() % (LIFE_MS[1] - LIFE_MS[0]))).await;
-            let which = usize::from(random() % 3 > 0); // the edge twice as often
+            let which = usize::from(!random().is_multiple_of(3)); // the edge twice as often
             let mut processes = self.processes.lock().unwrap();
             processes[which].kill();
             processes[which].start();
