@@ -1,6 +1,10 @@
 //! What the documents claim, as far as a program can check it. There is no chore here, only tests.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -19,7 +23,7 @@ fn named_tests(text: &str) -> BTreeMap<String, Vec<String>> {
         let is_code = place % 2 == 1;
         if !is_code {
             before = piece;
-        } else if piece.ends_with(".rs") {
+        } else if Path::new(piece).extension().is_some_and(|kind| kind == "rs") {
             file = Some(piece);
         } else if let Some(file) = file.filter(|_| matches!(before.trim(), ":" | ",")) {
             named.entry(file.into()).or_default().push(piece.into());
