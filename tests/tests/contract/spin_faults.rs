@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use slotkeeper_core::{
     beacon::Event,
-    caps::{Booking, CLAIMS_MAX, Claim, ClaimState, Viewer},
+    caps::{Booking, CLAIMS_MAX, CLOCKS_APART_MS_MAX, Claim, ClaimState, Viewer},
     id::OpportunityId,
     keys::Purpose,
     pod::UnfilledReason,
@@ -220,7 +220,7 @@ async fn a_viewer_full_of_ended_claims_has_room_again() {
             state: ClaimState::Confirmed,
             lease_until: world::now().minus_ms(5_000),
             at: world::now().minus_ms(9_000),
-            counts_until: world::now().minus_ms(1).plus_ms(left),
+            counts_until: world::now().minus_ms(CLOCKS_APART_MS_MAX).plus_ms(left),
         });
     }
     let database = edge.runtime.world.open_database().unwrap();
