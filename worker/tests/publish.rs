@@ -51,7 +51,7 @@ async fn publishing_tells_which_edge_has_which_version_and_tries_again_where_tha
 
     let shown = program().args(["plan", "show", "--data"]).arg(folder.path()).output().unwrap();
     let table = said(&shown);
-    assert!(table.contains("northwind-electric-1") && table.contains("flight 1/1h, advertiser 4/1d"), "{table}");
+    assert!(table.contains("northwind-electric-1") && table.contains("advertiser 4/calendar, flight 1/1h"), "{table}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
