@@ -218,8 +218,8 @@ async fn a_viewer_full_of_ended_claims_has_room_again() {
             booking: Booking::default(),
             session: None,
             state: ClaimState::Confirmed,
-            lease_until: world::now().minus_ms(5_000),
-            at: world::now().minus_ms(9_000),
+            lease_until: world::now().minus_ms(CLOCKS_APART_MS_MAX),
+            at: world::now().minus_ms(2 * CLOCKS_APART_MS_MAX),
             counts_until: world::now().minus_ms(CLOCKS_APART_MS_MAX).plus_ms(left),
         });
     }
