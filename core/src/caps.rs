@@ -5,8 +5,8 @@
 //! store needs to know only one: *replace this viewer's list if nobody else has meanwhile*. One claim reserves against
 //! every cap of its ad at once.
 //!
-//! **The law:** however showings, beacons and edges are timed, within any window no more of what a cap counts *begin to
-//! play* than its limit. That is why a claim that is still reserved counts in every window: its ad may be shown at any
+//! **The law:** however showings and beacons are timed, within any window no more of what a cap counts *begin to play* than
+//! its limit. Windows are measured by the edges' clocks: where two differ, a window is shorter by as much. That is why a claim that is still reserved counts in every window: its ad may be shown at any
 //! moment until its lease is over.
 
 mod horizon;

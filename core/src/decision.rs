@@ -84,7 +84,7 @@ impl Decision {
     pub fn id(&self) -> DecisionId {
         let json = serde_json::to_vec(self).unwrap_or_else(|_| unreachable!("string keys only"));
         let mut id = DecisionId::default();
-        id.0.copy_from_slice(&blake3::hash(&json).as_bytes()[..8]);
+        id.0.copy_from_slice(&blake3::hash(&json).as_bytes()[..16]);
         id
     }
 

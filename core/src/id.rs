@@ -91,8 +91,8 @@ hex_id! {
     ViewerKey[16];
     /// A viewing session of one viewer, as a pseudonym.
     SessionKey[8];
-    /// The content address of what a decision was made from: the first 8 bytes of a BLAKE3 hash.
-    DecisionId[8];
+    /// The content address of what a decision was made from: the first 16 bytes of a BLAKE3 hash.
+    DecisionId[16];
     /// The content address of a registry record: the first 8 bytes of the BLAKE3 hash of its canonical JSON.
     RecordId[8];
 }

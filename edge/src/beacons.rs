@@ -15,7 +15,7 @@ use slotkeeper_core::{
 
 use crate::{
     Platform, Reply,
-    platform::{OriginError, store_call},
+    platform::{OriginError, join_all, store_call},
     settle::Settling,
     store::StoreError,
 };
@@ -87,7 +87,13 @@ pub(crate) async fn accept_batch(platform: &impl Platform, body: &[u8]) -> Reply
     }
     let settled = match settle(platform, &reports, now).await {
         Ok(settled) => settled,
-        Err(error) => return not_taken(error),
+        Err(error) => {
+            // What needs no store goes on; the client sends all of it again, and what came twice changes nothing.
+            let unsettled = reports.iter().filter(|report| report.transition().is_none());
+            let facts = unsettled.filter_map(|report| report.fact(None, now, Some(batch.session_id))).collect();
+            let _ = hand_over(platform, facts).await;
+            return not_taken(error);
+        }
     };
     let mut facts = Vec::new();
     for (report, settled) in reports.iter().zip(settled) {
@@ -155,13 +161,15 @@ async fn settle(
     }
     let budget_ms = platform.settings().decision_deadline_ms;
     let all = async {
-        for (settling, places) in breaks {
-            let outcomes = platform.settle_at_store(&settling).await?;
+        // At once, so that a batch of many breaks takes no longer than one of few.
+        let settling = breaks.iter().map(|(settling, _)| platform.settle_at_store(settling));
+        for (outcomes, (_, places)) in join_all(settling).await.into_iter().zip(&breaks) {
+            let outcomes = outcomes?;
             if outcomes.len() != places.len() {
                 return Err(StoreError::Failed("not every beacon's claim was settled".into()));
             }
-            for (place, outcome) in places.into_iter().zip(outcomes) {
-                settled[place] = Some(outcome);
+            for (place, outcome) in places.iter().zip(outcomes) {
+                settled[*place] = Some(outcome);
             }
         }
         Ok(settled)

@@ -82,6 +82,23 @@ pub async fn within<T>(timer: impl Future<Output = ()>, work: impl Future<Output
     .await
 }
 
+/// The outcomes of all of `work`, done at once, in the order given.
+pub async fn join_all<T>(work: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut work: Vec<_> = work.into_iter().map(|one| (Box::pin(one), None)).collect();
+    poll_fn(|context| {
+        for (one, done) in &mut work {
+            if done.is_none()
+                && let Poll::Ready(outcome) = one.as_mut().poll(context)
+            {
+                *done = Some(outcome);
+            }
+        }
+        if work.iter().all(|(_, done)| done.is_some()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    work.into_iter().filter_map(|(_, done)| done).collect()
+}
+
 /// The outcome of a store call within `deadline_ms`.
 pub async fn store_call<T>(
     timer: impl Future<Output = ()>,

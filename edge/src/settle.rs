@@ -68,8 +68,13 @@ async fn attempt_at(store: &impl Store, settling: &Settling) -> Result<Option<Ve
     if !has_changed {
         return Ok(Some(settled));
     }
-    let new_state =
-        NewState { from_version: holder.state_version, state: viewer.encode(), keep_until: viewer.keep_until() };
+    let new_state = NewState {
+        from_version: holder.state_version,
+        state: viewer.encode(),
+        // A state without claims is kept like any other: forgotten at once, its version would begin again, and a commit
+        // decided from the first one would not notice.
+        keep_until: viewer.keep_until().max(settling.now),
+    };
     Ok(match store.settle(holder.viewer, &new_state).await? {
         Committed::Yes => Some(settled),
         Committed::Lost => None,

@@ -116,7 +116,7 @@ pub(crate) async fn plan(
 ) -> std::result::Result<Option<Rc<[u8]>>, StoreError> {
     let kept = PLAN.with_borrow(Clone::clone);
     if let Some(kept) = &kept
-        && now().since_ms(kept.checked_at) < PLAN_FRESH_MS
+        && now().0.abs_diff(kept.checked_at.0) < PLAN_FRESH_MS
     {
         return Ok(kept.plan.as_ref().map(|(_, bytes)| bytes.clone()));
     }

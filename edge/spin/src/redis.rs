@@ -131,7 +131,7 @@ impl SpinRedis {
     async fn recent_plan_in_force(&self) -> Option<u64> {
         let heard = PLAN_HEARD_OF.get();
         if let Some((version, at)) = heard {
-            if now().since_ms(at) < PLAN_FRESH_MS {
+            if now().0.abs_diff(at.0) < PLAN_FRESH_MS {
                 return (version > 0).then_some(version);
             }
             heard_of(version); // one request asks, its neighbours go on meanwhile
@@ -247,7 +247,7 @@ fn state_arguments(state: &NewState) -> [RedisParameter; 4] {
 
 /// When what is needed until `until` may be forgotten.
 fn ends_at(until: UnixMillis) -> RedisParameter {
-    text(&until.max(now()).plus_ms(GRACE_MS).0)
+    text(&until.max(now()).plus_ms(GRACE_MS).0.min(1 << 53)) // Redis refuses what is past its end of time
 }
 
 /// Notes a plan's version that is or was in force; a later one is not forgotten for it.

@@ -178,6 +178,20 @@ async fn of_two_breaks_with_one_stem_the_one_that_holds_the_claim_is_settled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_whose_last_claim_is_released_keeps_the_version_of_their_state() {
+    let edge = Edge::<Spin>::start().await;
+    edge.publish(vec![capped(1, 1)]).await;
+    let token = tokens(&edge.open(&request("r", "tia", 1)).await).remove(0);
+    assert_eq!(edge.report("s", &[(&token, Event::NotUsed)]).await.status(), 202);
+    edge.rows(1).await;
+    edge.ship().await; // sweeps what has ended
+    let database = edge.runtime.world.open_database().unwrap();
+    let version = "SELECT version FROM viewer_states WHERE length(state) = 0";
+    let version: u64 = database.query_row(version, [], |row| row.get(0)).expect("the state is still there");
+    assert_eq!(version, 2, "a commit that was decided from version 1 must find that it lost");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_outbox_takes_no_more_and_rows_go_straight_to_the_origin() {
     let edge = Edge::<Spin>::start().await;
     edge.publish(vec![capped(1, 1), flight(2)]).await;

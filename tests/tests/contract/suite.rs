@@ -391,8 +391,13 @@ pub(crate) async fn beacons_whose_claim_cannot_be_settled_are_kept_by_the_client
     let kept = edge.report("s", &[(&all[capped_ad], Event::Start)]).await;
     assert_eq!((kept.status().as_u16(), &json(&kept)["error"]["code"]), (503, &json!("beacons_not_recorded")));
     assert_eq!(edge.collector.beacons(), []);
-    let uncapped = edge.report("s", &[(&all[1 - capped_ad], Event::Start)]).await;
-    assert_eq!(uncapped.status(), 202, "what holds no claim asks no store");
+    let uncapped = (all[1 - capped_ad].as_str(), Event::Start);
+    assert_eq!(edge.report("s", &[uncapped]).await.status(), 202, "what holds no claim asks no store");
+    let quartile = (all[1 - capped_ad].as_str(), Event::FirstQuartile);
+    let mixed = edge.report("s", &[(&all[capped_ad], Event::Start), quartile]).await;
+    assert_eq!(mixed.status(), 503, "all of it is sent again");
+    let events: Vec<_> = edge.collector.beacons().iter().map(|beacon| beacon.event).collect();
+    assert_eq!(events, [Event::Start, Event::FirstQuartile], "what needs no store does not wait for it");
     edge.runtime.strike(None).await;
     assert_eq!(json(&edge.report("s", &[(&all[capped_ad], Event::Start)]).await)["accepted"], 1);
     assert_eq!(outcomes(&edge.open(&request("r2", "ivy", 1)).await), [Ok(20)], "confirmed");

@@ -115,10 +115,14 @@ pub(super) fn time_zone(value: &Value) -> Read<String> {
     name.ok_or_else(|| "must be an IANA time zone such as \"America/New_York\"".into())
 }
 
+/// No instant is booked from here on, the year 9000: what counts for some time after a flight must still be a time.
+const INSTANTS_END: UnixMillis = UnixMillis(221_845_392_000_000);
+
 /// An instant: RFC 3339, or a date (its midnight) or local time in `zone`.
 pub(super) fn instant(zone: &TimeZone) -> impl Fn(&Value) -> Read<UnixMillis> {
     move |value| {
-        let bound = "must be an instant such as \"2026-01-01T00:00:00Z\" or a date such as \"2026-01-01\", after 1970";
+        let bound =
+            "must be an instant such as \"2026-01-01T00:00:00Z\" or a date such as \"2026-01-01\", from 1970 to 8999";
         let (Value::Text(text) | Value::Moment(text)) = value else { return Err(bound.into()) };
         if text.contains('[') {
             // RFC 9557. Read as an instant, a zone that contradicts the offset would go unnoticed.
@@ -130,7 +134,7 @@ pub(super) fn instant(zone: &TimeZone) -> impl Fn(&Value) -> Read<UnixMillis> {
             zone.to_ambiguous_zoned(local).compatible().map(|zoned| zoned.timestamp())
         });
         let millis = instant.ok().and_then(|instant| u64::try_from(instant.as_millisecond()).ok());
-        millis.map(UnixMillis).ok_or_else(|| bound.into())
+        millis.map(UnixMillis).filter(|at| *at < INSTANTS_END).ok_or_else(|| bound.into())
     }
 }
 
@@ -252,7 +256,9 @@ mod tests {
         assert_eq!(in_zone("America/New_York", "2026-01-01T00:00:00Z"), Ok(1_767_225_600_000));
         assert_eq!(in_zone("America/New_York", "2026-07-01T12:00:00"), Ok(1_782_921_600_000));
         let annotated = ["2026-07-01T12:00:00[America/New_York]", "2026-07-01T12:00:00-04:00[Europe/Oslo]"];
-        for odd in ["1969-12-31", "2026-02-30", "tomorrow", "2026-13-01T00:00:00Z"].into_iter().chain(annotated) {
+        for odd in
+            ["1969-12-31", "2026-02-30", "tomorrow", "2026-13-01T00:00:00Z", "9000-01-02"].into_iter().chain(annotated)
+        {
             assert!(in_zone("UTC", odd).is_err(), "{odd}");
         }
     }

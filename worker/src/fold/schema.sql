@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS fct_ad_opportunities (
     decided_at_ms INTEGER NOT NULL CHECK (decided_at_ms >= 0),
     plan_version INTEGER CHECK (plan_version >= 0),
     -- What it was decided from: the key of `decisions`.
-    decision_id TEXT NOT NULL CHECK (length(decision_id) = 16),
+    decision_id TEXT NOT NULL CHECK (length(decision_id) = 32),
     candidates INTEGER NOT NULL CHECK (candidates >= 0),
     eliminated TEXT NOT NULL CHECK (json_valid(eliminated)),
     outcome TEXT NOT NULL CHECK (outcome IN ('filled', 'unfilled')),
@@ -97,7 +97,7 @@ CREATE INDEX IF NOT EXISTS superseded_by_id ON opportunities_superseded (opportu
 -- What breaks were decided from, by the address of its content: with the plan of its version, all that is needed to
 -- decide again. The content is the JSON of the core's `Decision`.
 CREATE TABLE IF NOT EXISTS decisions (
-    decision_id TEXT NOT NULL PRIMARY KEY CHECK (length(decision_id) = 16),
+    decision_id TEXT NOT NULL PRIMARY KEY CHECK (length(decision_id) = 32),
     break_id TEXT NOT NULL CHECK (length(break_id) = 32),
     content TEXT NOT NULL CHECK (json_valid(content))
 ) STRICT, WITHOUT ROWID;

@@ -56,7 +56,7 @@ pub(crate) fn unfilled(break_no: u32, slot_index: u8) -> Opportunity {
         max_duration_ms: 10_000,
         decided_at: NOW,
         plan_version: Some(7),
-        decision_id: DecisionId([7; 8]),
+        decision_id: DecisionId([7; 16]),
         outcome: Outcome::Unfilled { unfilled_reason: UnfilledReason::FrequencyCapped },
         candidates: 2,
         eliminated: Eliminated { frequency_capped: 2, ..Eliminated::default() },
