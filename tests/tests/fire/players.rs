@@ -37,6 +37,7 @@ pub(crate) struct Asked {
     pub(crate) breaks: usize,
     pub(crate) slots: usize,
     pub(crate) filled: usize,
+    /// Rows that came with an answer, because neither store nor origin took them.
     pub(crate) receipts: usize,
     pub(crate) tries: usize,
 }
@@ -45,6 +46,7 @@ pub(crate) struct Asked {
 struct Shared {
     has_stopped: AtomicBool,
     tries: AtomicUsize,
+    receipts: AtomicUsize,
 }
 
 /// Players at work.
@@ -63,6 +65,11 @@ impl Players {
         Self { shared, tasks }
     }
 
+    /// How often a player was given its rows to carry.
+    pub(crate) fn receipts(&self) -> usize {
+        self.shared.receipts.load(SeqCst)
+    }
+
     /// Lets them finish what they have begun: every break answered, every beacon and receipt taken.
     pub(crate) async fn stop_asking(mut self) -> Asked {
         self.shared.has_stopped.store(true, SeqCst);
@@ -72,9 +79,9 @@ impl Players {
             all.breaks += one.breaks;
             all.slots += one.slots;
             all.filled += one.filled;
-            all.receipts += one.receipts;
         }
         all.tries = self.shared.tries.load(SeqCst);
+        all.receipts = self.shared.receipts.load(SeqCst);
         all
     }
 }
@@ -90,7 +97,7 @@ async fn play(edge: SocketAddr, shared: Arc<Shared>) -> Asked {
         asked.breaks += 1;
         asked.slots += answer.slots.len();
         if let Some(receipt) = &answer.receipt {
-            asked.receipts += 1;
+            shared.receipts.fetch_add(1, SeqCst);
             until_taken(edge, "/v1/receipts", receipt.clone().into_bytes(), &shared).await;
         }
         for slot in &answer.slots {
