@@ -44,7 +44,7 @@ impl ApiError {
 
     /// The origin's own fault. The cause goes to the operator, not to the caller.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
-        eprintln!("slotkeeper: internal error: {cause}");
+        crate::tell!("slotkeeper: internal error: {cause}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the origin failed; its log says why")
     }
 

@@ -9,6 +9,8 @@
 //!
 //! Where to start reading: [`serve::serve`], then [`log`], [`fold`] and [`plan`].
 
+#![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads; see `output`")]
+
 pub mod api;
 pub mod audit;
 pub mod clock;
@@ -22,6 +24,7 @@ pub mod fold;
 pub mod keys;
 mod limit;
 pub mod log;
+pub mod output;
 pub mod plan;
 pub mod registry;
 pub mod replay;

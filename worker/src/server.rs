@@ -65,7 +65,7 @@ async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> (Option<OwnedSem
             Ok((stream, peer)) => return (place, stream, peer),
             Err(error) if has_hung_up(&error) => {}
             Err(error) => {
-                eprintln!("slotkeeper: cannot accept a connection: {error}");
+                crate::tell!("slotkeeper: cannot accept a connection: {error}");
                 sleep(ACCEPT_AGAIN).await;
             }
         }

@@ -1,5 +1,7 @@
 //! Tables for a terminal.
 
+use slotkeeper::say;
+
 /// Prints rows under their heads, every column as wide as its widest cell.
 pub(crate) fn print<const N: usize>(heads: [&str; N], rows: &[[String; N]]) {
     let width = |column: usize| {
@@ -15,5 +17,5 @@ pub(crate) fn print<const N: usize>(heads: [&str; N], rows: &[[String; N]]) {
 
 fn print_row<const N: usize>(cells: &[String; N], widths: &[usize; N]) {
     let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-    println!("{}", padded.join("  ").trim_end());
+    say!("{}", padded.join("  ").trim_end());
 }

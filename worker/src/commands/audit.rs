@@ -6,6 +6,7 @@ use clap::Args;
 use slotkeeper::{
     audit::{EdgeStore, Options, REPLAYS_DEFAULT, Report, audit},
     data_dir::DataDir,
+    say, tell,
 };
 
 use super::Data;
@@ -35,10 +36,10 @@ impl Audit {
             data: DataDir::open(self.data.data)?,
             stores: self.stores,
             replays_max: self.replays,
-            progress: &|what| eprintln!("slotkeeper: {what}"),
+            progress: &|what| tell!("slotkeeper: {what}"),
         })?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            say!("{}", serde_json::to_string_pretty(&report)?);
         } else {
             print(&report);
         }
@@ -47,20 +48,20 @@ impl Audit {
 }
 
 fn print(report: &Report) {
-    println!("audited {} batches of the log", report.log_seq);
+    say!("audited {} batches of the log", report.log_seq);
     for law in &report.laws {
         let verdict = if law.found == 0 { "holds".into() } else { format!("{} findings", law.found) };
-        println!("law {}  {verdict}  {} ({})", law.law, law.name, law.checked);
+        say!("law {}  {verdict}  {} ({})", law.law, law.name, law.checked);
         for note in &law.notes {
-            println!("       note: {note}");
+            say!("       note: {note}");
         }
         for finding in &law.findings {
-            println!("       {} {}: {}", finding.kind, finding.subject, finding.message);
+            say!("       {} {}: {}", finding.kind, finding.subject, finding.message);
         }
         let unlisted = law.found - law.findings.len() as u64;
         if unlisted > 0 {
-            println!("       … and {unlisted} more");
+            say!("       … and {unlisted} more");
         }
     }
-    println!("{}", if report.is_clean() { "every law that was checked holds" } else { "a law is broken" });
+    say!("{}", if report.is_clean() { "every law that was checked holds" } else { "a law is broken" });
 }

@@ -8,6 +8,7 @@ use slotkeeper::{
     contracts::{self, BookedFlight, Frequency, Per, scope_name},
     data_dir::DataDir,
     plan::delivered,
+    say, tell,
 };
 use slotkeeper_core::{
     caps::{Cap, CapScope, Window},
@@ -93,12 +94,12 @@ impl Import {
                     .iter()
                     .map(|(kind, tally)| format!("{} {kind} ({} new or changed)", tally.in_file, tally.written))
                     .collect();
-                println!("booked: {}", said.join(", "));
+                say!("booked: {}", said.join(", "));
                 Ok(ExitCode::SUCCESS)
             }
             Err(contracts::ImportError::Invalid(invalid)) => {
-                eprintln!("{invalid}");
-                eprintln!("slotkeeper: nothing was booked");
+                tell!("{invalid}");
+                tell!("slotkeeper: nothing was booked");
                 Ok(ExitCode::FAILURE)
             }
             Err(error) => Err(error.into()),
@@ -111,13 +112,13 @@ impl List {
         let data = DataDir::open(self.data.data)?;
         let booked = contracts::Contracts::open(&data.contracts())?.booked()?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&booked)?);
+            say!("{}", serde_json::to_string_pretty(&booked)?);
             return Ok(ExitCode::SUCCESS);
         }
         let delivered = delivered(&data.fold())?;
         let rows: Vec<_> = booked.flights.iter().map(|flight| row(flight, &delivered)).collect();
         table::print(HEADS, &rows);
-        println!("{} flights, {} titles", booked.flights.len(), booked.titles.len());
+        say!("{} flights, {} titles", booked.flights.len(), booked.titles.len());
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -130,20 +131,20 @@ impl Show {
             bail!("flight {:?} is not booked; `slotkeeper contracts list` shows those that are", self.flight);
         };
         if self.json {
-            println!("{}", serde_json::to_string_pretty(flight)?);
+            say!("{}", serde_json::to_string_pretty(flight)?);
             return Ok(ExitCode::SUCCESS);
         }
         let delivered = delivered(&data.fold())?;
         let names = HEADS.into_iter().zip(row(flight, &delivered));
         for (head, value) in names.filter(|(head, _)| *head != CAPS_HEAD) {
-            println!("{head:<12}{value}");
+            say!("{head:<12}{value}");
         }
         let rows: Vec<_> = bookings(flight).flat_map(|booking| booking.rows()).collect();
         if rows.is_empty() {
-            println!("{CAPS_HEAD:<12}none");
+            say!("{CAPS_HEAD:<12}none");
             return Ok(ExitCode::SUCCESS);
         }
-        println!("\nIts ads are under these caps, all at once:\n");
+        say!("\nIts ads are under these caps, all at once:\n");
         table::print(["counts showings of the", "at most", "per", "booked on", "in time zone"], &rows);
         Ok(ExitCode::SUCCESS)
     }

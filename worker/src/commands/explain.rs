@@ -8,6 +8,7 @@ use slotkeeper::{
     data_dir::DataDir,
     explain::{Candidate, ClaimShown, Explanation, Fate, Outcome, explain},
     replay::Replayer,
+    say, tell,
 };
 use slotkeeper_core::{contract::DemandClass, id::OpportunityId, time::UnixMillis};
 
@@ -34,18 +35,18 @@ impl Explain {
         let mut replayer = Replayer::open(&data).context("opening the tables; `slotkeeper serve` makes them")?;
         let explanation = explain(&mut replayer, self.opportunity)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&explanation)?);
+            say!("{}", serde_json::to_string_pretty(&explanation)?);
         } else {
             print(&explanation, self.opportunity);
         }
         if explanation.agrees() {
             return Ok(ExitCode::SUCCESS);
         }
-        eprintln!("slotkeeper: law 9 is broken: deciding again gives another outcome than the one that is stored");
-        eprintln!("  stored:   {}", in_words(&explanation.row.outcome));
-        eprintln!("  replayed: {}", in_words(&explanation.replayed));
+        tell!("slotkeeper: law 9 is broken: deciding again gives another outcome than the one that is stored");
+        tell!("  stored:   {}", in_words(&explanation.row.outcome));
+        tell!("  replayed: {}", in_words(&explanation.replayed));
         for difference in &explanation.differences {
-            eprintln!("  {}: stored {}, replayed {}", difference.column, difference.stored, difference.replayed);
+            tell!("  {}: stored {}, replayed {}", difference.column, difference.stored, difference.replayed);
         }
         Ok(ExitCode::from(DIFFERS))
     }
@@ -53,41 +54,41 @@ impl Explain {
 
 fn print(explanation: &Explanation, asked_for: OpportunityId) {
     let (row, asked) = (&explanation.row, &explanation.asked);
-    println!("{}  {}", row.opportunity_id, in_words(&row.outcome));
+    say!("{}  {}", row.opportunity_id, in_words(&row.outcome));
     if row.opportunity_id != asked_for.to_string() {
-        println!("  it stands for the slot; the row {asked_for} was superseded");
+        say!("  it stands for the slot; the row {asked_for} was superseded");
     }
     let at = instant(UnixMillis(row.decided_at_ms));
-    println!("  decided {at}, {}, decision {}", row.recording, row.decision_id);
+    say!("  decided {at}, {}, decision {}", row.recording, row.decision_id);
     match &explanation.plan {
-        Some(plan) => println!("  from plan {} with {} flights", plan.version, plan.flights),
-        None => println!("  without a plan"),
+        Some(plan) => say!("  from plan {} with {} flights", plan.version, plan.flights),
+        None => say!("  without a plan"),
     }
     for other in &explanation.superseded {
-        println!("  superseded: {} {}, decision {}", other.recording, in_words(&other.outcome), other.decision_id);
+        say!("  superseded: {} {}, decision {}", other.recording, in_words(&other.outcome), other.decision_id);
     }
     let slots: Vec<String> = asked.slots_ms.iter().map(|ms| format!("{ms} ms")).collect();
-    println!("asked: slot {} of {}, {} in {}", row.slot_index + 1, slots.len(), asked.position, asked.title_id);
-    println!(
+    say!("asked: slot {} of {}, {} in {}", row.slot_index + 1, slots.len(), asked.position, asked.title_id);
+    say!(
         "  slots of {}, together at most {}",
         slots.join(", "),
         or_any(asked.max_duration_ms.map(|ms| format!("{ms} ms")))
     );
     let [tier, country, device] = [&asked.tier, &asked.country, &asked.device].map(|given| or_any(given.clone()));
-    println!(
+    say!(
         "  tier {tier}, country {country}, device {device}, session {}",
         if asked.has_session { "named" } else { "none" }
     );
     match &explanation.viewer.claims {
-        None => println!("viewer {}: their claims were not known", explanation.viewer.viewer),
-        Some(claims) if claims.is_empty() => println!("viewer {}: no claims", explanation.viewer.viewer),
+        None => say!("viewer {}: their claims were not known", explanation.viewer.viewer),
+        Some(claims) if claims.is_empty() => say!("viewer {}: no claims", explanation.viewer.viewer),
         Some(claims) => {
-            println!("viewer {}: {} claims", explanation.viewer.viewer, claims.len());
+            say!("viewer {}: {} claims", explanation.viewer.viewer, claims.len());
             let rows: Vec<_> = claims.iter().map(claim).collect();
             table::print(["  claim of", "advertiser", "state", "age", "lease left", "counts for", "slot"], &rows);
         }
     }
-    println!(
+    say!(
         "candidates: {} looked at, {} require something else",
         explanation.candidates.len(),
         explanation.not_looked_at
@@ -95,7 +96,7 @@ fn print(explanation: &Explanation, asked_for: OpportunityId) {
     let rows: Vec<_> = explanation.candidates.iter().map(candidate).collect();
     table::print(["  flight", "advertiser", "sold as", "fate", "because"], &rows);
     if explanation.agrees() {
-        println!("decided again: the same, in every column");
+        say!("decided again: the same, in every column");
     }
 }
 

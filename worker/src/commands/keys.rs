@@ -8,6 +8,7 @@ use slotkeeper::{
     clock,
     edges::Edge,
     keys::{Finding, Key, Keys as Ring, KeysFile, Question, RETIRE_AFTER_MS, Step, ask_all},
+    say, tell,
 };
 use slotkeeper_core::{keys::Keyring, time::UnixMillis};
 
@@ -59,9 +60,9 @@ impl Keys {
 }
 
 fn new() -> anyhow::Result<ExitCode> {
-    println!("SLOTKEEPER_KEYS=1:{}", secret()?);
-    println!("SLOTKEEPER_KEY_ROLES=1:minting:{}", instant(clock::now()));
-    println!("SLOTKEEPER_PSEUDONYM_KEY={}", secret()?);
+    say!("SLOTKEEPER_KEYS=1:{}", secret()?);
+    say!("SLOTKEEPER_KEY_ROLES=1:minting:{}", instant(clock::now()));
+    say!("SLOTKEEPER_PSEUDONYM_KEY={}", secret()?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -71,9 +72,9 @@ fn show(file: &File) -> anyhow::Result<ExitCode> {
     let rows: Vec<_> = file.keys.all().iter().map(|key| row(key, now)).collect();
     table::print(["key", "role", "since", "days"], &rows);
     if file.is_exposed() {
-        println!("warning: others than its owner may read this file; `chmod 600` it");
+        say!("warning: others than its owner may read this file; `chmod 600` it");
     }
-    println!("next: {}", next(&file.keys, now));
+    say!("next: {}", next(&file.keys, now));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -109,23 +110,23 @@ impl Rotate {
         let step = file.keys.next_step();
         if let Some(objection) = self.objection(&file.keys, step, now)? {
             if !self.force {
-                eprintln!("slotkeeper: {objection}");
-                eprintln!("slotkeeper: nothing was changed; --force takes the step all the same");
+                tell!("slotkeeper: {objection}");
+                tell!("slotkeeper: nothing was changed; --force takes the step all the same");
                 return Ok(ExitCode::FAILURE);
             }
-            println!("forced, although {objection}");
+            say!("forced, although {objection}");
         }
         file.keys.take(step, secret()?, now)?;
         file.save()?;
-        println!("{}", done(step));
+        say!("{}", done(step));
         if !matches!(step, Step::Confirm { .. }) {
             let path = self.file.file.display();
-            println!("now configure every edge and the origin with the SLOTKEEPER_KEYS of {path}, in any order:");
-            println!("  the origin  its environment; restart `slotkeeper serve`");
-            println!("  Spin        the variable `keys` (SPIN_VARIABLE_KEYS, or your variables provider); redeploy");
-            println!("  Cloudflare  the secret SLOTKEEPER_KEYS (`wrangler secret put SLOTKEEPER_KEYS`)");
+            say!("now configure every edge and the origin with the SLOTKEEPER_KEYS of {path}, in any order:");
+            say!("  the origin  its environment; restart `slotkeeper serve`");
+            say!("  Spin        the variable `keys` (SPIN_VARIABLE_KEYS, or your variables provider); redeploy");
+            say!("  Cloudflare  the secret SLOTKEEPER_KEYS (`wrangler secret put SLOTKEEPER_KEYS`)");
         }
-        println!("next: {}", next(&file.keys, now));
+        say!("next: {}", next(&file.keys, now));
         Ok(ExitCode::SUCCESS)
     }
 

@@ -8,6 +8,7 @@ use slotkeeper::{
     data_dir::DataDir,
     edges::EdgeClient,
     plan::{EdgeReport, Publisher, last_made},
+    say,
 };
 use slotkeeper_core::plan::{FlightSource, PlanSource};
 
@@ -68,7 +69,7 @@ impl Publish {
             public_url: self.shared.public_url()?,
         };
         let publication = runtime()?.block_on(publisher.publish(Duration::from_secs(self.retry_for)))?;
-        println!("plan {}", publication.version);
+        say!("plan {}", publication.version);
         let rows: Vec<_> = publication.reports.iter().map(row).collect();
         table::print(["edge", "version before", "version after", "result"], &rows);
         let all_took_it = publication.reports.iter().all(|report| report.taken);
@@ -90,7 +91,7 @@ impl Show {
             anyhow::bail!("no plan was made yet; `slotkeeper plan publish` makes one");
         };
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&plan)?);
+            say!("{}", serde_json::to_string_pretty(&plan)?);
         } else {
             let booked = contracts.booked()?;
             let slug = |flight: &FlightSource| {
@@ -104,7 +105,7 @@ impl Show {
 }
 
 fn print_plan(plan: &PlanSource, slug: impl Fn(&FlightSource) -> String) {
-    println!("plan {}, valid until {}, {} titles", plan.version, instant(plan.valid_until), plan.titles.len());
+    say!("plan {}, valid until {}, {} titles", plan.version, instant(plan.valid_until), plan.titles.len());
     let row = |flight: &FlightSource| {
         let class = if flight.class == slotkeeper_core::contract::DemandClass::House { "house" } else { "guaranteed" };
         let ads: Vec<&str> = flight.ads.iter().map(|ad| ad.name.as_str()).collect();

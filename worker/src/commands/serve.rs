@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use slotkeeper::{
     edges::Streams,
+    say,
     serve::{Options, serve},
 };
 use slotkeeper_core::{limit::REQUESTS_PER_MINUTE_DEFAULT, redis::Shards};
@@ -97,6 +98,6 @@ impl Serve {
 
 /// Whoever started the origin waits for this line.
 fn announce(address: SocketAddr) {
-    println!("slotkeeper origin on http://{address}");
+    say!("slotkeeper origin on http://{address}");
     let _ = std::io::stdout().flush(); // nobody may be reading, and the origin serves all the same
 }

@@ -54,8 +54,8 @@ fn next_pause(outcome: &Result<Shipped, EdgeError>, pause: Duration) -> Duration
 
 fn report(edge: &Edge, outcome: &Result<Shipped, EdgeError>) {
     match outcome {
-        Ok(_) => eprintln!("slotkeeper: edge {} ships again", edge.name),
-        Err(error) => eprintln!("slotkeeper: edge {} does not ship: {error}", edge.name),
+        Ok(_) => crate::tell!("slotkeeper: edge {} ships again", edge.name),
+        Err(error) => crate::tell!("slotkeeper: edge {} does not ship: {error}", edge.name),
     }
 }
 

@@ -130,8 +130,8 @@ fn next_pause(outcome: &Result<Left, DrainError>, pause: Duration) -> Duration {
 fn report(streams: &Streams, outcome: &Result<Left, DrainError>) {
     let server = streams.server();
     match outcome {
-        Ok(_) => eprintln!("slotkeeper: redis {server}: its outboxes are emptied again"),
-        Err(error) => eprintln!("slotkeeper: redis {server}: its outboxes cannot be emptied: {error}"),
+        Ok(_) => crate::tell!("slotkeeper: redis {server}: its outboxes are emptied again"),
+        Err(error) => crate::tell!("slotkeeper: redis {server}: its outboxes cannot be emptied: {error}"),
     }
 }
 
@@ -327,10 +327,10 @@ impl Told {
         self.count += 1;
         if self.count <= TOLD_PER_MINUTE_MAX {
             let (server, Entry { stream, id, .. }) = (streams.server(), entry);
-            eprintln!("slotkeeper: redis {server}: entry {id} of {stream} moved to {}: {reason}", bad(stream));
+            crate::tell!("slotkeeper: redis {server}: entry {id} of {stream} moved to {}: {reason}", bad(stream));
         }
         if self.count == TOLD_PER_MINUTE_MAX {
-            eprintln!("slotkeeper: of more bad entries in this minute nothing will be said");
+            crate::tell!("slotkeeper: of more bad entries in this minute nothing will be said");
         }
     }
 }

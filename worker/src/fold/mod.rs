@@ -196,7 +196,7 @@ fn put_aside(path: &Path, found: u32) -> Result<(), FoldError> {
         name.push(end);
         PathBuf::from(name)
     };
-    eprintln!(
+    crate::tell!(
         "slotkeeper: {} has schema {found}, and this build makes {SCHEMA_VERSION}: it is put aside as {}, and the log is \
          folded again",
         path.display(),

@@ -86,7 +86,7 @@ fn note(progress: &watch::Sender<Progress>, outcome: Result<Step, FoldError>) ->
             nothing_more
         }
         Err(error) => {
-            eprintln!("slotkeeper: {error}");
+            crate::tell!("slotkeeper: {error}");
             progress.send_modify(|progress| progress.error = Some(error.to_string()));
             true
         }

@@ -124,7 +124,7 @@ pub async fn keep_publishing(publisher: Publisher, every: Duration, seen: EdgesS
             Ok::<_, MakePlanError>(())
         };
         tokio::select! {
-            outcome = publish => if let Err(error) = outcome { eprintln!("slotkeeper: {error}") },
+            outcome = publish => if let Err(error) = outcome { crate::tell!("slotkeeper: {error}") },
             _ = stop.wait_for(|stop| *stop) => return,
         }
     }
@@ -133,6 +133,6 @@ pub async fn keep_publishing(publisher: Publisher, every: Duration, seen: EdgesS
 fn report(publication: &Publication) {
     for report in publication.reports.iter().filter(|report| !report.taken) {
         let (version, edge) = (publication.version, &report.push.edge.name);
-        eprintln!("slotkeeper: plan {version}: edge {edge}: {}", report.result());
+        crate::tell!("slotkeeper: plan {version}: edge {edge}: {}", report.result());
     }
 }

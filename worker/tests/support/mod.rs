@@ -54,12 +54,18 @@ impl Origin {
 
     /// The same with a keyring of the test's own.
     pub(crate) fn start_with_keys(data: &Path, keys: &str, more: &[&str]) -> Self {
+        Self::start_with_log(data, keys, more, Stdio::inherit())
+    }
+
+    /// The same with its log going where a test wants it.
+    pub(crate) fn start_with_log(data: &Path, keys: &str, more: &[&str], log: Stdio) -> Self {
         let mut process = program()
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .env("SLOTKEEPER_KEYS", keys)
             .args(more)
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut line = String::new();
