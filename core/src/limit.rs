@@ -1,7 +1,7 @@
 //! Rate limits: how many requests a minute one client may make, in memory that does not grow with their number.
 //!
 //! A client has a bucket that fills with the minute's requests evenly, and holds a quarter of them for a burst. Buckets
-//! live in sets of [`WAYS`]; an address always falls into the same set. A newcomer to a full set takes over the bucket
+//! live in sets of `WAYS`; an address always falls into the same set. A newcomer to a full set takes over the bucket
 //! that has most in it, *with what is in it*: so whatever addresses are tried, one set never admits more than its
 //! buckets fill. That is the safe side: past the room that there is, clients share.
 

@@ -7,7 +7,6 @@ use xtask::workspace::Workspace;
 use crate::{
     build::{Builder, Native},
     process::Process,
-    setup::{self, Purpose},
 };
 
 #[derive(Args)]
@@ -20,7 +19,6 @@ pub(crate) struct Options {
 
 /// Whether every law held.
 pub(crate) fn simulate(workspace: &Workspace, options: &Options) -> Result<bool> {
-    setup::run_for(workspace, Purpose::Check)?;
     run(&Builder::new(workspace, Native::Release), &options.options)
 }
 

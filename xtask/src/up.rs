@@ -80,6 +80,7 @@ pub(crate) fn up(workspace: &Workspace, options: Options) -> Result<()> {
     if let Some(port) = redis_port {
         println!("  redis      redis://{}", loopback(port));
     }
+    println!("  books      --data {}", place.data.join("origin").display());
     println!("  logs       {}", place.data.join("{origin,edge}.log").display());
     println!();
     println!("Ctrl-C ends it.");

@@ -42,8 +42,9 @@ pub(super) const PARTS: [Part; 11] = [
 
 /// How long each fuzz target runs: long enough for a fresh mistake, `cargo xtask fuzz` is for the others.
 const FUZZ_SECONDS: u32 = 5;
-/// What the SDK may weigh on the wire: wasm and JavaScript together, brotli at its best, in bytes.
-const SDK_BROTLI_BYTES_MAX: u64 = 48 * 1024;
+/// What the SDK may weigh on the wire: wasm and JavaScript together, brotli at its best, in bytes. It was 48
+/// KiB before the SDK carried receipts home and gave back ads that will not play.
+const SDK_BROTLI_BYTES_MAX: u64 = 50 * 1024;
 
 pub(super) fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(PARTS.iter().map(|part| part.name))
