@@ -10,8 +10,8 @@ use slotkeeper::audit::{EdgeStore, Options, Report, audit};
 use slotkeeper_core::{
     beacon::Event::{self, Complete, FirstQuartile, Midpoint, NotUsed, Start, ThirdQuartile},
     contract::BreakPosition::{Midroll, Preroll},
-    fact::Recording,
-    pod::{Opportunity, Pod},
+    fact::{Fact, Recording},
+    pod::{Opportunity, Outcome, Pod},
 };
 use support::{
     deciding::{World, beacon, facts_of},
@@ -180,12 +180,58 @@ fn a_start_after_its_token_died_and_a_fill_without_its_claim_are_found() {
     assert!(kinds(&audited(&world)).contains(&"token_outlived"));
 
     let mut pod = world.decide("eve", Preroll, 1).0;
-    if let slotkeeper_core::pod::Outcome::Filled(fill) = &mut pod.slots[0].outcome {
+    if let Outcome::Filled(fill) = &mut pod.slots[0].outcome {
         fill.claim = None;
     }
     world.log(facts_of(&pod, Recording::Committed));
     world.fold();
     assert!(kinds(&audited(&world)).contains(&"fill_without_claim"));
+}
+
+#[test]
+fn a_start_within_the_last_second_of_a_token_is_as_it_should_be() {
+    let (mut world, pods) = busy();
+    let waiting = &pods[0].slots[1];
+    world.now = waiting.fill().unwrap().expires_at.plus_ms(500).minus_ms(1_000);
+    world.report(waiting, &[Start]);
+    world.fold();
+    let report = audited(&world);
+    assert!(report.is_clean(), "{report:#?}");
+}
+
+#[test]
+fn a_claim_that_an_edge_whose_clock_is_ahead_has_forgotten_is_not_lost() {
+    for (left_ms, expected) in [(10 * 60_000, 0), (20 * 60_000, 1)] {
+        let (mut world, _) = busy();
+        let mut pod = world.decide("eve", Preroll, 1).0;
+        if let Outcome::Filled(fill) = &mut pod.slots[0].outcome {
+            fill.claim.as_mut().unwrap().lease_until = slotkeeper::clock::now().plus_ms(left_ms);
+        }
+        world.log(facts_of(&pod, Recording::Committed)); // and the store holds nothing of it
+        world.fold();
+        assert_eq!(audited(&world).found("claim_lost"), expected, "{left_ms} ms left");
+    }
+}
+
+/// The rows of a pod as an edge sends them whose commit may have landed.
+fn uncommitted(pod: &Pod) -> Vec<Fact> {
+    let mut pod = pod.clone();
+    for row in &mut pod.slots {
+        if let Outcome::Filled(fill) = &mut row.outcome {
+            fill.claim = None;
+        }
+    }
+    facts_of(&pod, Recording::Uncommitted)
+}
+
+#[test]
+fn a_slot_that_was_logged_twice_earns_once() {
+    let (world, pods) = busy();
+    pods.iter().for_each(|pod| world.log(uncommitted(pod)));
+    world.fold();
+    let report = audited(&world);
+    let revenue = report.laws.iter().find(|law| law.law == 6).unwrap();
+    assert!(revenue.found == 0 && !revenue.checked.ends_with(" 0 micros"), "{revenue:#?}");
 }
 
 #[test]

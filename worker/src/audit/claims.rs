@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use slotkeeper_core::{
     beacon::Event,
-    caps::{Claim, ClaimState},
+    caps::{CLOCKS_APART_MS_MAX, Claim, ClaimState},
     fact::Recording,
     id::{BreakId, OpportunityId, ViewerKey},
 };
 
-use super::{AuditError, Books, Law, logged::LoggedRow, plans::Plans, store::StoreBook};
+use super::{AuditError, Books, Law, logged::LoggedRow, plans::Plans, revenue::TOKEN_GRACE_MS, store::StoreBook};
 
 pub(super) fn check(books: &Books, plans: &mut Plans<'_>) -> Result<Law, AuditError> {
     let mut law = Law::new(4, "no claim without a row, no fill without a claim");
@@ -98,7 +98,7 @@ fn is_of(claim: &Claim, row: &LoggedRow) -> bool {
     is_same
         && match claim.state {
             ClaimState::Reserved => claim.at == taken.at && claim.counts_until == taken.counts_until,
-            ClaimState::Confirmed => claim.at >= taken.at && claim.at <= taken.lease_until,
+            ClaimState::Confirmed => claim.at >= taken.at && claim.at <= taken.lease_until.plus_ms(TOKEN_GRACE_MS),
         }
 }
 
@@ -163,7 +163,8 @@ fn rows_have_claims(books: &Books, law: &mut Law) -> usize {
             }
             (None, None) => {
                 let is_settled = start.is_some() || release.is_some();
-                if taken.lease_until > now && !is_settled {
+                // By the clock of an edge that runs ahead, its lease may be over already.
+                if taken.lease_until > now.plus_ms(CLOCKS_APART_MS_MAX) && !is_settled {
                     let message = "its claim is gone while its ad may still play (or its release has not come home)";
                     law.finds("claim_lost", slot, format!("{name}: {message}"));
                 }
