@@ -82,6 +82,9 @@ fn damage_to_the_tables_is_found_by_its_name() {
                  complete_at_ms, skip_at_ms, error_at_ms, furthest_quartile, threshold_passed, recognized_revenue_micros, currency
              FROM fct_ad_impressions WHERE recognized_revenue_micros > 0 LIMIT 1".into(), &["impression_without_start"]),
         ("an impression is deleted", format!("DELETE FROM fct_ad_impressions WHERE opportunity_id = {paid}"), &["impression_missing"]),
+        ("an impression is of another flight", format!("UPDATE fct_ad_impressions SET flight_id = flight_id + 1 WHERE opportunity_id = {paid}"), &["impression_altered"]),
+        ("an impression has an error", format!("UPDATE fct_ad_impressions SET error_at_ms = start_at_ms WHERE opportunity_id = {paid}"), &["impression_altered"]),
+        ("a fill lives longer", format!("UPDATE fct_ad_opportunities SET expires_at_ms = expires_at_ms + 1 WHERE opportunity_id = {paid}"), &["row_altered"]),
         ("a decision is altered", "UPDATE decisions SET content = json_set(content, '$.device', 'web')".into(), &["decision_altered"]),
         ("a decision is deleted", "DELETE FROM decisions".into(), &["decision_missing"]),
         ("a beacon is moved", "UPDATE beacon_states SET first_quartile_at_ms = first_quartile_at_ms + 1".into(), &["table_differs"]),
@@ -232,6 +235,9 @@ fn a_slot_that_was_logged_twice_earns_once() {
     let report = audited(&world);
     let revenue = report.laws.iter().find(|law| law.law == 6).unwrap();
     assert!(revenue.found == 0 && !revenue.checked.ends_with(" 0 micros"), "{revenue:#?}");
+    assert_eq!(report.found("row_altered"), 0);
+    world.tamper("fold.db", "UPDATE opportunities_superseded SET viewer = upper(viewer)");
+    assert!(audited(&world).found("row_altered") > 0);
 }
 
 #[test]

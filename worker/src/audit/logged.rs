@@ -21,6 +21,7 @@ const ENTRIES_READ: usize = 256;
 pub(super) struct LoggedRow {
     /// In which entry first.
     pub(super) seq: u64,
+    /// Of those that sent it, the one whose name is the least.
     pub(super) edge_id: String,
     pub(super) recording: Recording,
     pub(super) row: Opportunity,
@@ -88,8 +89,10 @@ impl Logged {
         match fact {
             Fact::Opportunity { recording, row } => {
                 let rows = self.slots.entry((row.break_id, row.slot_index)).or_default();
-                if !rows.iter().any(|known| known.recording == recording && known.row == row) {
-                    rows.push(LoggedRow { seq, edge_id: edge_id.into(), recording, row });
+                match rows.iter_mut().find(|known| known.recording == recording && known.row == row) {
+                    Some(known) if edge_id < known.edge_id.as_str() => known.edge_id = edge_id.into(),
+                    Some(_) => {}
+                    None => rows.push(LoggedRow { seq, edge_id: edge_id.into(), recording, row }),
                 }
             }
             Fact::Decision(decision) => {

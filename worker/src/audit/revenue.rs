@@ -2,11 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, OptionalExtension as _};
-use serde_json::Value;
-use slotkeeper_core::beacon::Event;
+use rusqlite::{Connection, OptionalExtension as _, types::Value};
+use serde_json::Value as Json;
+use slotkeeper_core::{beacon::Event, pod::Fill};
 
-use super::{AuditError, Books, Law, logged::LoggedRow, tables::StandingRow};
+use super::{
+    AuditError, Books, Law,
+    logged::LoggedRow,
+    tables::{Cells, IMPRESSION, StandingRow, differences, number, text},
+};
 
 /// The quartiles in playing order, with the events that prove them.
 const QUARTILES: [(Event, &str); 5] = [
@@ -34,8 +38,9 @@ pub(super) fn check(books: &Books, contracts: &Connection) -> Result<Law, AuditE
     let mut law = Law::new(6, "revenue once, exact, only from a start and past the threshold");
     let standing: HashMap<&str, &StandingRow> =
         books.tables.standing.iter().map(|row| (row.opportunity_id.as_str(), row)).collect();
-    let mut records: HashMap<String, Option<Value>> = HashMap::new();
+    let mut records: HashMap<String, Option<Json>> = HashMap::new();
     let mut expected: HashMap<String, Worth> = HashMap::new();
+    let mut cells: HashMap<String, Cells<{ IMPRESSION.len() }>> = HashMap::new();
     for row in books.logged.rows() {
         let id = row.row.opportunity_id.to_string();
         let stands = standing.get(id.as_str()).is_some_and(|standing| is_of(row, standing));
@@ -46,6 +51,7 @@ pub(super) fn check(books: &Books, contracts: &Connection) -> Result<Law, AuditE
         }
         let worth = priced(worth, records[&record_id].as_ref());
         outlived(books, row, &mut law);
+        cells.insert(id.clone(), as_stored(books, row, &worth));
         expected.insert(id, worth);
     }
     // Of slots, not of rows: one that was logged both committed and uncommitted has two that say the same.
@@ -77,6 +83,13 @@ pub(super) fn check(books: &Books, contracts: &Connection) -> Result<Law, AuditE
             Some(_) => {}
         }
     }
+    for impression in &books.tables.impression_cells {
+        let Value::Text(id) = &impression[0] else { continue };
+        let differences = cells.get(id).map(|should| differences(&IMPRESSION, impression, should)).unwrap_or_default();
+        if !differences.is_empty() {
+            law.finds("impression_altered", id, differences.join("; "));
+        }
+    }
     for id in expected.keys().filter(|id| !seen.contains(id.as_str())) {
         law.finds("impression_missing", id, "its ad began to play, by the log, and it has no impression");
     }
@@ -89,6 +102,32 @@ pub(super) fn check(books: &Books, contracts: &Connection) -> Result<Law, AuditE
         "ads as sold are not in the registry; they earn nothing",
     );
     Ok(law)
+}
+
+/// What the columns of an impression should say.
+fn as_stored(books: &Books, row: &LoggedRow, worth: &Worth) -> Cells<{ IMPRESSION.len() }> {
+    let of_fill = |column: fn(&Fill) -> u32| number(row.row.fill().map(|fill| u64::from(column(fill))));
+    let at = |event| number(books.logged.seen(row, event).map(|seen| seen.at_ms));
+    [
+        text(row.row.opportunity_id),
+        of_fill(|fill| fill.booking.advertiser_id.0),
+        of_fill(|fill| fill.booking.campaign_id.0),
+        of_fill(|fill| fill.booking.flight_id.0),
+        of_fill(|fill| fill.booking.creative_id.0),
+        of_fill(|fill| fill.ad_id.0),
+        row.row.fill().map_or(Value::Null, |fill| text(fill.record_id)),
+        at(Event::Start),
+        at(Event::FirstQuartile),
+        at(Event::Midpoint),
+        at(Event::ThirdQuartile),
+        at(Event::Complete),
+        at(Event::Skip),
+        at(Event::Error),
+        text(&worth.furthest_quartile),
+        Value::Integer(worth.threshold_passed.into()),
+        Value::Integer(worth.micros),
+        worth.currency.as_ref().map_or(Value::Null, text),
+    ]
 }
 
 /// Whether the row that stands is this one.
@@ -118,7 +157,7 @@ fn worth(books: &Books, row: &LoggedRow) -> Option<Worth> {
     })
 }
 
-fn priced(mut worth: Worth, record: Option<&Value>) -> Worth {
+fn priced(mut worth: Worth, record: Option<&Json>) -> Worth {
     let Some(record) = record else { return worth };
     let place = |name: &str| QUARTILES.iter().position(|(_, quartile)| *quartile == name);
     let threshold = record["completion_threshold"].as_str().and_then(place);
@@ -145,7 +184,7 @@ fn outlived(books: &Books, row: &LoggedRow, law: &mut Law) {
     }
 }
 
-fn record(contracts: &Connection, id: &str) -> rusqlite::Result<Option<Value>> {
+fn record(contracts: &Connection, id: &str) -> rusqlite::Result<Option<Json>> {
     let json: Option<String> = contracts
         .prepare_cached("SELECT record FROM registry WHERE record_id = ?1")?
         .query_row([id], |row| row.get(0))

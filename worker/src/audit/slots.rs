@@ -2,12 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use rusqlite::types::Value;
 use slotkeeper_core::{
-    fact::Fact,
-    pod::{FillReason, Outcome},
+    fact::{Fact, Recording},
+    pod::{Fill, FillReason, Outcome},
 };
 
-use super::{Books, Law, logged::LoggedRow, tables::StandingRow};
+use super::{
+    Books, Law,
+    logged::LoggedRow,
+    tables::{Cells, ROW, StandingRow, differences, number, text},
+};
 
 pub(super) fn check(books: &Books) -> Law {
     let mut law = Law::new(1, "conservation: a slot is one row, filled or unfilled");
@@ -17,6 +22,7 @@ pub(super) fn check(books: &Books) -> Law {
     }
     whole_breaks(books, &mut law);
     same_as_the_log(books, &mut law);
+    columns(books, &mut law);
     sums(books, &mut law);
     law.checked = format!("{} slots, {} decisions", standing.len(), books.tables.decisions.len());
     law.note(books.logged.unreadable, "batches of the log cannot be read by this build");
@@ -85,12 +91,6 @@ fn same_as_the_log(books: &Books, law: &mut Law) {
             }
             logged.insert(key);
         }
-        if let Some(standing) = standing {
-            let stands = rows.iter().find(|row| hash(row) == standing.content_hash);
-            if stands.is_some_and(|row| !says_the_same(row, standing)) {
-                law.finds("row_altered", &standing.opportunity_id, "its columns are not what was logged");
-            }
-        }
     }
     for (break_id, slot_index, _) in kept.difference(&logged) {
         law.finds("row_invented", break_id, format!("the row of slot {slot_index} is not in the log"));
@@ -137,20 +137,71 @@ fn hash(row: &LoggedRow) -> String {
     blake3::hash(&json).to_hex()[..32].into()
 }
 
-fn says_the_same(logged: &LoggedRow, row: &StandingRow) -> bool {
-    let fill = logged.row.fill();
-    let reasons = match &logged.row.outcome {
-        Outcome::Filled(fill) => match fill.fill_reason {
-            FillReason::Guaranteed => (Some("guaranteed"), None),
-            FillReason::HouseAd => (Some("house_ad"), None),
-        },
-        Outcome::Unfilled { unfilled_reason } => (None, Some(unfilled_reason.as_str())),
-    };
-    reasons == (row.fill_reason.as_deref(), row.unfilled_reason.as_deref())
-        && logged.row.opportunity_id.to_string() == row.opportunity_id
-        && logged.row.decision_id.to_string() == row.decision_id
-        && logged.row.title_id == row.title_id
-        && fill.map(|fill| u64::from(fill.ad_id.0)) == row.ad_id
-        && fill.map(|fill| u64::from(fill.booking.campaign_id.0)) == row.campaign_id
-        && fill.map(|fill| fill.record_id.to_string()) == row.record_id
+/// Every column of every row says what was logged, those of rows that do not stand too.
+fn columns(books: &Books, law: &mut Law) {
+    let logged: HashMap<String, Cells<{ ROW.len() }>> = books
+        .logged
+        .rows()
+        .map(|row| (format!("{}/{}/{}", row.row.break_id, row.row.slot_index, hash(row)), as_stored(row)))
+        .collect();
+    for row in &books.tables.rows {
+        let [Value::Text(id), Value::Text(break_id), Value::Integer(slot_index), Value::Text(hash), ..] = row else {
+            law.finds("row_altered", format!("{:?}", row[0]), "its key is not of the schema");
+            continue;
+        };
+        // One that is not in the log is found by that.
+        let Some(should) = logged.get(&format!("{break_id}/{slot_index}/{hash}")) else { continue };
+        let differences = differences(&ROW, row, should);
+        if !differences.is_empty() {
+            law.finds("row_altered", id, differences.join("; "));
+        }
+    }
+}
+
+/// What the columns of a row should say.
+fn as_stored(logged: &LoggedRow) -> Cells<{ ROW.len() }> {
+    let row = &logged.row;
+    let (fill, mut reasons) = (row.fill(), (Value::Null, Value::Null));
+    match &row.outcome {
+        Outcome::Filled(fill) => {
+            reasons.0 = text(match fill.fill_reason {
+                FillReason::Guaranteed => "guaranteed",
+                FillReason::HouseAd => "house_ad",
+            });
+        }
+        Outcome::Unfilled { unfilled_reason } => reasons.1 = text(unfilled_reason.as_str()),
+    }
+    let of_fill = |column: fn(&Fill) -> u64| number(fill.map(column));
+    [
+        text(row.opportunity_id),
+        text(row.break_id),
+        number(u64::from(row.slot_index)),
+        text(hash(logged)),
+        text(match logged.recording {
+            Recording::Committed => "committed",
+            Recording::Uncommitted => "uncommitted",
+        }),
+        text(&logged.edge_id),
+        text(row.viewer),
+        text(&row.title_id),
+        text(row.position.as_str()),
+        number(u64::from(row.max_duration_ms)),
+        number(row.decided_at.0),
+        number(row.plan_version),
+        text(row.decision_id),
+        number(u64::from(row.candidates)),
+        text(serde_json::to_string(&row.eliminated).unwrap_or_default()),
+        text(if fill.is_some() { "filled" } else { "unfilled" }),
+        reasons.0,
+        reasons.1,
+        of_fill(|fill| fill.ad_id.0.into()),
+        fill.map_or(Value::Null, |fill| text(fill.record_id)),
+        of_fill(|fill| fill.booking.advertiser_id.0.into()),
+        of_fill(|fill| fill.booking.campaign_id.0.into()),
+        of_fill(|fill| fill.booking.flight_id.0.into()),
+        of_fill(|fill| fill.booking.creative_id.0.into()),
+        of_fill(|fill| fill.duration_ms.into()),
+        of_fill(|fill| fill.expires_at.0),
+        number(logged.claim().map(|claim| claim.counts_until.0)),
+    ]
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, types::Value};
 
 /// A standing row, as far as conservation needs it.
 #[derive(Clone, Debug)]
@@ -52,13 +52,118 @@ pub(super) struct Tables {
     pub(super) superseded: Vec<(String, u64, String)>,
     /// Decisions that rows name, with the slot of one such row.
     pub(super) named_decisions: BTreeMap<String, String>,
+    /// Every row, standing or not, with all that its columns say.
+    pub(super) rows: Vec<Cells<ROW_COLUMNS>>,
+    /// Every impression with all that its columns say.
+    pub(super) impression_cells: Vec<Cells<IMPRESSION_COLUMNS>>,
+}
+
+/// What a row of a table says, in the order of its columns.
+pub(super) type Cells<const COLUMNS: usize> = [Value; COLUMNS];
+
+const ROW_COLUMNS: usize = 27;
+const IMPRESSION_COLUMNS: usize = 18;
+
+/// The columns of a slot's row.
+pub(super) const ROW: [&str; ROW_COLUMNS] = [
+    "opportunity_id",
+    "break_id",
+    "slot_index",
+    "content_hash",
+    "recording",
+    "edge_id",
+    "viewer",
+    "title_id",
+    "position",
+    "max_duration_ms",
+    "decided_at_ms",
+    "plan_version",
+    "decision_id",
+    "candidates",
+    "eliminated",
+    "outcome",
+    "fill_reason",
+    "unfilled_reason",
+    "ad_id",
+    "record_id",
+    "advertiser_id",
+    "campaign_id",
+    "flight_id",
+    "creative_id",
+    "duration_ms",
+    "expires_at_ms",
+    "claim_counts_until_ms",
+];
+
+/// The columns of an impression.
+pub(super) const IMPRESSION: [&str; IMPRESSION_COLUMNS] = [
+    "opportunity_id",
+    "advertiser_id",
+    "campaign_id",
+    "flight_id",
+    "creative_id",
+    "ad_id",
+    "record_id",
+    "start_at_ms",
+    "first_quartile_at_ms",
+    "midpoint_at_ms",
+    "third_quartile_at_ms",
+    "complete_at_ms",
+    "skip_at_ms",
+    "error_at_ms",
+    "furthest_quartile",
+    "threshold_passed",
+    "recognized_revenue_micros",
+    "currency",
+];
+
+/// A number as a table holds it; one that none can hold is none.
+pub(super) fn number(number: impl Into<Option<u64>>) -> Value {
+    number.into().and_then(|number| i64::try_from(number).ok()).map_or(Value::Null, Value::Integer)
+}
+
+/// A text as a table holds it.
+pub(super) fn text(text: impl ToString) -> Value {
+    Value::Text(text.to_string())
+}
+
+/// The columns that say something else than they should, with both.
+pub(super) fn differences<const COLUMNS: usize>(
+    names: &[&str; COLUMNS],
+    is: &Cells<COLUMNS>,
+    should: &Cells<COLUMNS>,
+) -> Vec<String> {
+    let columns = names.iter().zip(is.iter().zip(should)).filter(|(_, (is, should))| is != should);
+    columns.map(|(name, (is, should))| format!("{name} is {is:?}, and should be {should:?}")).collect()
+}
+
+fn cells<const COLUMNS: usize>(
+    db: &Connection,
+    table: &str,
+    names: &[&str; COLUMNS],
+) -> rusqlite::Result<Vec<Cells<COLUMNS>>> {
+    let mut select = db.prepare(&format!("SELECT {} FROM {table}", names.join(", ")))?;
+    let mut rows = select.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut cells = [const { Value::Null }; COLUMNS];
+        for (column, cell) in cells.iter_mut().enumerate() {
+            *cell = row.get(column)?;
+        }
+        found.push(cells);
+    }
+    Ok(found)
 }
 
 const DAY_MS: u64 = 86_400_000;
 
 impl Tables {
     pub(super) fn read(db: &Connection) -> rusqlite::Result<Self> {
+        let mut rows = cells(db, "fct_ad_opportunities", &ROW)?;
+        rows.extend(cells(db, "opportunities_superseded", &ROW)?);
         Ok(Self {
+            rows,
+            impression_cells: cells(db, "fct_ad_impressions", &IMPRESSION)?,
             consumed_seq: db.query_row("SELECT consumed_seq FROM fold_offset", [], |row| row.get(0))?,
             standing: standing(db)?,
             impressions: impressions(db)?,
