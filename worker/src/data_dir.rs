@@ -111,6 +111,13 @@ pub fn connect_read_only(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
+/// Whether a database has this table: whoever made the file may have been killed before it had any.
+pub(crate) fn has_table(db: &Connection, name: &str) -> rusqlite::Result<bool> {
+    db.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)", [name], |row| {
+        row.get(0)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

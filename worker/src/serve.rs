@@ -26,7 +26,7 @@ use crate::{
     fold::{Fold, FoldError, Progress, Runner},
     limit,
     log::{LogError, LogWriter, SqliteLog},
-    plan::{Publisher, keep_publishing},
+    plan::{Folding, Publisher, keep_publishing},
     registry::Registry,
     replay::Replayer,
     server::{self, Bounds},
@@ -104,6 +104,7 @@ pub async fn serve(
     drop(Contracts::open(&data.contracts())?); // makes the tables that the readers below expect
     let fold = Fold::open(&data.fold(), Registry::open(&data.contracts())?)?;
     let (log, writer) = LogWriter::start(SqliteLog::open(&data.log())?)?;
+    let logged = *log.durable_seq().borrow();
     let client = EdgeClient::new(&options.keys)?;
 
     let listener = listen(options.listen).await?;
@@ -140,7 +141,8 @@ pub async fn serve(
     if let Some(every) = options.publish_every {
         let (data, keys, public_url) = (data.clone(), options.keys.clone(), Some(public_url.clone()));
         let publisher = Publisher { data, keys, client, edges: Arc::clone(&edges), public_url };
-        tasks.spawn(keep_publishing(publisher, every, api.edges_seen.clone(), stopping.subscribe()));
+        let folding = Folding { logged, progress: api.fold.clone() };
+        tasks.spawn(keep_publishing(publisher, every, folding, api.edges_seen.clone(), stopping.subscribe()));
     }
 
     let routes = api.routes().merge(collector::routes(options.keys, log));

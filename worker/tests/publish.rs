@@ -6,11 +6,23 @@ mod support;
 
 use std::{collections::VecDeque, path::Path, process::Output};
 
+use rusqlite::Connection;
 use serde_json::json;
+use slotkeeper::{
+    data_dir::DataDir,
+    log::{Log as _, Received, SqliteLog},
+    plan::kept,
+};
+use slotkeeper_core::{
+    contract::{DemandClass, RegistryRecord},
+    id::FlightId,
+};
 use support::{
-    KEYS, Origin,
+    KEYS, Origin, batch,
     edge::{FakeEdge, Script},
-    eventually, get, program,
+    eventually,
+    facts::{NOW, QUARTILES, beacon, committed, filled},
+    get, program,
 };
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/contracts.toml");
@@ -86,6 +98,110 @@ async fn a_serving_origin_publishes_by_itself_and_again() {
     eventually(async || get(&health).await["edges"][0]["plan_version"].as_u64() >= version).await;
     assert_eq!(get(&format!("{}/api/v1/config", origin.url)).await, json!({ "edge_url": edge.url }));
     assert!(origin.terminate().success());
+}
+
+/// What a flight gets in every plan that was made, from the oldest on.
+fn allocations(data: &Path, flight: FlightId) -> Vec<u32> {
+    let db = Connection::open(DataDir::open(data).unwrap().contracts()).unwrap();
+    let mut versions = db.prepare("SELECT version FROM plans_kept ORDER BY version").unwrap();
+    let versions = versions.query_map([], |row| row.get(0)).unwrap();
+    let plans = versions.map(|version| kept(&db, version.unwrap()).unwrap().unwrap());
+    plans.map(|plan| plan.flights.iter().find(|one| one.flight_id == flight).unwrap().allocation).collect()
+}
+
+/// What it gets in the plan that was made last.
+fn allocation(data: &Path, flight: FlightId) -> u32 {
+    *allocations(data, flight).last().unwrap()
+}
+
+fn lose_fold(data: &Path) {
+    std::fs::remove_file(data.join("fold.db")).unwrap();
+    for name in ["fold.db-wal", "fold.db-shm"] {
+        let _ = std::fs::remove_file(data.join(name)); // SQLite has mostly removed them itself
+    }
+}
+
+/// A guaranteed flight of the demo that is delivered in full: its promise is 1, and one impression is in the log.
+async fn deliver_one(data: &Path) -> FlightId {
+    import_demo(data);
+    let folder = DataDir::open(data).unwrap();
+    let edge = FakeEdge::start(Script::default()).await;
+    assert!(publish(data, &[&edge.url]).await.status.success(), "an absent log needs no folding");
+    let db = Connection::open(folder.contracts()).unwrap();
+    let records: Vec<String> = db
+        .prepare("SELECT record FROM registry")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let sold = records
+        .iter()
+        .map(|record| serde_json::from_str::<RegistryRecord>(record).unwrap())
+        .find(|record| record.class == DemandClass::Guaranteed)
+        .unwrap();
+    db.execute("UPDATE flights SET committed_impressions = 1 WHERE flight_id = ?1", [sold.flight_id.0]).unwrap();
+    let row = filled(1, 0, &sold);
+    let mut facts = vec![committed(&row)];
+    facts.extend((0..).step_by(1_500).zip(&QUARTILES).map(|(at, event)| beacon(&row, &sold, *event, at)));
+    let received = Received { at: NOW, bytes: batch(facts) };
+    SqliteLog::open(&folder.log()).unwrap().append(&[received]).unwrap();
+    sold.flight_id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_plan_is_published_before_the_log_is_folded() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let flight = deliver_one(data).await;
+    let edge = FakeEdge::start(Script::default()).await;
+    let origin = Origin::start(data, &["--publish-every", "1", "--edge", &edge.url]);
+    eventually(async || edge.asked(|script| script.plans_put) >= 1).await;
+    assert_eq!(allocation(data, flight), 0, "the first plan knows what is delivered");
+    assert!(origin.terminate().success());
+
+    lose_fold(data);
+    let edge = FakeEdge::start(Script::default()).await;
+    let refused = publish(data, &[&edge.url]).await;
+    assert!(!refused.status.success());
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("only 0 of 1 entries of the log are folded") && why.contains("--force"), "{why}");
+    assert_eq!(edge.asked(|script| script.plans_put), 0);
+    assert_eq!(allocation(data, flight), 0, "and no plan was made");
+
+    let origin = Origin::start(data, &["--publish-every", "1", "--edge", &edge.url]);
+    eventually(async || edge.asked(|script| script.plans_put) >= 1).await;
+    assert!(publish(data, &[&edge.url]).await.status.success(), "beside a serve that has folded");
+    assert!(origin.terminate().success());
+    let made = allocations(data, flight);
+    assert!(made.len() >= 4 && made[0] > 0, "{made:?}");
+    assert_eq!(made[1..].iter().max(), Some(&0), "every plan since the delivery knows of it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_forces_a_plan_gets_one_and_who_is_early_waits_for_the_fold() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_owned();
+    let flight = deliver_one(&data).await;
+    let edge = FakeEdge::start(Script::default()).await;
+    let early = tokio::spawn({
+        let (data, url) = (data.clone(), edge.url.clone());
+        async move { publish(&data, &[&url]).await }
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(edge.asked(|script| script.plans_put), 0);
+    let origin = Origin::start(&data, &["--publish-every", "0"]);
+    assert!(early.await.unwrap().status.success());
+    assert_eq!(allocation(&data, flight), 0);
+    assert!(origin.terminate().success());
+
+    lose_fold(&data);
+    let mut forced = program();
+    forced.args(["plan", "publish", "--force", "--keys", KEYS, "--public-url", "http://origin", "--data"]).arg(&data);
+    forced.args(["--edge", &edge.url]);
+    let forced = tokio::task::spawn_blocking(move || forced.output().unwrap()).await.unwrap();
+    assert!(forced.status.success(), "{forced:?}");
+    assert_eq!(allocation(&data, flight), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -115,7 +115,7 @@ impl List {
             say!("{}", serde_json::to_string_pretty(&booked)?);
             return Ok(ExitCode::SUCCESS);
         }
-        let delivered = delivered(&data.fold())?;
+        let delivered = delivered(&data.fold())?.impressions;
         let rows: Vec<_> = booked.flights.iter().map(|flight| row(flight, &delivered)).collect();
         table::print(HEADS, &rows);
         say!("{} flights, {} titles", booked.flights.len(), booked.titles.len());
@@ -134,7 +134,7 @@ impl Show {
             say!("{}", serde_json::to_string_pretty(flight)?);
             return Ok(ExitCode::SUCCESS);
         }
-        let delivered = delivered(&data.fold())?;
+        let delivered = delivered(&data.fold())?.impressions;
         let names = HEADS.into_iter().zip(row(flight, &delivered));
         for (head, value) in names.filter(|(head, _)| *head != CAPS_HEAD) {
             say!("{head:<12}{value}");

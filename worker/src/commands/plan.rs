@@ -2,12 +2,13 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use slotkeeper::{
     contracts::Contracts,
     data_dir::DataDir,
     edges::EdgeClient,
-    plan::{EdgeReport, Publisher, last_made},
+    plan::{EdgeReport, MakePlanError, Publisher, last_made},
     say,
 };
 use slotkeeper_core::plan::{FlightSource, PlanSource};
@@ -18,6 +19,9 @@ use super::{
     runtime,
 };
 use crate::table;
+
+/// How long a `serve` beside this process may take to fold what was logged just now.
+const FOLD_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Subcommand)]
 pub(crate) enum Plan {
@@ -36,6 +40,9 @@ pub(crate) struct Publish {
     /// How long to try again when an edge does not answer
     #[arg(long, default_value_t = 15, value_name = "SECONDS")]
     retry_for: u64,
+    /// Publish although the log is not folded, so that flights that are done may be sold again
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Args)]
@@ -68,7 +75,17 @@ impl Publish {
             edges: edges.into(),
             public_url: self.shared.public_url()?,
         };
-        let publication = runtime()?.block_on(publisher.publish(Duration::from_secs(self.retry_for)))?;
+        let publication = runtime()?.block_on(async {
+            let folded_to = if self.force { 0 } else { publisher.logged_and_folded(FOLD_PATIENCE).await? };
+            publisher.publish(folded_to, Duration::from_secs(self.retry_for)).await
+        });
+        let publication = match publication {
+            Err(error @ MakePlanError::NotFolded { .. }) => Err(error).context(
+                "no plan is published; start `slotkeeper serve`, which folds the log, and try again when /healthz says \
+                 fold_lag 0, or give --force",
+            )?,
+            outcome => outcome?,
+        };
         say!("plan {}", publication.version);
         let rows: Vec<_> = publication.reports.iter().map(row).collect();
         table::print(["edge", "version before", "version after", "result"], &rows);

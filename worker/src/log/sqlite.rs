@@ -33,6 +33,15 @@ impl SqliteLog {
     pub fn open_read_only(path: &Path) -> Result<Self, LogError> {
         Ok(Self { db: data_dir::connect_read_only(path)? })
     }
+
+    /// The place of the last entry of a log that may not have been started yet.
+    pub fn last_seq_at(path: &Path) -> Result<u64, LogError> {
+        if !path.exists() {
+            return Ok(0);
+        }
+        let db = data_dir::connect_read_only(path)?;
+        Ok(if data_dir::has_table(&db, "entries")? { last_seq(&db)? } else { 0 })
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +123,18 @@ mod tests {
         assert_eq!(read(0, 2), [(1, b"a".to_vec()), (2, b"b".to_vec())]);
         assert_eq!(read(2, 9), [(3, b"c".to_vec())]);
         assert_eq!(read(3, 9), []);
+    }
+
+    #[test]
+    fn a_log_that_was_not_started_ends_at_0() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.db");
+        assert_eq!(SqliteLog::last_seq_at(&path).unwrap(), 0);
+        assert!(!path.exists());
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(SqliteLog::last_seq_at(&path).unwrap(), 0);
+        SqliteLog::open(&path).unwrap().append(&[received("a"), received("b")]).unwrap();
+        assert_eq!(SqliteLog::last_seq_at(&path).unwrap(), 2);
     }
 
     #[test]

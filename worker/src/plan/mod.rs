@@ -23,12 +23,13 @@ use slotkeeper_core::{
 
 pub use allocation::allocation;
 pub use keep::{KEPT_BYTES_MAX, KEPT_MS, kept};
-pub use publish::{EdgeReport, Publication, Publisher, keep_publishing};
+pub use publish::{EdgeReport, Folding, Publication, Publisher, keep_publishing};
 pub use source::PublicUrlMissing;
 
 use crate::{
     contracts::{Contracts, booked_in},
     data_dir,
+    log::LogError,
 };
 
 /// How long an edge may decide from a plan: an origin that is down for a day costs no ad break.
@@ -59,17 +60,47 @@ pub enum MakePlanError {
     /// A media path without an origin to prefix it with.
     #[error(transparent)]
     PublicUrl(#[from] PublicUrlMissing),
+    /// How far the log reaches cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// What is delivered is not all counted yet: flights that are done would be sold again.
+    #[error(
+        "plan: only {consumed} of {logged} entries of the log are folded, so what is delivered is not all counted, and \
+         flights that are done would be sold again"
+    )]
+    NotFolded {
+        /// How far the log is folded.
+        consumed: u64,
+        /// How far it must be.
+        logged: u64,
+    },
 }
 
-/// What is delivered of each flight: the impressions that passed its threshold. None of any, before the first fold.
-pub fn delivered(fold: &Path) -> rusqlite::Result<BTreeMap<FlightId, u64>> {
+/// What is delivered, as far as the log is folded.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// How far that is.
+    pub consumed_seq: u64,
+    /// Of each flight, the impressions that passed its threshold.
+    pub impressions: BTreeMap<FlightId, u64>,
+}
+
+/// What is delivered of each flight. Nothing of any, before the first fold.
+pub fn delivered(fold: &Path) -> rusqlite::Result<Delivered> {
     if !fold.exists() {
-        return Ok(BTreeMap::new());
+        return Ok(Delivered::default());
     }
-    data_dir::connect_read_only(fold)?
+    let mut db = data_dir::connect_read_only(fold)?;
+    let view = db.transaction()?; // the counts are of exactly the entries that it says
+    if !data_dir::has_table(&view, "fold_offset")? {
+        return Ok(Delivered::default());
+    }
+    let consumed_seq = view.query_row("SELECT consumed_seq FROM fold_offset", [], |row| row.get(0))?;
+    let impressions = view
         .prepare("SELECT flight_id, count(*) FROM fct_ad_impressions WHERE threshold_passed = 1 GROUP BY flight_id")?
         .query_map([], |row| Ok((FlightId(row.get(0)?), row.get(1)?)))?
-        .collect()
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Delivered { consumed_seq, impressions })
 }
 
 /// Makes the next plan from what is booked, and keeps it. Of two plans, the newer number never has the older bookings.

@@ -3,18 +3,25 @@
 use std::{sync::Arc, time::Duration};
 
 use slotkeeper_core::keys::Keyring;
-use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, sleep},
+};
 
-use super::{MadePlan, MakePlanError, delivered, make, was_made_here};
+use super::{Delivered, MadePlan, MakePlanError, delivered, make, was_made_here};
 use crate::{
     clock,
     contracts::Contracts,
     data_dir::DataDir,
     edges::{Edge, EdgeClient, EdgesSeen, PushOutcome, PushReport, push_all},
+    fold::Progress,
+    log::SqliteLog,
 };
 
 /// How long `serve` tries to reach an edge before it leaves it to the next plan.
 const SERVE_PATIENCE: Duration = Duration::from_secs(10);
+/// How often to look how far another process has folded the log.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Everything a publication needs.
 #[derive(Clone)]
@@ -63,9 +70,10 @@ impl EdgeReport {
 }
 
 impl Publisher {
-    /// Makes the next plan, and pushes it to every edge for at most `patience`.
-    pub async fn publish(&self, patience: Duration) -> Result<Publication, MakePlanError> {
-        let made = self.blocking(Self::make).await?;
+    /// Makes the next plan, from a log that is folded at least up to `folded_to`, and pushes it to every edge for at most
+    /// `patience`.
+    pub async fn publish(&self, folded_to: u64, patience: Duration) -> Result<Publication, MakePlanError> {
+        let made = self.blocking(move |publisher| publisher.make(folded_to)).await?;
         let reports = push_all(&self.client, &self.edges, &made.bytes, patience).await;
         let taken = |contracts: &mut Contracts, push: &PushReport| match (&push.outcome, push.after) {
             (PushOutcome::Stored | PushOutcome::AlreadyCurrent, _) => Ok(true),
@@ -80,11 +88,31 @@ impl Publisher {
         Ok(Publication { version: made.source.version, reports: reports.await? })
     }
 
-    /// Makes the next plan, and keeps it.
-    pub fn make(&self) -> Result<MadePlan, MakePlanError> {
+    /// Makes the next plan, and keeps it. Makes none while the log is not folded up to `folded_to`.
+    pub fn make(&self, folded_to: u64) -> Result<MadePlan, MakePlanError> {
         let mut contracts = Contracts::open(&self.data.contracts())?;
-        let delivered = delivered(&self.data.fold())?;
-        make(&mut contracts, &delivered, self.public_url.as_deref(), &self.keys, clock::now())
+        let Delivered { consumed_seq, impressions } = delivered(&self.data.fold())?;
+        if consumed_seq < folded_to {
+            return Err(MakePlanError::NotFolded { consumed: consumed_seq, logged: folded_to });
+        }
+        make(&mut contracts, &impressions, self.public_url.as_deref(), &self.keys, clock::now())
+    }
+
+    /// How far the log reaches now. Waits until it is folded so far, but for `patience` at most: that is for a `serve`
+    /// beside this process, which may be a moment behind.
+    pub async fn logged_and_folded(&self, patience: Duration) -> Result<u64, MakePlanError> {
+        let deadline = Instant::now() + patience;
+        let logged = self.blocking(|publisher| Ok(SqliteLog::last_seq_at(&publisher.data.log())?)).await?;
+        loop {
+            let consumed = self.blocking(|publisher| Ok(delivered(&publisher.data.fold())?.consumed_seq)).await?;
+            if consumed >= logged {
+                return Ok(logged);
+            }
+            if Instant::now() >= deadline {
+                return Err(MakePlanError::NotFolded { consumed, logged });
+            }
+            sleep(LOOK_AGAIN).await;
+        }
     }
 
     fn has_bookings(&self) -> Result<bool, MakePlanError> {
@@ -104,8 +132,42 @@ impl Publisher {
     }
 }
 
-/// Publishes a fresh plan now and every `every`, until `stop` turns true. Does nothing while nothing is booked.
-pub async fn keep_publishing(publisher: Publisher, every: Duration, seen: EdgesSeen, mut stop: watch::Receiver<bool>) {
+/// How far the log must be folded before a plan is made, and how far it is.
+pub struct Folding {
+    /// How far the log reached when the publishing began.
+    pub logged: u64,
+    /// How far it is folded.
+    pub progress: watch::Receiver<Progress>,
+}
+
+impl Folding {
+    /// Returns when the fold is there; whether it ever will be.
+    async fn done(&mut self) -> bool {
+        let consumed = self.progress.borrow().consumed_seq;
+        if consumed < self.logged {
+            eprintln!(
+                "slotkeeper: {consumed} of {} entries of the log are folded: no plan is published before all are, because \
+                 what is delivered is not all counted; the edges keep the plan they have",
+                self.logged
+            );
+        }
+        self.progress.wait_for(|progress| progress.consumed_seq >= self.logged).await.is_ok()
+    }
+}
+
+/// Publishes a fresh plan as soon as `folding` is done and every `every`, until `stop` turns true. Does nothing while
+/// nothing is booked.
+pub async fn keep_publishing(
+    publisher: Publisher,
+    every: Duration,
+    mut folding: Folding,
+    seen: EdgesSeen,
+    mut stop: watch::Receiver<bool>,
+) {
+    tokio::select! {
+        is_done = folding.done() => if !is_done { return }, // the fold has died, and said so
+        _ = stop.wait_for(|stop| *stop) => return,
+    }
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -115,7 +177,7 @@ pub async fn keep_publishing(publisher: Publisher, every: Duration, seen: EdgesS
         }
         let publish = async {
             if publisher.blocking(Publisher::has_bookings).await? {
-                let publication = publisher.publish(SERVE_PATIENCE).await?;
+                let publication = publisher.publish(folding.logged, SERVE_PATIENCE).await?;
                 report(&publication);
                 for edge in publisher.edges.iter() {
                     seen.note(edge, publisher.client.health(edge).await, clock::now());
