@@ -170,6 +170,33 @@ async fn an_entry_that_cannot_be_read_is_put_aside_with_the_reason_and_holds_not
     assert_eq!(fields[2].1, r#"[{"fact":"rumour"}]"#);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_no_stream_is_told_and_holds_no_other_stream_up() {
+    let world = World::new();
+    let mut redis = world.redis();
+    let _: () = cmd("SET").arg("sk:{0}:o").arg("foreign").query(&mut redis).unwrap();
+    let mut left = |shard: u32| -> u64 { cmd("XLEN").arg(format!("sk:{{{shard}}}:o")).query(&mut redis).unwrap() };
+    let mut edge = world.redis();
+    // Beside it in one call, and behind it in the next; more of them than one call reads.
+    for number in 0..200 {
+        let facts: Vec<Fact> = [0, 1].map(|slot| committed(&unfilled(number, slot))).into();
+        add(&mut edge, [1, 99][number as usize % 2], &serde_json::to_string(&facts).unwrap());
+    }
+    let said = world.folder.path().join("said");
+    let options = ["--publish-every", "0", "--redis-shards", "100", "--redis", &world.server.url()];
+    let origin = Origin::start_telling(world.folder.path(), &said, &options);
+    eventually(async || opportunities(&origin).await == json!(400)).await;
+    eventually(async || left(1) + left(99) == 0).await;
+    let told = || std::fs::read_to_string(&said).unwrap();
+    eventually(async || told().contains("sk:{0}:o: ")).await;
+    assert!(told().contains("WRONGTYPE") && !told().contains("emptied again"), "{}", told());
+
+    let _: () = cmd("DEL").arg("sk:{0}:o").query(&mut edge).unwrap();
+    commit_break(&mut edge, 300);
+    eventually(async || opportunities(&origin).await == json!(402)).await;
+    eventually(async || told().contains("emptied again")).await;
+}
+
 #[test]
 fn a_wrong_option_is_named_and_a_password_is_not() {
     let refused = |options: &[&str]| {

@@ -13,7 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Client, RedisError, RedisResult, aio::MultiplexedConnection};
+use redis::{
+    Client, RedisError, RedisResult,
+    aio::{ConnectionLike as _, MultiplexedConnection},
+    from_owned_redis_value,
+};
 use serde_json::value::RawValue;
 use slotkeeper_core::{
     api::CALLER_ID_BYTES_MAX,
@@ -58,11 +62,13 @@ pub enum InvalidStreams {
     EdgeId(String),
 }
 
-/// Why a round was not finished. What was appended and not deleted comes again.
+/// Why a round did not move everything. What was appended and not deleted comes again.
 #[derive(Debug, thiserror::Error)]
 enum DrainError {
     #[error("{0}")]
     Redis(#[from] RedisError),
+    #[error("{stream}: {error}")]
+    Stream { stream: String, error: RedisError },
     #[error("no answer within {CALL_TIMEOUT:?}")]
     Silent,
     #[error(transparent)]
@@ -91,17 +97,17 @@ impl Streams {
 
 /// Moves facts from the streams to the log until `stop` turns true.
 pub async fn keep_draining(streams: Streams, log: LogWriter, mut stop: watch::Receiver<bool>) {
-    let mut drain = Drain { told: Told::new(), connection: None, streams, log };
+    let mut drain = Drain { told: Told::new(), connection: None, next: 0, streams, log };
     let mut pause = DRAIN_EVERY;
     let mut failing = false;
     while !*stop.borrow() {
-        let outcome = drain.round().await;
-        pause = next_pause(&outcome, pause);
-        if outcome.is_err() != failing {
+        let round = drain.round().await;
+        pause = next_pause(&round, pause);
+        if round.error.is_some() != failing {
             failing = !failing;
-            report(&drain.streams, &outcome);
+            report(&drain.streams, round.error.as_ref());
         }
-        if outcome.is_err() {
+        if round.error.is_some() {
             drain.connection = None;
         }
         tokio::select! {
@@ -111,27 +117,39 @@ pub async fn keep_draining(streams: Streams, log: LogWriter, mut stop: watch::Re
     }
 }
 
-/// What a round left behind, as far as it knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
-    Nothing,
-    More,
+/// What became of a round.
+#[derive(Debug, Default)]
+struct Round {
+    /// Whether a stream, from which all that was read is moved, may hold more.
+    more: bool,
+    /// The first error.
+    error: Option<DrainError>,
 }
 
-/// How long to wait after `outcome`, when the last wait was `pause`.
-fn next_pause(outcome: &Result<Left, DrainError>, pause: Duration) -> Duration {
-    match outcome {
-        Ok(Left::More) => Duration::ZERO,
-        Ok(Left::Nothing) => DRAIN_EVERY,
-        Err(_) => (pause * 2).clamp(DRAIN_EVERY, BACK_OFF_MAX),
+impl Round {
+    /// Keeps the first error; whether there was none.
+    fn note(&mut self, outcome: Result<(), DrainError>) -> bool {
+        let error = outcome.err();
+        let is_good = error.is_none();
+        self.error = self.error.take().or(error);
+        is_good
     }
 }
 
-fn report(streams: &Streams, outcome: &Result<Left, DrainError>) {
+/// How long to wait after `round`, when the last wait was `pause`.
+fn next_pause(round: &Round, pause: Duration) -> Duration {
+    match round {
+        Round { more: true, .. } => Duration::ZERO,
+        Round { error: None, .. } => DRAIN_EVERY,
+        Round { error: Some(_), .. } => (pause * 2).clamp(DRAIN_EVERY, BACK_OFF_MAX),
+    }
+}
+
+fn report(streams: &Streams, error: Option<&DrainError>) {
     let server = streams.server();
-    match outcome {
-        Ok(_) => crate::tell!("slotkeeper: redis {server}: its outboxes are emptied again"),
-        Err(error) => crate::tell!("slotkeeper: redis {server}: its outboxes cannot be emptied: {error}"),
+    match error {
+        None => crate::tell!("slotkeeper: redis {server}: its outboxes are emptied again"),
+        Some(error) => crate::tell!("slotkeeper: redis {server}: its outboxes cannot all be emptied: {error}"),
     }
 }
 
@@ -139,37 +157,60 @@ struct Drain {
     streams: Streams,
     log: LogWriter,
     connection: Option<MultiplexedConnection>,
+    /// The chunk of shards that the next round begins with.
+    next: usize,
     told: Told,
 }
 
 impl Drain {
-    /// Reads every stream once, and moves what it found.
-    async fn round(&mut self) -> Result<Left, DrainError> {
-        let mut connection = self.connection().await?;
-        let mut left = Left::Nothing;
+    /// Reads every stream once, and moves what it found. What one stream's error can be kept to, the others do not feel;
+    /// a lost connection ends the round, and the next one begins behind where it was lost.
+    async fn round(&mut self) -> Round {
+        let mut round = Round::default();
         let shards: Vec<Shard> = self.streams.shards.all().collect();
-        for shards in shards.chunks(SHARDS_AT_ONCE) {
-            let streams: Vec<String> = shards.iter().map(|shard| shard.outbox()).collect();
-            let entries = read(&mut connection, &streams).await?;
-            if entries.iter().any(|entries| entries.len() == ENTRIES_AT_ONCE) {
-                left = Left::More;
-            }
-            let entries = streams.iter().zip(entries).flat_map(|(stream, entries)| {
-                entries.into_iter().map(|(id, fields)| Entry { stream: stream.clone(), id, fields })
-            });
-            let Sorted { batches, bad } = sort(entries, &self.streams.edge_id);
-            for batch in batches {
-                if batch.facts > 0 {
-                    self.append(batch.json).await?;
-                }
-                delete(&mut connection, &batch.entries).await?;
-            }
-            for (entry, reason) in bad {
-                put_aside(&mut connection, &entry, &reason).await?;
-                self.told.tell(&self.streams, &entry, &reason);
+        let chunks: Vec<&[Shard]> = shards.chunks(SHARDS_AT_ONCE).collect();
+        for _ in 0..chunks.len() {
+            let streams: Vec<String> = chunks[self.next].iter().map(|shard| shard.outbox()).collect();
+            self.next = (self.next + 1) % chunks.len();
+            if let Err(error) = self.empty(&streams, &mut round).await {
+                round.note(Err(error));
+                break;
             }
         }
-        Ok(left)
+        round
+    }
+
+    /// Reads these streams once, and moves what it found. Fails only when nothing more can be asked of Redis.
+    async fn empty(&mut self, streams: &[String], round: &mut Round) -> Result<(), DrainError> {
+        let mut connection = self.connection().await?;
+        let mut entries = Vec::new();
+        let (mut may_hold_more, mut all_moved) = (false, true);
+        for (stream, found) in streams.iter().zip(read(&mut connection, streams).await?) {
+            match found {
+                Ok(found) => {
+                    may_hold_more |= found.len() == ENTRIES_AT_ONCE;
+                    entries.extend(found.into_iter().map(|(id, fields)| Entry { stream: stream.clone(), id, fields }));
+                }
+                Err(error) => drop(round.note(Err(DrainError::Stream { stream: stream.clone(), error }))),
+            }
+        }
+        let Sorted { batches, bad } = sort(entries.into_iter(), &self.streams.edge_id);
+        for batch in batches {
+            if batch.facts > 0 && !round.note(self.append(batch.json).await) {
+                all_moved = false;
+                continue;
+            }
+            all_moved &= round.note(unless_lost(delete(&mut connection, &batch.entries).await)?);
+        }
+        for (entry, reason) in bad {
+            let is_aside = round.note(unless_lost(put_aside(&mut connection, &entry, &reason).await)?);
+            if is_aside {
+                self.told.tell(&self.streams, &entry, &reason);
+            }
+            all_moved &= is_aside;
+        }
+        round.more |= may_hold_more && all_moved;
+        Ok(())
     }
 
     async fn connection(&mut self) -> Result<MultiplexedConnection, DrainError> {
@@ -268,16 +309,18 @@ fn facts(entry: &Entry, frame: usize) -> Result<(usize, String), String> {
     Ok((facts.len(), joined))
 }
 
-/// The oldest entries of each stream. One command a stream, because on a cluster each may be on another node.
+/// The oldest entries of each stream, or what is wrong with it. One command a stream, because on a cluster each may be on
+/// another node.
 async fn read(
     connection: &mut MultiplexedConnection,
     streams: &[String],
-) -> Result<Vec<Vec<(String, Fields)>>, DrainError> {
+) -> Result<Vec<RedisResult<Vec<(String, Fields)>>>, DrainError> {
     let mut commands = redis::pipe();
     for stream in streams {
         commands.cmd("XRANGE").arg(stream).arg("-").arg("+").arg("COUNT").arg(ENTRIES_AT_ONCE);
     }
-    in_time(commands.query_async(connection)).await
+    let answers = in_time(connection.req_packed_commands(&commands, 0, streams.len())).await?;
+    Ok(answers.into_iter().map(|answer| answer.extract_error().and_then(from_owned_redis_value)).collect())
 }
 
 /// Deletes exactly these entries. They are in the order of their streams.
@@ -303,6 +346,15 @@ async fn put_aside(connection: &mut MultiplexedConnection, entry: &Entry, reason
 
 fn bad(stream: &str) -> String {
     format!("{stream}:bad")
+}
+
+/// Keeps what Redis itself refused apart from a connection that is of no more use.
+fn unless_lost(outcome: Result<(), DrainError>) -> Result<Result<(), DrainError>, DrainError> {
+    match outcome {
+        Err(DrainError::Redis(error)) if error.code().is_some() => Ok(Err(DrainError::Redis(error))),
+        Err(error) => Err(error),
+        Ok(()) => Ok(Ok(())),
+    }
 }
 
 async fn in_time<R>(call: impl Future<Output = RedisResult<R>>) -> Result<R, DrainError> {
@@ -408,10 +460,12 @@ mod tests {
 
     #[test]
     fn what_may_be_left_is_read_at_once_and_errors_are_given_time() {
-        assert_eq!(next_pause(&Ok(Left::More), DRAIN_EVERY), Duration::ZERO);
-        assert_eq!(next_pause(&Ok(Left::Nothing), BACK_OFF_MAX), DRAIN_EVERY);
-        assert_eq!(next_pause(&Err(DrainError::Silent), Duration::ZERO), DRAIN_EVERY);
-        assert_eq!(next_pause(&Err(DrainError::Busy), BACK_OFF_MAX), BACK_OFF_MAX);
+        let round = |more, error| Round { more, error };
+        assert_eq!(next_pause(&round(true, None), DRAIN_EVERY), Duration::ZERO);
+        assert_eq!(next_pause(&round(true, Some(DrainError::Busy)), DRAIN_EVERY), Duration::ZERO);
+        assert_eq!(next_pause(&round(false, None), BACK_OFF_MAX), DRAIN_EVERY);
+        assert_eq!(next_pause(&round(false, Some(DrainError::Silent)), Duration::ZERO), DRAIN_EVERY);
+        assert_eq!(next_pause(&round(false, Some(DrainError::Busy)), BACK_OFF_MAX), BACK_OFF_MAX);
     }
 
     #[test]

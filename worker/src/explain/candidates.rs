@@ -195,7 +195,10 @@ impl<'a> Moment<'a> {
         let Some(reason) = reason else {
             return match fate {
                 Fate::Won => {
-                    format!("first of its class in this break's draw, with an allocation of {}", flight.allocation)
+                    format!(
+                        "the first in this break's draw that nothing ruled out, with an allocation of {}",
+                        flight.allocation
+                    )
                 }
                 Fate::Lost | Fate::Outranked => "another won before its turn came".into(),
             };
@@ -223,7 +226,7 @@ impl<'a> Moment<'a> {
 
     fn not_checked(&self) -> &'static str {
         match &self.viewer {
-            None => "the store could not tell this viewer's claims",
+            None => "this viewer's claims were not known, or changed too often",
             Some(viewer) if viewer.claims().len() >= CLAIMS_MAX => "the viewer holds as many claims as one may",
             Some(_) => "it has a cap per session, and the request named none",
         }

@@ -57,6 +57,11 @@ impl Origin {
         Self::start_with_log(data, keys, more, Stdio::inherit())
     }
 
+    /// The same with the tests' keyring; what it says on stderr goes to the file `said`.
+    pub(crate) fn start_telling(data: &Path, said: &Path, more: &[&str]) -> Self {
+        Self::start_with_log(data, KEYS, more, std::fs::File::create(said).unwrap().into())
+    }
+
     /// The same with its log going where a test wants it.
     pub(crate) fn start_with_log(data: &Path, keys: &str, more: &[&str], log: Stdio) -> Self {
         let mut process = program()
