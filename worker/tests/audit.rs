@@ -241,6 +241,36 @@ fn a_slot_that_was_logged_twice_earns_once() {
 }
 
 #[test]
+fn facts_that_no_table_can_hold_are_noted_and_nothing_is_found() {
+    let (mut world, pods) = busy();
+    let mut pod = world.decide("eve", Preroll, 6).0;
+    let other = pod.slots[5].opportunity_id;
+    let mut refused = 0;
+    for (place, row) in pod.slots.iter_mut().enumerate().filter(|(_, row)| row.fill().is_some()) {
+        match place {
+            0 => row.title_id = "t".repeat(129),
+            _ => row.opportunity_id = other,
+        }
+        refused += 1;
+    }
+    assert!((2..6).contains(&refused), "{refused}");
+    let mut never = world.decide("eve", Preroll, 1).0;
+    never.slots[0].decided_at.0 = 253_402_300_800_000;
+    let played = &pods[0].slots[0];
+    let late = beacon(played, played.opportunity_id, Event::Error, never.slots[0].decided_at);
+    world.log(facts_of(&pod, Recording::Committed));
+    world.log(facts_of(&never, Recording::Committed));
+    world.log(vec![late]);
+    world.fold();
+    let report = audited(&world);
+    assert!(report.is_clean(), "{report:#?}");
+    let note = format!("{} facts refused", refused + 2);
+    assert!(report.laws[0].notes.iter().any(|said| said.starts_with(&note)), "{:?}", report.laws[0].notes);
+    world.tamper("fold.db", "UPDATE fact_counts SET refused = refused - 1, duplicate = duplicate + 1");
+    assert!(kinds(&audited(&world)).contains(&"counts_differ"));
+}
+
+#[test]
 fn rows_that_never_came_are_found_by_their_decision() {
     let (mut world, _) = busy();
     let facts = world.decide("eve", Preroll, 2).1;

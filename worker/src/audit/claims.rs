@@ -59,7 +59,10 @@ fn fills(books: &Books, plans: &mut Plans<'_>, law: &mut Law) -> Result<usize, A
 /// Every claim in the store has its row: logged, or in that store's outbox.
 fn claims_have_rows(books: &Books, store: &StoreBook, law: &mut Law) -> usize {
     let mut rows: HashMap<OpportunityId, Vec<&LoggedRow>> = HashMap::new();
-    for row in books.logged.rows().chain(store.outbox.rows()).filter(|row| row.recording == Recording::Committed) {
+    // A row that is refused was a row all the same to the edge that took its claim.
+    let refused = books.logged.refused_rows.iter().chain(&store.outbox.refused_rows);
+    let all = books.logged.rows().chain(store.outbox.rows()).chain(refused);
+    for row in all.filter(|row| row.recording == Recording::Committed) {
         rows.entry(row.row.opportunity_id).or_default().push(row);
     }
     let mut count = 0;

@@ -1,6 +1,6 @@
 //! What the log says, read again by plain loops: every different row of every slot, every event at its earliest time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use slotkeeper_core::{
     beacon::Event,
@@ -10,11 +10,13 @@ use slotkeeper_core::{
     pod::Opportunity,
 };
 
-use super::{AuditError, Progress};
+use super::{AuditError, Progress, refused};
 use crate::log::Log;
 
 /// How many entries are read at once.
 const ENTRIES_READ: usize = 256;
+/// Who is counted for entries that cannot be read.
+const UNREADABLE: &str = "(unreadable)";
 
 /// A row as it was logged.
 #[derive(Clone, Debug)]
@@ -60,6 +62,14 @@ pub(super) struct Logged {
     pub(super) decisions: BTreeMap<DecisionId, (BreakId, usize)>,
     /// Entries that no build of today can read.
     pub(super) unreadable: usize,
+    /// Rows that no table holds: they contradict themselves, or are out of bounds.
+    pub(super) refused_rows: Vec<LoggedRow>,
+    /// The same of decisions.
+    pub(super) refused_decisions: BTreeSet<String>,
+    /// Of every edge, how many facts were received and how many of them no table holds.
+    pub(super) counts: BTreeMap<String, [u64; 2]>,
+    /// Whose each id is: of the break of which it was logged first.
+    breaks: HashMap<OpportunityId, BreakId>,
 }
 
 impl Logged {
@@ -76,7 +86,11 @@ impl Logged {
                 at = entry.seq;
                 match serde_json::from_slice::<FactBatch>(&entry.received.bytes) {
                     Ok(batch) => batch.facts.into_iter().for_each(|fact| logged.take(entry.seq, &batch.edge_id, fact)),
-                    Err(_) => logged.unreadable += 1,
+                    Err(_) => {
+                        logged.unreadable += 1;
+                        let counts = logged.counts.entry(UNREADABLE.into()).or_default();
+                        *counts = counts.map(|count| count + 1);
+                    }
                 }
             }
             progress(&format!("read {at} of {last} batches of the log"));
@@ -86,7 +100,24 @@ impl Logged {
 
     /// Takes one fact in.
     pub(super) fn take(&mut self, seq: u64, edge_id: &str, fact: Fact) {
+        let is_refused = match &fact {
+            Fact::Opportunity { row, .. } => {
+                refused::row(row) || *self.breaks.entry(row.opportunity_id).or_insert(row.break_id) != row.break_id
+            }
+            Fact::Decision(decision) => refused::decision(decision),
+            Fact::Beacon(beacon) => refused::beacon(beacon),
+        };
+        let counts = self.counts.entry(edge_id.into()).or_default();
+        counts[0] += 1;
+        counts[1] += u64::from(is_refused);
         match fact {
+            Fact::Opportunity { recording, row } if is_refused => {
+                self.refused_rows.push(LoggedRow { seq, edge_id: edge_id.into(), recording, row });
+            }
+            Fact::Decision(decision) if is_refused => {
+                self.refused_decisions.insert(decision.id().to_string());
+            }
+            Fact::Beacon(_) if is_refused => {}
             Fact::Opportunity { recording, row } => {
                 let rows = self.slots.entry((row.break_id, row.slot_index)).or_default();
                 match rows.iter_mut().find(|known| known.recording == recording && known.row == row) {
@@ -106,6 +137,19 @@ impl Logged {
                 seen.received_at_ms = seen.received_at_ms.min(new.received_at_ms);
             }
         }
+    }
+
+    /// How many facts no table holds.
+    pub(super) fn refused(&self) -> u64 {
+        self.counts.values().map(|[_, refused]| refused).sum()
+    }
+
+    /// Whether the row that a decision made of a slot was logged and is refused.
+    pub(super) fn refuses(&self, decision_id: &str, slot_index: u64) -> bool {
+        let is_it = |row: &LoggedRow| {
+            u64::from(row.row.slot_index) == slot_index && row.row.decision_id.to_string() == decision_id
+        };
+        self.refused_rows.iter().any(is_it)
     }
 
     /// Every row.

@@ -10,6 +10,7 @@ mod logged;
 mod plans;
 mod redis;
 mod refold;
+mod refused;
 mod replays;
 mod report;
 mod revenue;

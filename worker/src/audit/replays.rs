@@ -25,13 +25,14 @@ pub(super) fn check(data: &DataDir, books: &Books, max: usize, progress: Progres
         if count.is_multiple_of(TOLD_EVERY) {
             progress(&format!("law 9: {count} of {} decisions", named.len()));
         }
-        match replay(&mut replayer, decision_id, slot, &mut law) {
+        match replay(&mut replayer, books, decision_id, slot, &mut law) {
             Ok(rows) => {
                 decided += 1;
                 slots += rows;
             }
             Err(ReplayError::UnknownPlan(_)) => without_plan += 1,
             Err(ReplayError::Database(error)) => return Err(error.into()),
+            Err(ReplayError::UnknownDecision { .. }) if books.logged.refused_decisions.contains(*decision_id) => {}
             Err(error @ ReplayError::UnknownDecision { .. }) => law.finds("decision_missing", slot, error.to_string()),
             Err(error @ ReplayError::AlteredDecision { .. }) => law.finds("decision_altered", slot, error.to_string()),
             Err(error) => law.finds("not_replayable", slot, error.to_string()),
@@ -44,7 +45,13 @@ pub(super) fn check(data: &DataDir, books: &Books, max: usize, progress: Progres
 }
 
 /// Decides again, and holds every row that names the decision against what that gives. How many there are.
-fn replay(replayer: &mut Replayer, decision_id: &str, slot: &str, law: &mut Law) -> Result<usize, ReplayError> {
+fn replay(
+    replayer: &mut Replayer,
+    books: &Books,
+    decision_id: &str,
+    slot: &str,
+    law: &mut Law,
+) -> Result<usize, ReplayError> {
     let unknown = || ReplayError::UnknownDecision { slot: slot.into(), decision_id: decision_id.into() };
     let id: DecisionId = decision_id.parse().map_err(|_| unknown())?;
     let decision = replayer.decision(id, slot)?;
@@ -53,7 +60,7 @@ fn replay(replayer: &mut Replayer, decision_id: &str, slot: &str, law: &mut Law)
     let mut rows = 0;
     for again in &pod.slots {
         let of_slot = rows_of(replayer, again.opportunity_id, decision_id)?;
-        if of_slot.is_empty() {
+        if of_slot.is_empty() && !books.logged.refuses(decision_id, again.slot_index.into()) {
             let message =
                 format!("decision {decision_id} decides slot {}, of which no such row is stored", again.slot_index);
             law.finds("replay_differs", again.opportunity_id, message);

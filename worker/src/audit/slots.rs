@@ -1,6 +1,6 @@
 //! Law 1: every slot that was ever told of is one row, filled or unfilled.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rusqlite::types::Value;
 use slotkeeper_core::{
@@ -11,7 +11,7 @@ use slotkeeper_core::{
 use super::{
     Books, Law,
     logged::LoggedRow,
-    tables::{Cells, ROW, StandingRow, differences, number, text},
+    tables::{Cells, KeptDecision, ROW, StandingRow, differences, number, text},
 };
 
 pub(super) fn check(books: &Books) -> Law {
@@ -25,6 +25,7 @@ pub(super) fn check(books: &Books) -> Law {
     columns(books, &mut law);
     sums(books, &mut law);
     law.checked = format!("{} slots, {} decisions", standing.len(), books.tables.decisions.len());
+    refused(books, &mut law);
     law.note(books.logged.unreadable, "batches of the log cannot be read by this build");
     law
 }
@@ -46,6 +47,21 @@ fn filled_xor_unfilled(row: &StandingRow, law: &mut Law) {
     }
 }
 
+/// What no table can hold is counted there, edge by edge.
+fn refused(books: &Books, law: &mut Law) {
+    let (logged, counted) = (&books.logged.counts, &books.tables.counts);
+    let edges: BTreeSet<&String> = logged.keys().chain(counted.keys()).collect();
+    for edge in edges {
+        let [is, should] = [counted, logged].map(|counts| counts.get(edge).copied().unwrap_or_default());
+        if is != should {
+            let message = format!("{is:?} facts are counted as received and refused; by the log they are {should:?}");
+            law.finds("counts_differ", edge, message);
+        }
+    }
+    let facts = books.logged.refused() - books.logged.unreadable as u64;
+    law.note(facts.try_into().unwrap_or(usize::MAX), "facts refused: they contradict themselves, or are out of bounds");
+}
+
 /// The slots of a break are 0 to one less than its decision was asked for, each once.
 fn whole_breaks(books: &Books, law: &mut Law) {
     let asked: HashMap<String, usize> =
@@ -58,12 +74,17 @@ fn whole_breaks(books: &Books, law: &mut Law) {
         let mut slots: Vec<u64> = rows.iter().map(|row| row.slot_index).collect();
         slots.sort_unstable();
         let most = rows.iter().filter_map(|row| asked.get(&row.decision_id)).max().copied().unwrap_or(slots.len());
-        let expected: Vec<u64> = (0..most as u64).collect();
+        let is_refused =
+            |slot: &u64| !slots.contains(slot) && rows.iter().any(|row| books.logged.refuses(&row.decision_id, *slot));
+        let expected: Vec<u64> = (0..most as u64).filter(|slot| !is_refused(slot)).collect();
         if slots != expected {
             law.finds("break_not_whole", break_id, format!("it has the slots {slots:?}; {most} were asked for"));
         }
     }
-    for decision in books.tables.decisions.iter().filter(|decision| decision.rows == 0) {
+    let refused: HashSet<String> =
+        books.logged.refused_rows.iter().map(|row| row.row.decision_id.to_string()).collect();
+    let is_lost = |decision: &&KeptDecision| decision.rows == 0 && !refused.contains(&decision.decision_id);
+    for decision in books.tables.decisions.iter().filter(is_lost) {
         let message = format!("decision {} came, and none of its rows", decision.decision_id);
         law.finds("break_lost", &decision.break_id, message);
     }

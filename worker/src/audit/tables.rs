@@ -52,6 +52,8 @@ pub(super) struct Tables {
     pub(super) superseded: Vec<(String, u64, String)>,
     /// Decisions that rows name, with the slot of one such row.
     pub(super) named_decisions: BTreeMap<String, String>,
+    /// Of every edge, how many facts were received and how many of them refused.
+    pub(super) counts: BTreeMap<String, [u64; 2]>,
     /// Every row, standing or not, with all that its columns say.
     pub(super) rows: Vec<Cells<ROW_COLUMNS>>,
     /// Every impression with all that its columns say.
@@ -163,6 +165,10 @@ impl Tables {
         rows.extend(cells(db, "opportunities_superseded", &ROW)?);
         Ok(Self {
             rows,
+            counts: db
+                .prepare("SELECT edge_id, received, refused FROM fact_counts")?
+                .query_map([], |row| Ok((row.get(0)?, [row.get(1)?, row.get(2)?])))?
+                .collect::<rusqlite::Result<_>>()?,
             impression_cells: cells(db, "fct_ad_impressions", &IMPRESSION)?,
             consumed_seq: db.query_row("SELECT consumed_seq FROM fold_offset", [], |row| row.get(0))?,
             standing: standing(db)?,
