@@ -20,7 +20,7 @@ use slotkeeper_core::{
 
 use crate::{
     data_dir::{self, DataDir},
-    fold::{self, Columns},
+    fold::{self, Columns, Place},
     plan,
 };
 
@@ -128,6 +128,20 @@ impl Replayer {
             scratch,
             open: VecDeque::new(),
         })
+    }
+
+    /// Reads the folded tables as they are now from here on, whatever is folded meanwhile.
+    pub(crate) fn stay_at_this_moment(&self) -> rusqlite::Result<()> {
+        self.fold.execute_batch("BEGIN; SELECT consumed_seq FROM fold_offset") // it begins with what is read first
+    }
+
+    /// Every row of the slot that `id` names, the one that stands first, as they are at one moment.
+    pub(crate) fn rows_of(&self, id: OpportunityId) -> rusqlite::Result<Vec<(Place, Columns)>> {
+        if !self.fold.is_autocommit() {
+            return fold::rows_of(&self.fold, id);
+        }
+        let one_moment = self.fold.unchecked_transaction()?;
+        fold::rows_of(&one_moment, id)
     }
 
     /// The folded tables.

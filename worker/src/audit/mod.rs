@@ -32,6 +32,7 @@ use crate::{
     clock,
     data_dir::{self, DataDir},
     log::{Log as _, LogError, SqliteLog},
+    replay::Replayer,
 };
 use logged::Logged;
 use store::StoreBook;
@@ -121,9 +122,9 @@ pub fn audit(options: &Options<'_>) -> Result<Report, AuditError> {
         stores.push(store.read()?);
     }
     wait_for_the_fold(options, log.last_seq()?)?;
-    let fold = data_dir::connect_read_only(&options.data.fold())?;
-    let snapshot = fold.unchecked_transaction()?; // one moment for all of the audit
-    let tables = Tables::read(&snapshot)?;
+    let mut replayer = Replayer::open(&options.data)?;
+    replayer.stay_at_this_moment()?; // one for all of the audit
+    let tables = Tables::read(replayer.fold())?;
     let logged = Logged::read(&log, tables.consumed_seq, progress)?;
     let books = Books { tables, logged, before_stores_seq, stores, now };
     let mut plans = plans::Plans::new(&contracts);
@@ -137,9 +138,9 @@ pub fn audit(options: &Options<'_>) -> Result<Report, AuditError> {
     progress("law 6: revenue");
     laws.push(revenue::check(&books, &contracts)?);
     progress("law 8: folding the log from zero");
-    laws.push(refold::check(&options.data, &snapshot, books.tables.consumed_seq)?);
+    laws.push(refold::check(&options.data, replayer.fold(), books.tables.consumed_seq)?);
     progress("law 9: deciding again");
-    laws.push(replays::check(&options.data, &books, options.replays_max, progress)?);
+    laws.push(replays::check(&mut replayer, &books, options.replays_max, progress)?);
     Ok(Report { log_seq: books.tables.consumed_seq, laws })
 }
 

@@ -4,7 +4,6 @@ use slotkeeper_core::id::{DecisionId, OpportunityId};
 
 use super::{AuditError, Books, Law, Progress};
 use crate::{
-    data_dir::DataDir,
     fold::{self, Place},
     replay::{ReplayError, Replayer, number, text},
 };
@@ -12,20 +11,24 @@ use crate::{
 /// How often progress is told.
 const TOLD_EVERY: usize = 1_000;
 
-pub(super) fn check(data: &DataDir, books: &Books, max: usize, progress: Progress<'_>) -> Result<Law, AuditError> {
+pub(super) fn check(
+    replayer: &mut Replayer,
+    books: &Books,
+    max: usize,
+    progress: Progress<'_>,
+) -> Result<Law, AuditError> {
     let mut law = Law::new(9, "a decision can be replayed");
     let mut named: Vec<(&String, &String)> = books.tables.named_decisions.iter().collect();
     let all = named.len();
     if all > max {
         sample(&mut named, max).map_err(std::io::Error::other)?;
     }
-    let mut replayer = Replayer::open(data)?;
     let (mut decided, mut slots, mut without_plan) = (0usize, 0usize, 0usize);
     for (count, (decision_id, slot)) in named.iter().enumerate() {
         if count.is_multiple_of(TOLD_EVERY) {
             progress(&format!("law 9: {count} of {} decisions", named.len()));
         }
-        match replay(&mut replayer, books, decision_id, slot, &mut law) {
+        match replay(replayer, books, decision_id, slot, &mut law) {
             Ok(rows) => {
                 decided += 1;
                 slots += rows;
@@ -79,7 +82,7 @@ fn replay(
 
 /// The rows of a slot that were decided from `decision_id`.
 fn rows_of(replayer: &Replayer, id: OpportunityId, decision_id: &str) -> rusqlite::Result<Vec<fold::Columns>> {
-    let rows: Vec<(Place, fold::Columns)> = fold::rows_of(replayer.fold(), id)?;
+    let rows: Vec<(Place, fold::Columns)> = replayer.rows_of(id)?;
     let rows = rows.into_iter().map(|(_, row)| row);
     Ok(rows.filter(|row| text(row, "decision_id") == decision_id && number(row, "slot_index").is_some()).collect())
 }

@@ -18,7 +18,7 @@ pub use candidates::{Candidate, CapCount, Fate};
 pub use names::Named;
 
 use crate::{
-    fold::{self, Columns, Place},
+    fold::{Columns, Place},
     replay::{Difference, KeptPlan, ReplayError, Replayer, number, text},
 };
 use candidates::Hearing;
@@ -170,7 +170,7 @@ pub struct PlanShown {
 
 /// Explains the slot that `id` names: the row that stands for it, also where `id` is that of another of its rows.
 pub fn explain(replayer: &mut Replayer, id: OpportunityId) -> Result<Explanation, ReplayError> {
-    let rows = fold::rows_of(replayer.fold(), id)?;
+    let rows = replayer.rows_of(id)?;
     let (_, standing) = rows.first().ok_or(ReplayError::UnknownOpportunity(id))?;
     let (decision, slot_index) = decision_of(replayer, standing)?;
     let plan = decision.plan_version.map(|version| replayer.plan(version)).transpose()?;
