@@ -145,7 +145,7 @@ impl Folding {
     async fn done(&mut self) -> bool {
         let consumed = self.progress.borrow().consumed_seq;
         if consumed < self.logged {
-            eprintln!(
+            crate::tell!(
                 "slotkeeper: {consumed} of {} entries of the log are folded: no plan is published before all are, because \
                  what is delivered is not all counted; the edges keep the plan they have",
                 self.logged
