@@ -230,7 +230,9 @@ fn uncommitted(pod: &Pod) -> Vec<Fact> {
 #[test]
 fn a_slot_that_was_logged_twice_earns_once() {
     let (world, pods) = busy();
-    pods.iter().for_each(|pod| world.log(uncommitted(pod)));
+    for pod in &pods {
+        world.log(uncommitted(pod));
+    }
     world.fold();
     let report = audited(&world);
     let revenue = report.laws.iter().find(|law| law.law == 6).unwrap();

@@ -84,13 +84,12 @@ impl Logged {
             }
             for entry in entries.into_iter().filter(|entry| entry.seq <= last) {
                 at = entry.seq;
-                match serde_json::from_slice::<FactBatch>(&entry.received.bytes) {
-                    Ok(batch) => batch.facts.into_iter().for_each(|fact| logged.take(entry.seq, &batch.edge_id, fact)),
-                    Err(_) => {
-                        logged.unreadable += 1;
-                        let counts = logged.counts.entry(UNREADABLE.into()).or_default();
-                        *counts = counts.map(|count| count + 1);
-                    }
+                if let Ok(batch) = serde_json::from_slice::<FactBatch>(&entry.received.bytes) {
+                    batch.facts.into_iter().for_each(|fact| logged.take(entry.seq, &batch.edge_id, fact));
+                } else {
+                    logged.unreadable += 1;
+                    let counts = logged.counts.entry(UNREADABLE.into()).or_default();
+                    *counts = counts.map(|count| count + 1);
                 }
             }
             progress(&format!("read {at} of {last} batches of the log"));
