@@ -464,10 +464,11 @@ fn tables_of_an_earlier_build_are_put_aside_and_folded_again_and_those_of_a_late
     assert_eq!(world.tables(), before);
     assert!(world.folder.path().join("fold.db.old").exists());
     world.fold().catch_up(&world.log).unwrap();
-    tamper("PRAGMA user_version = 4");
+    let later = SCHEMA_VERSION + 1;
+    tamper(&format!("PRAGMA user_version = {later}"));
     let registry = Registry::open(&world.data().contracts()).unwrap();
     let refused = Fold::open(&world.data().fold(), registry).err().unwrap();
-    assert!(matches!(refused, FoldError::LaterSchema { found: 4 }), "{refused}");
+    assert!(matches!(refused, FoldError::LaterSchema { found } if found == later), "{refused}");
 }
 
 #[test]
