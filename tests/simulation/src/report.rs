@@ -117,6 +117,16 @@ impl Summary {
         }
         text
     }
+
+    /// The laws that were never checked, and the faults that never struck.
+    pub fn never_reached(&self) -> Vec<String> {
+        let is_checked = |number: &&str| self.checks.keys().any(|law| law.split(' ').next() == Some(*number));
+        let laws = ["1", "2", "3", "4", "5", "6", "8", "9", "10", "plans", "acknowledged"];
+        let unchecked =
+            laws.iter().filter(|number| !is_checked(number)).map(|number| format!("law {number} was never checked"));
+        let unstruck = Fault::ALL.iter().zip(&self.faults).filter(|(_, count)| **count == 0);
+        unchecked.chain(unstruck.map(|(fault, _)| format!("the fault {} never struck", fault.name()))).collect()
+    }
 }
 
 /// The law, the place and the way there, and how to see it again.
