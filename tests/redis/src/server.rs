@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -56,8 +57,7 @@ impl RedisServer {
     }
 
     fn start_in(folder: Folder) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
-        let mut server = Self { folder, address, keeper: None };
+        let mut server = Self { folder, address: free_address(), keeper: None };
         server.restart();
         server
     }
@@ -109,6 +109,17 @@ impl RedisServer {
             thread::sleep(POLL);
         }
     }
+}
+
+/// An address that nobody listens on, below the ports that the system hands out by itself: those may be a connection's
+/// by the time the server, or the same server again, wants them.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(97);
+    let tried = (0..1_000).map(|_| first.wrapping_add(NEXT.fetch_add(1, Relaxed)) % 12_000);
+    let mut ports = tried.filter_map(|offset| u16::try_from(20_000 + offset).ok());
+    let free = ports.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()?.local_addr().ok());
+    free.expect("one of a thousand ports is free")
 }
 
 impl Drop for RedisServer {
