@@ -8,14 +8,14 @@ use slotkeeper_core::{
     api::{BeaconResponse, RefusedBeacon},
     beacon::{Batch, Event},
     caps::{Settled, Transition},
-    fact::{BeaconFact, Fact, FactBatch},
+    fact::{BeaconFact, Fact},
     time::UnixMillis,
     token::{EventClass, Token, TokenError},
 };
 
 use crate::{
     Platform, Reply,
-    platform::{OriginError, join_all, store_call},
+    platform::{hand_over, join_all, store_call},
     settle::Settling,
     store::StoreError,
 };
@@ -194,15 +194,5 @@ fn refuse_token(error: TokenError) -> Reply {
 }
 
 fn not_taken(error: impl core::fmt::Display) -> Reply {
-    Reply::error(503, "beacons_not_recorded", None, format!("{error}; keep them and send them again"))
-        .with_header("retry-after", "1".into())
-}
-
-async fn hand_over(platform: &impl Platform, facts: Vec<Fact>) -> Result<(), OriginError> {
-    if facts.is_empty() {
-        return Ok(());
-    }
-    let batch = FactBatch { edge_id: platform.settings().edge_id.clone(), facts };
-    let text = serde_json::to_string(&batch).map_err(|error| OriginError(error.to_string()))?;
-    platform.post_facts(text, platform.settings().origin_deadline_ms).await
+    Reply::try_again("beacons_not_recorded", format!("{error}; keep them and send them again"))
 }

@@ -32,16 +32,8 @@ use crate::{
     Platform, Reply, Settings,
     answer::answer,
     platform::within,
-    store::{Commit, Committed, NewState, Store, StoreError},
+    store::{ATTEMPTS_MAX, Commit, Committed, NewState, Store, StoreError, until_not_lost},
 };
-
-/// How often a commit that lost a race is decided again. Each loss means that another commit for the viewer went
-/// through, so only a viewer with this many simultaneous breaks ever sees capped ads declined for it.
-const ATTEMPTS_MAX: usize = 32;
-
-/// How many store failures are borne before the break is decided without caps. The second try finds out whether the
-/// first commit landed.
-const FAILURES_MAX: usize = 2;
 
 /// A break request with what the edge adds to it. Serialisable, because a platform may decide elsewhere than it listens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -80,7 +72,8 @@ impl Asked {
         })
     }
 
-    fn occasion(&self) -> Occasion<'_> {
+    /// What its decision is about.
+    pub fn occasion(&self) -> Occasion<'_> {
         Occasion {
             request: &self.request,
             break_id: self.break_id,
@@ -136,39 +129,25 @@ pub async fn decide_at(
     settings: &Settings,
     asked: &Asked,
 ) -> Result<Vec<u8>, StoreError> {
-    let mut failures = 0;
     // Past the limit the break is decided without claims, which can lose to nothing but this very break's own commit;
     // the one more view after that finds it.
-    for attempt in 1..=ATTEMPTS_MAX + 2 {
-        match attempt_at(store, &plan, settings, asked, attempt > ATTEMPTS_MAX).await {
-            Ok(Attempt::Answered(answer)) => return Ok(answer),
-            Ok(Attempt::Lost) => {}
-            Err(error) => {
-                failures += 1;
-                if failures == FAILURES_MAX {
-                    return Err(error);
-                }
-            }
-        }
-    }
-    Err(StoreError::Failed(format!("the viewer's state changed {ATTEMPTS_MAX} times while deciding")))
+    until_not_lost(ATTEMPTS_MAX + 2, async |number| {
+        attempt_at(store, &plan, settings, asked, number > ATTEMPTS_MAX).await
+    })
+    .await
 }
 
-enum Attempt {
-    Answered(Vec<u8>),
-    Lost,
-}
-
+/// The answer; `None` if the commit lost a race.
 async fn attempt_at(
     store: &impl Store,
     plan: impl AsyncFn(Option<u64>) -> Option<Rc<[u8]>>,
     settings: &Settings,
     asked: &Asked,
     is_contended: bool,
-) -> Result<Attempt, StoreError> {
+) -> Result<Option<Vec<u8>>, StoreError> {
     let view = store.view(asked.viewer, asked.break_id).await?;
     if let Some(answer) = view.answered {
-        return Ok(Attempt::Answered(answer));
+        return Ok(Some(answer));
     }
     let plan_bytes = plan(view.plan_version).await;
     let caps = match Viewer::decode(&view.state) {
@@ -188,8 +167,8 @@ async fn attempt_at(
         facts: serde_json::to_string(&facts(pod, Recording::Committed)).unwrap_or_default(),
     };
     Ok(match store.commit(&commit).await? {
-        Committed::Yes => Attempt::Answered(commit.answer),
-        Committed::Lost => Attempt::Lost,
+        Committed::Yes => Some(commit.answer),
+        Committed::Lost => None,
     })
 }
 
@@ -236,7 +215,7 @@ fn remember_until(pod: &Pod, now: UnixMillis) -> UnixMillis {
 }
 
 /// What a break tells the origin: what it was decided from, then its rows.
-fn facts(pod: Pod, recording: Recording) -> Vec<Fact> {
+pub fn facts(pod: Pod, recording: Recording) -> Vec<Fact> {
     let rows = pod.slots.into_iter().map(|row| Fact::Opportunity { recording, row });
     core::iter::once(Fact::Decision(pod.decision)).chain(rows).collect()
 }

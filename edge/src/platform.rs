@@ -7,7 +7,11 @@ use std::{
     task::Poll,
 };
 
-use slotkeeper_core::{caps::Settled, time::UnixMillis};
+use slotkeeper_core::{
+    caps::Settled,
+    fact::{Fact, FactBatch},
+    time::UnixMillis,
+};
 
 use crate::{Settings, breaks::Asked, outbox::Shipped, settle::Settling, store::StoreError};
 
@@ -68,6 +72,16 @@ pub trait Platform {
 
     /// How many round trips to each store this request has made so far, by the store's name.
     fn store_trips(&self) -> Vec<(&'static str, u32)>;
+}
+
+/// Hands facts to the origin's collector; returns once they are durable there.
+pub(crate) async fn hand_over(platform: &impl Platform, facts: Vec<Fact>) -> Result<(), OriginError> {
+    if facts.is_empty() {
+        return Ok(());
+    }
+    let batch = FactBatch { edge_id: platform.settings().edge_id.clone(), facts };
+    let text = serde_json::to_string(&batch).map_err(|error| OriginError(error.to_string()))?;
+    platform.post_facts(text, platform.settings().origin_deadline_ms).await
 }
 
 /// The outcome of `work` if it comes before `timer` ends.

@@ -1,8 +1,8 @@
 //! `POST /v1/receipts`: rows that travelled with the player, because nobody else could take them.
 
-use slotkeeper_core::{api::ReceiptResponse, fact::FactBatch, receipt};
+use slotkeeper_core::{api::ReceiptResponse, receipt};
 
-use crate::{Platform, Reply};
+use crate::{Platform, Reply, platform::hand_over};
 
 /// Opens a receipt and hands its facts to the collector; acknowledges once they are durable there.
 pub(crate) async fn accept(platform: &impl Platform, body: &[u8]) -> Reply {
@@ -20,14 +20,8 @@ pub(crate) async fn accept(platform: &impl Platform, body: &[u8]) -> Reply {
         }
     };
     let accepted = u32::try_from(facts.len()).unwrap_or(u32::MAX);
-    let batch = FactBatch { edge_id: settings.edge_id.clone(), facts };
-    let posted = match serde_json::to_string(&batch) {
-        Ok(text) => platform.post_facts(text, settings.origin_deadline_ms).await.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    match posted {
+    match hand_over(platform, facts).await {
         Ok(()) => Reply::json(202, &ReceiptResponse { accepted }),
-        Err(error) => Reply::error(503, "receipt_not_recorded", None, format!("{error}; keep it and send it again"))
-            .with_header("retry-after", "1".into()),
+        Err(error) => Reply::try_again("receipt_not_recorded", format!("{error}; keep it and send it again")),
     }
 }

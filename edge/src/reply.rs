@@ -42,6 +42,11 @@ impl Reply {
         Self::new(status, "application/json", body)
     }
 
+    /// 503: what was sent is not recorded, and should be sent again in a second.
+    pub fn try_again(code: &'static str, message: String) -> Self {
+        Self::error(503, code, None, message).with_header("retry-after", "1".into())
+    }
+
     /// Plain text.
     pub fn text(text: &str) -> Self {
         Self::new(200, "text/plain; charset=utf-8", text.into())

@@ -10,12 +10,7 @@ use slotkeeper_core::{
     time::UnixMillis,
 };
 
-use crate::store::{Committed, NewState, Store, StoreError};
-
-/// How often settling is tried against other commits of the same viewer.
-const ATTEMPTS_MAX: usize = 32;
-/// How many store failures are borne. Settling again what is settled changes nothing, so a failure is simply tried again.
-const FAILURES_MAX: usize = 2;
+use crate::store::{ATTEMPTS_MAX, Committed, NewState, Store, StoreError, until_not_lost};
 
 /// What the beacons of one break ask of its claims. Serialisable, because a platform may settle elsewhere than it listens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,20 +30,8 @@ impl Settling {
 
 /// Settles where the viewer's state is: what each claim is afterwards, in the order asked.
 pub async fn settle_at(store: &impl Store, settling: &Settling) -> Result<Vec<Settled>, StoreError> {
-    let mut failures = 0;
-    for _ in 0..ATTEMPTS_MAX {
-        match attempt_at(store, settling).await {
-            Ok(Some(settled)) => return Ok(settled),
-            Ok(None) => {}
-            Err(error) => {
-                failures += 1;
-                if failures == FAILURES_MAX {
-                    return Err(error);
-                }
-            }
-        }
-    }
-    Err(StoreError::Failed(format!("the viewer's state changed {ATTEMPTS_MAX} times while settling")))
+    // Settling again what is settled changes nothing, so a failure is simply tried again.
+    until_not_lost(ATTEMPTS_MAX, async |_| attempt_at(store, settling).await).await
 }
 
 /// `None` if somebody else changed the viewer's state meanwhile.

@@ -81,6 +81,35 @@ pub enum StoreError {
     Failed(String),
 }
 
+/// How often what lost a race is tried from a fresh view. Each loss means that another commit for the viewer went through,
+/// so only a viewer with this many simultaneous calls ever meets the end of it.
+pub(crate) const ATTEMPTS_MAX: usize = 32;
+
+/// How many store failures are borne. The second try finds out whether the first one took effect after all.
+const FAILURES_MAX: usize = 2;
+
+/// Tries, at most `attempts` times, until a try is not lost to somebody else's commit; `None` says that it was. Each is
+/// told its number, from 1.
+pub(crate) async fn until_not_lost<T>(
+    attempts: usize,
+    mut attempt: impl AsyncFnMut(usize) -> Result<Option<T>, StoreError>,
+) -> Result<T, StoreError> {
+    let mut failures = 0;
+    for number in 1..=attempts {
+        match attempt(number).await {
+            Ok(Some(done)) => return Ok(done),
+            Ok(None) => {}
+            Err(error) => {
+                failures += 1;
+                if failures == FAILURES_MAX {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Err(StoreError::Failed(format!("the viewer's state changed in each of {attempts} attempts")))
+}
+
 /// Facts that the origin has not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxEntry {

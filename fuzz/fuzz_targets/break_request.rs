@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use slotkeeper_core::{
     caps::{CapState, Viewer},
-    decide::{Occasion, decide},
+    decide::decide,
     plan::Plan,
 };
 use slotkeeper_edge::{Settings, answer::answer, breaks::Asked};
@@ -23,17 +23,9 @@ fuzz_target!(init: seed("everything", serde_json::to_vec(&request()).expect("str
             return;
         }
     };
-    let occasion = Occasion {
-        request: &asked.request,
-        break_id: asked.break_id,
-        viewer: asked.viewer,
-        session: asked.session,
-        opened_at: asked.opened_at,
-        now: asked.now,
-    };
     let plan = Plan::verify(&PLAN, &SETTINGS.keys).expect("our own plan");
     for caps in [CapState::Known(Viewer::default()), CapState::Unavailable] {
-        let pod = decide(Some(&plan), &caps, &occasion);
+        let pod = decide(Some(&plan), &caps, &asked.occasion());
         assert_eq!(pod.slots.len(), asked.request.slots.len(), "a slot was lost");
         for (slot, asked) in pod.slots.iter().zip(&asked.request.slots) {
             assert!(slot.fill().is_none_or(|fill| fill.duration_ms <= asked.max_duration_ms), "the ad does not fit");

@@ -84,6 +84,16 @@ const request = (page) => page.evaluate(async () => {
   }
 });
 
+/** Gives the break back, then flushes so many times; how many beacons and receipts wait after each. */
+function discardAndFlush(page, times) {
+  return page.evaluate(async (times) => {
+    window.adBreak.discard();
+    const after = [];
+    for (let left = times; left > 0; left -= 1) after.push(await window.client.flush());
+    return after;
+  }, times);
+}
+
 const failed = (route, status, error) => route.fulfill({ status, headers, json: { error } });
 
 test("a break is asked for again under one request id, until the edge answers", async () => {
@@ -196,12 +206,7 @@ test("a batch is kept, with its number, until the edge says that the origin has 
     ][nth]?.(),
   });
   await request(page);
-  const waiting = await page.evaluate(async () => {
-    window.adBreak.discard();
-    const after = [];
-    for (let left = 4; left > 0; left -= 1) after.push(await window.client.flush());
-    return after;
-  });
+  const waiting = await discardAndFlush(page, 4);
   assert.deepEqual(waiting, [1, 1, 1, 0]);
   assert.deepEqual(batches.map(({ sequence, beacons }) => [sequence, beacons.length]), Array(4).fill([0, 1]));
   const ages = batches.map(({ beacons: [{ age }] }) => age);
@@ -221,12 +226,7 @@ test("a receipt is kept until the edge says that the origin has its rows, and ke
     ][nth]?.(),
   });
   await request(page);
-  const waiting = await page.evaluate(async () => {
-    window.adBreak.discard();
-    const after = [];
-    for (let left = 4; left > 0; left -= 1) after.push(await window.client.flush());
-    return after;
-  });
+  const waiting = await discardAndFlush(page, 4);
   assert.deepEqual(waiting, [1, 1, 1, 0]);
   assert.equal(batches.length, 1, "the beacon was taken at once");
   assert.deepEqual(receipts.map(({ text }) => text), Array(4).fill(receipt));

@@ -7,15 +7,15 @@ use std::{future::Future, pin::Pin, rc::Rc};
 
 use slotkeeper_core::{
     caps::{CapState, Settled, Transition, Viewer},
-    decide::{Occasion, decide},
-    fact::{Fact, FactBatch, Recording},
+    decide::decide,
+    fact::{FactBatch, Recording},
     plan::Plan,
     time::UnixMillis,
 };
 use slotkeeper_edge::{
     Platform, Settings,
     answer::answer,
-    breaks::{Asked, decide_at},
+    breaks::{Asked, decide_at, facts},
     outbox::{Shipped, ship},
     platform::{OriginError, PlanStored, store_call, within},
     settle::{Settling, settle_at},
@@ -145,18 +145,9 @@ impl Edge {
     async fn decide_degraded_and_capped(&self, asked: &Asked) -> Result<Vec<u8>, StoreError> {
         let bytes = self.plan_of_version(None).await;
         let plan = bytes.as_deref().and_then(|bytes| Plan::open(bytes).ok());
-        let occasion = Occasion {
-            request: &asked.request,
-            break_id: asked.break_id,
-            viewer: asked.viewer,
-            session: asked.session,
-            opened_at: asked.opened_at,
-            now: asked.now,
-        };
-        let pod = decide(plan.as_ref(), &CapState::Known(Viewer::default()), &occasion);
+        let pod = decide(plan.as_ref(), &CapState::Known(Viewer::default()), &asked.occasion());
         let response = answer(&pod, plan.as_ref(), asked, &self.settings.keys);
-        let rows = pod.slots.into_iter().map(|row| Fact::Opportunity { recording: Recording::Uncommitted, row });
-        let facts = std::iter::once(Fact::Decision(pod.decision)).chain(rows).collect();
+        let facts = facts(pod, Recording::Uncommitted);
         let batch = FactBatch { edge_id: self.settings.edge_id.clone(), facts };
         let text = serde_json::to_string(&batch).unwrap_or_default();
         self.post_facts(text, 300).await.map_err(|error| StoreError::Failed(error.to_string()))?;
