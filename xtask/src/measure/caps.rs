@@ -6,36 +6,32 @@ use serde_json::Value;
 
 use super::{
     Report,
-    load::{Load, rounded},
+    load::{Load, break_in, rounded, start},
 };
 use crate::{
     build::Builder,
-    http::claim_port,
-    stack::{Place, Programs, Runtime, Stack},
-    stamp::clear,
+    stack::{Runtime, Store},
 };
 
 const CONTRACTS: &str = "xtask/bench/contracts.toml";
 /// Each title is measured so many times, in turn, so that what else the machine does falls on both.
 const ROUNDS: u32 = 4;
 const BREAKS: u32 = 1_000;
+/// All of them are filled, in either title.
+const SLOTS: usize = 3;
 
 pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
     let program = builder.bench("load")?;
     for runtime in [Runtime::of_spin_component(), Runtime::Cloudflare] {
-        let programs = Programs::build(builder, runtime)?;
-        let data = builder.workspace.target.join("measure").join(format!("caps-{}", runtime.name()));
-        clear(&data)?;
-        let (origin_port, edge_port) = (claim_port(0, "")?, claim_port(0, "")?);
-        let place = Place { data, contracts: &[CONTRACTS], origin_port, edge_port, redis_port: None };
-        let mut stack = Stack::start(builder.workspace, &programs, runtime, &place)?;
+        let folder = format!("caps-{}", runtime.name());
+        let mut stack = start(builder, &folder, runtime, Store::Sqlite, &[CONTRACTS])?;
         let load = Load::on(&program, stack.edge_address);
         for title in ["with-caps", "without-caps"] {
-            load.run("/v1/breaks", BREAKS / 2, Some(&body("warm-up", title)))?;
+            load.run("/v1/breaks", BREAKS / 2, Some(&break_in(title, SLOTS, "warm-up")))?;
         }
         let (mut with, mut without) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
-            let of = |title| load.run("/v1/breaks", BREAKS, Some(&body(&format!("round-{round}"), title)));
+            let of = |title| load.run("/v1/breaks", BREAKS, Some(&break_in(title, SLOTS, &format!("round-{round}"))));
             with.push(of("with-caps")?);
             without.push(of("without-caps")?);
         }
@@ -54,12 +50,4 @@ pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
 fn mean(rounds: &[Value], key: &str) -> Value {
     let sum: f64 = rounds.iter().filter_map(|round| round[key].as_f64()).sum();
     (sum / f64::from(ROUNDS)).into()
-}
-
-/// A break of three slots in a title where all of them are filled.
-fn body(run: &str, title: &str) -> String {
-    let slots = [r#"{"max_duration_ms":30000}"#; 3].join(",");
-    format!(
-        r#"{{"request_id":"{run}-{title}-{{n}}","profile_id":"{title}-{{profile}}","title_id":"{title}","position":"midroll","slots":[{slots}]}}"#
-    )
 }

@@ -5,17 +5,16 @@ use anyhow::{Context as _, Result};
 
 use super::{
     Report,
-    load::{Load, rounded},
+    load::{Load, TITLE, break_in, rounded, start},
 };
 use crate::{
     build::Builder,
-    http::claim_port,
-    stack::{Place, Programs, Runtime, Stack, Store},
-    stamp::clear,
+    stack::{Runtime, Store},
 };
 
 const HELLOS: u32 = 20_000;
 const BREAKS: u32 = 4_000;
+const SLOTS: usize = 6;
 /// The first requests find an empty instance and cold caches.
 const WARM_UP: u32 = 500;
 
@@ -28,18 +27,12 @@ pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
         ("spin_redis", spin, Store::Redis),
         ("cloudflare", Runtime::Cloudflare, Store::Sqlite),
     ] {
-        let programs = Programs::build(builder, runtime)?;
-        let data = builder.workspace.target.join("measure").join(edge);
-        clear(&data)?;
-        let (origin_port, edge_port) = (claim_port(0, "")?, claim_port(0, "")?);
-        let redis_port = (store == Store::Redis).then(|| claim_port(0, "")).transpose()?;
-        let place = Place { data, contracts: &[], origin_port, edge_port, redis_port };
-        let mut stack = Stack::start(builder.workspace, &programs, runtime, &place)?;
+        let mut stack = start(builder, edge, runtime, store, &[])?;
         let load = Load::on(&program, stack.edge_address);
         load.run("/v1/hello", WARM_UP, None)?;
         let hello = load.run("/v1/hello", HELLOS, None)?;
-        load.run("/v1/breaks", WARM_UP, Some(&body("warm-up")))?;
-        let breaks = load.run("/v1/breaks", BREAKS, Some(&body("load")))?;
+        load.run("/v1/breaks", WARM_UP, Some(&break_in(TITLE, SLOTS, "warm-up")))?;
+        let breaks = load.run("/v1/breaks", BREAKS, Some(&break_in(TITLE, SLOTS, "load")))?;
         stack.check()?;
         stack.stop();
 
@@ -55,13 +48,4 @@ pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A break of six slots in a title of the demo; every request a break of its own, for one profile after another.
-fn body(run: &str) -> String {
-    let slot = r#"{"max_duration_ms":30000}"#;
-    let slots = [slot; 6].join(",");
-    format!(
-        r#"{{"request_id":"{run}-{{n}}","profile_id":"profile-{{profile}}","title_id":"the-lighthouse","position":"midroll","slots":[{slots}]}}"#
-    )
 }

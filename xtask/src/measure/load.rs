@@ -1,13 +1,47 @@
-//! Putting a load on an edge.
+//! A product to measure, and a load on its edge.
 
 use std::{net::SocketAddr, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::process::show;
+use crate::{
+    build::Builder,
+    http::claim_port,
+    process::show,
+    stack::{Place, Programs, Runtime, Stack, Store},
+    stamp::clear,
+};
 
 const CONNECTIONS: u32 = 16;
+
+/// Starts a product from nothing, in the folder of this name. `contracts` are sold besides the demo.
+pub(super) fn start(
+    builder: &Builder<'_>,
+    folder: &str,
+    runtime: Runtime,
+    store: Store,
+    contracts: &'static [&'static str],
+) -> Result<Stack> {
+    let programs = Programs::build(builder, runtime)?;
+    let data = builder.workspace.target.join("measure").join(folder);
+    clear(&data)?;
+    let (origin_port, edge_port) = (claim_port(0, "")?, claim_port(0, "")?);
+    let redis_port = (store == Store::Redis).then(|| claim_port(0, "")).transpose()?;
+    let place = Place { data, contracts, origin_port, edge_port, redis_port };
+    Stack::start(builder.workspace, &programs, runtime, &place)
+}
+
+/// A break of so many slots in a title; every request a break of its own, for one profile after another.
+pub(super) fn break_in(title: &str, slots: usize, run: &str) -> String {
+    let slots = vec![r#"{"max_duration_ms":30000}"#; slots].join(",");
+    format!(
+        r#"{{"request_id":"{run}-{title}-{{n}}","profile_id":"{title}-{{profile}}","title_id":"{title}","position":"midroll","slots":[{slots}]}}"#
+    )
+}
+
+/// A title of the demo.
+pub(super) const TITLE: &str = "the-lighthouse";
 
 /// A load on one edge.
 pub(super) struct Load<'a> {

@@ -8,35 +8,25 @@ use rustix::process::Signal;
 
 use super::{
     Report,
-    load::{Load, rounded},
+    load::{Load, TITLE, break_in, rounded, start},
 };
 use crate::{
     build::Builder,
-    http::claim_port,
-    stack::{Place, Programs, Runtime, Stack},
-    stamp::clear,
+    stack::{Runtime, Store},
 };
 
 const BREAKS: u32 = 1_000;
+/// One of them has uncapped demand.
+const SLOTS: usize = 3;
 /// Each of them waits for the deadlines.
 const HANGING_BREAKS: u32 = 64;
 
 pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
     let program = builder.bench("load")?;
-    let programs = Programs::build(builder, Runtime::SpinHost)?;
-    let data = builder.workspace.target.join("measure").join("outage");
-    clear(&data)?;
-    let place = Place {
-        data,
-        contracts: &[],
-        origin_port: claim_port(0, "")?,
-        edge_port: claim_port(0, "")?,
-        redis_port: None,
-    };
-    let mut stack = Stack::start(builder.workspace, &programs, Runtime::SpinHost, &place)?;
+    let mut stack = start(builder, "outage", Runtime::SpinHost, Store::Sqlite, &[])?;
     let load = Load::on(&program, stack.edge_address);
-    load.run("/v1/breaks", BREAKS / 2, Some(&body("warm-up")))?;
-    let well = load.run("/v1/breaks", BREAKS, Some(&body("well")))?;
+    load.run("/v1/breaks", BREAKS / 2, Some(&break_in(TITLE, SLOTS, "warm-up")))?;
+    let well = load.run("/v1/breaks", BREAKS, Some(&break_in(TITLE, SLOTS, "well")))?;
 
     let strike = |signal| {
         stack.signal_edge(signal)?;
@@ -44,9 +34,9 @@ pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
         Ok::<_, anyhow::Error>(())
     };
     strike(Signal::USR1)?;
-    let failing = load.run("/v1/breaks", BREAKS, Some(&body("failing")))?;
+    let failing = load.run("/v1/breaks", BREAKS, Some(&break_in(TITLE, SLOTS, "failing")))?;
     strike(Signal::USR2)?;
-    let hanging = load.run("/v1/breaks", HANGING_BREAKS, Some(&body("hanging")))?;
+    let hanging = load.run("/v1/breaks", HANGING_BREAKS, Some(&break_in(TITLE, SLOTS, "hanging")))?;
     stack.check()?;
     stack.stop();
 
@@ -58,12 +48,4 @@ pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
     compared("store_hangs.break_p50_ms", &hanging["p50_ms"], "ms", &well["p50_ms"]);
     compared("store_hangs.break_p99_ms", &hanging["p99_ms"], "ms", &well["p99_ms"]);
     Ok(())
-}
-
-/// A break that has uncapped demand.
-fn body(run: &str) -> String {
-    let slots = [r#"{"max_duration_ms":30000}"#; 3].join(",");
-    format!(
-        r#"{{"request_id":"{run}-{{n}}","profile_id":"profile-{{profile}}","title_id":"the-lighthouse","position":"midroll","slots":[{slots}]}}"#
-    )
 }
