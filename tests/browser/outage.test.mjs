@@ -15,9 +15,17 @@ before(async () => {
 });
 after(() => browser?.close());
 
-const takeAway = () => {
+/** Returns once both are gone: a signal is heard when the other process gets to it. */
+const takeAway = async () => {
   process.kill(ORIGIN_PID, "SIGSTOP");
   process.kill(EDGE_PID, "SIGUSR1"); // every call to its store fails
+  await eventually("an edge alone", async () => (await someBreak()).receipt, (receipt) => receipt !== undefined);
+};
+const someBreak = async () => {
+  const slots = [{ max_duration_ms: 10_000 }];
+  const [request_id, profile_id] = [freshProfile("request"), freshProfile("passer-by")];
+  const body = JSON.stringify({ request_id, profile_id, title_id: "the-lighthouse", position: "midroll", slots });
+  return (await fetch(`${EDGE}/v1/breaks`, { method: "POST", body })).json();
 };
 const giveBack = () => {
   process.kill(EDGE_PID, "SIGHUP");
@@ -39,8 +47,8 @@ test("a break that only the player knows of is in the books once the origin is b
     window.client = await AdClient.load({ edgeUrl, profileId });
   }, [EDGE, freshProfile("castaway")]);
 
-  takeAway();
   try {
+    await takeAway();
     await page.evaluate(async () => {
       const slots = Array(3).fill({ maxDurationMs: 10_000 });
       window.adBreak = await window.client.requestBreak({ titleId: "the-lighthouse", position: "midroll", slots });

@@ -214,6 +214,7 @@ fn an_edge_whose_clock_is_ahead_forgets_nothing_that_one_behind_still_counts() {
     let behind = UnixMillis(HOUR_MS - 1);
     let ahead = behind.plus_ms(CLOCKS_APART_MS_MAX);
     viewer.forget_ended(ahead);
+    assert!(viewer.keep_until() > ahead, "nor is the state forgotten as a whole");
     let cap = [hourly(CapScope::Flight, 1)];
     assert_eq!(viewer.allows(&cap, &showing(10), ahead), Ok(()));
     assert_eq!(viewer.allows(&cap, &showing(10), behind), Err(Declined::Capped));

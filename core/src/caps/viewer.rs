@@ -218,10 +218,10 @@ impl Viewer {
         self.claims.retain(|claim| !claim.is_over(now));
     }
 
-    /// When the whole state may be forgotten.
+    /// When the whole state may be forgotten: not before any claim of it.
     pub fn keep_until(&self) -> UnixMillis {
         // As if all were confirmed at the last moment: a state is kept rather too long.
-        let longest = |claim: &Claim| claim.lease_until.max(claim.counts_until);
+        let longest = |claim: &Claim| claim.lease_until.max(claim.counts_until).plus_ms(CLOCKS_APART_MS_MAX);
         self.claims.iter().map(longest).max().unwrap_or_default()
     }
 
