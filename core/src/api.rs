@@ -1,11 +1,12 @@
 //! The public JSON of the edge: what a player asks and what it is answered.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    contract::BreakPosition,
+    consent::Privacy,
+    contract::{BreakPosition, Placement, Presentation},
     id::{AdId, BreakId, CreativeId, OpportunityId},
     pod::{FillReason, UnfilledReason},
     time::UnixMillis,
@@ -22,8 +23,13 @@ pub const SLOT_MS_MAX: u32 = 600_000;
 /// The longest identifier that a caller may choose, in bytes.
 pub const CALLER_ID_BYTES_MAX: usize = 128;
 
+/// The most audience segments, and the most ads of the break before.
+pub const SEGMENTS_MAX: usize = 64;
+/// The most durations that a slot can be asked to have.
+pub const DURATIONS_MAX: usize = 16;
+
 /// `POST /v1/breaks`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BreakRequest {
     /// Chosen by the caller, the same for every try: a retry is not a second break. A UUID version 7 serves best.
@@ -38,8 +44,12 @@ pub struct BreakRequest {
     pub title_id: String,
     /// Where the break stands.
     pub position: BreakPosition,
-    /// The places for ads, in playing order.
+    /// The places for ads, in playing order. Either these or [`pod`](Self::pod).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slots: Vec<SlotRequest>,
+    /// Time for ads, of which the decision makes slots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodRequest>,
     /// The most that all ads together may last; without it, only the slots bound them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_duration_ms: Option<u32>,
@@ -49,20 +59,70 @@ pub struct BreakRequest {
     /// ISO 3166-1 alpha-2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+    /// ISO 3166-2, such as `US-CA`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// The class of device: `tv`, `web`, `phone`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// The audience segments that the viewer is in, resolved by the caller.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<String>,
+    /// The ads of the break before this one, in the same viewing: their advertisers and categories stay away from this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous_ads: Vec<AdId>,
+    /// What the viewer allows.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub privacy: Privacy,
     /// What the caller will report with.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub tracking: Tracking,
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// One place for one ad.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SlotRequest {
     /// The longest ad that fits.
     pub max_duration_ms: u32,
+    /// The shortest ad that is wanted; 0 for any.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub min_duration_ms: u32,
+    /// The only durations that fit, if there are any here: OpenRTB's `rqddurs`, in milliseconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub durations_ms: Vec<u32>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub placement: Placement,
+}
+
+/// Time for ads, in the words of OpenRTB 2.6: as many ads as fit, and no more than `max_ads`.
+///
+/// Its slots are the ads it gets; if time for one more ad is left then, and one more is allowed, that is an unfilled slot
+/// of that length.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PodRequest {
+    /// The length of all ads together, at most: `poddur`, in milliseconds.
+    pub duration_ms: u32,
+    /// The most ads: `maxseq`.
+    pub max_ads: u8,
+    /// The shortest ad that is wanted; 0 for any: `minduration`, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub min_ad_ms: u32,
+    /// The longest ad that is wanted; 0 for any: `maxduration`, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_ad_ms: u32,
+    /// The only durations that fit, if there are any here: `rqddurs`, in milliseconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub durations_ms: Vec<u32>,
+    /// The least that an auction's ad must pay a second, as the CPM of one second: `mincpmpersec`, in micros.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub min_cpm_micros_per_second: u64,
 }
 
 /// How a player reports.
@@ -96,19 +156,66 @@ impl BreakRequest {
             ("session_id", &self.session_id),
             ("tier", &self.tier),
             ("country", &self.country),
+            ("region", &self.region),
             ("device", &self.device),
         ];
         for (field, value) in optional {
             value.as_deref().map_or(Ok(()), |value| caller_id(field, value))?;
         }
-        if !(1..=SLOTS_MAX).contains(&self.slots.len()) {
-            return invalid("slots", alloc::format!("{} slots; a break has 1 to {SLOTS_MAX}", self.slots.len()));
+        match &self.pod {
+            Some(_) if !self.slots.is_empty() => return invalid("pod", "a break has either slots or a pod".into()),
+            Some(pod) => pod.validate()?,
+            None if (1..=SLOTS_MAX).contains(&self.slots.len()) => {}
+            None => {
+                return invalid("slots", alloc::format!("{} slots; a break has 1 to {SLOTS_MAX}", self.slots.len()));
+            }
         }
         for (index, slot) in self.slots.iter().enumerate() {
-            duration(&alloc::format!("slots[{index}].max_duration_ms"), slot.max_duration_ms)?;
+            let field = |name: &str| alloc::format!("slots[{index}].{name}");
+            duration(&field("max_duration_ms"), slot.max_duration_ms)?;
+            at_most(&field("min_duration_ms"), slot.min_duration_ms, slot.max_duration_ms)?;
+            durations(&field("durations_ms"), &slot.durations_ms)?;
         }
-        self.max_duration_ms.map_or(Ok(()), |ms| duration("max_duration_ms", ms))
+        self.max_duration_ms.map_or(Ok(()), |ms| duration("max_duration_ms", ms))?;
+        if self.segments.len() > SEGMENTS_MAX {
+            return invalid("segments", alloc::format!("{} segments; at most {SEGMENTS_MAX}", self.segments.len()));
+        }
+        for (index, segment) in self.segments.iter().enumerate() {
+            caller_id(&alloc::format!("segments[{index}]"), segment)?;
+        }
+        if self.previous_ads.len() > SLOTS_MAX {
+            return invalid("previous_ads", alloc::format!("{} ads; at most {SLOTS_MAX}", self.previous_ads.len()));
+        }
+        Ok(())
     }
+
+    /// How many slots it has, at most.
+    pub fn slots_max(&self) -> usize {
+        self.pod.as_ref().map_or(self.slots.len(), |pod| pod.max_ads.into())
+    }
+}
+
+impl PodRequest {
+    fn validate(&self) -> Result<(), InvalidField> {
+        duration("pod.duration_ms", self.duration_ms)?;
+        if !(1..=SLOTS_MAX).contains(&usize::from(self.max_ads)) {
+            return invalid("pod.max_ads", alloc::format!("{}; it must be from 1 to {SLOTS_MAX}", self.max_ads));
+        }
+        at_most("pod.min_ad_ms", self.min_ad_ms, self.duration_ms)?;
+        at_most("pod.max_ad_ms", self.max_ad_ms, self.duration_ms)?;
+        durations("pod.durations_ms", &self.durations_ms)
+    }
+}
+
+fn at_most(field: &str, ms: u32, max_ms: u32) -> Result<(), InvalidField> {
+    if ms <= max_ms { Ok(()) } else { invalid(field, alloc::format!("{ms}; it must be at most {max_ms} milliseconds")) }
+}
+
+fn durations(field: &str, all: &[u32]) -> Result<(), InvalidField> {
+    if all.len() > DURATIONS_MAX {
+        return invalid(field, alloc::format!("{} durations; at most {DURATIONS_MAX}", all.len()));
+    }
+    all.iter().try_for_each(|ms| duration(field, *ms))
 }
 
 fn caller_id(field: &str, value: &str) -> Result<(), InvalidField> {
@@ -173,7 +280,7 @@ pub enum SlotOutcome {
         /// Why it is there.
         fill_reason: FillReason,
         /// What to play.
-        ad: AdResponse,
+        ad: Box<AdResponse>,
         /// What to report with.
         token: String,
         /// When the token dies; do not start the ad after.
@@ -204,10 +311,13 @@ pub struct AdResponse {
     pub duration_ms: u32,
     /// Its files, best first.
     pub media: Vec<MediaResponse>,
+    /// What else goes with it, as booked.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub presentation: Presentation,
 }
 
 /// A file to play.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaResponse {
     /// Where it is.
     pub url: String,
@@ -217,6 +327,12 @@ pub struct MediaResponse {
     pub width: u16,
     /// Pixels.
     pub height: u16,
+    /// Kilobits a second, if booked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bitrate_kbps: Option<u32>,
+    /// RFC 6381 names, if booked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codecs: Option<String>,
 }
 
 /// A URL to GET when an event happens.
@@ -289,12 +405,8 @@ mod tests {
             session_id: None,
             title_id: "t".into(),
             position: BreakPosition::Preroll,
-            slots: vec![SlotRequest { max_duration_ms: 30_000 }],
-            max_duration_ms: None,
-            tier: None,
-            country: None,
-            device: None,
-            tracking: Tracking::Token,
+            slots: vec![SlotRequest { max_duration_ms: 30_000, ..SlotRequest::default() }],
+            ..BreakRequest::default()
         }
     }
 
@@ -302,14 +414,23 @@ mod tests {
     fn a_request_out_of_bounds_is_refused_by_field() {
         type Change = fn(&mut BreakRequest);
         assert_eq!(request().validate(), Ok(()));
-        let cases: [(&str, Change); 8] = [
+        let cases: [(&str, Change); 14] = [
             ("request_id", |r| r.request_id.clear()),
             ("profile_id", |r| r.profile_id = "x".repeat(129)),
             ("title_id", |r| r.title_id = "tab\there".into()),
             ("tier", |r| r.tier = Some(String::new())),
             ("slots", |r| r.slots.clear()),
-            ("slots", |r| r.slots = vec![SlotRequest { max_duration_ms: 1_000 }; 17]),
+            ("slots", |r| r.slots = vec![r.slots[0].clone(); 17]),
             ("slots[0].max_duration_ms", |r| r.slots[0].max_duration_ms = 999),
+            ("slots[0].min_duration_ms", |r| r.slots[0].min_duration_ms = 30_001),
+            ("slots[0].durations_ms", |r| r.slots[0].durations_ms = vec![0]),
+            ("pod", |r| r.pod = Some(PodRequest::default())),
+            ("pod.duration_ms", |r| (r.slots, r.pod) = (vec![], Some(PodRequest::default()))),
+            ("pod.max_ads", |r| {
+                r.slots.clear();
+                r.pod = Some(PodRequest { duration_ms: 60_000, max_ads: 17, ..PodRequest::default() });
+            }),
+            ("segments[1]", |r| r.segments = vec!["a".into(), String::new()]),
             ("max_duration_ms", |r| r.max_duration_ms = Some(600_001)),
         ];
         for (field, change) in cases {

@@ -19,6 +19,13 @@ macro_rules! ratings {
             $($(#[$doc])* #[serde(rename = $text)] $name,)*
         }
 
+        /// The strongest: what is not rated suits the fewest.
+        impl Default for Rating {
+            fn default() -> Self {
+                Self::TvMa
+            }
+        }
+
         impl Rating {
             /// From the mildest to the strongest.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
@@ -57,20 +64,22 @@ impl Rating {
 }
 
 /// How a flight is sold, from the one that must be delivered to the one that is only there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DemandClass {
     /// Committed impressions under a contract.
+    #[default]
     Guaranteed,
     /// Our own promotion: fills what nobody paid for.
     House,
 }
 
 /// Where in the title a break stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BreakPosition {
     /// Before the title.
+    #[default]
     Preroll,
     /// Within it.
     Midroll,
@@ -87,6 +96,99 @@ impl BreakPosition {
             Self::Postroll => "postroll",
         }
     }
+}
+
+/// What a slot is for, and what a flight is sold as; the two must agree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Placement {
+    /// An ad among others.
+    #[default]
+    Ad,
+    /// A few seconds that open or close a break. It does not compete: its advertiser may have an ad in the same pod.
+    Bumper,
+    /// "Brought to you by". It does not compete either.
+    Sponsorship,
+}
+
+/// Where in a pod a flight may stand: OpenRTB's `slotinpod`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PodPosition {
+    /// Anywhere.
+    #[default]
+    Any,
+    /// In the first slot only.
+    First,
+    /// In the last slot only.
+    Last,
+}
+
+/// What goes with an ad beside its files: what a player shows, calls and tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Presentation {
+    /// The advertiser's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertiser: Option<String>,
+    /// Categories of what is advertised, each with its authority: a URI such as the IAB's of its taxonomy, and the code.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<Category>,
+    /// Where a click leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub click_through: Option<String>,
+    /// From when the viewer may skip it, in milliseconds of the ad; never, if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_after_ms: Option<u32>,
+    /// Vendors' URLs that the player calls. (Those that the origin calls are in the [`RegistryRecord`].)
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trackers: Vec<Tracker>,
+    /// Vendors' scripts that measure where the ad plays.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub verifications: Vec<Verification>,
+    /// The file of the highest quality, for those who transcode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mezzanine: Option<crate::plan::MediaSource>,
+}
+
+/// One of VAST's `Category` elements.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Category {
+    /// Who defines the code, as a URI.
+    pub authority: String,
+    /// The code.
+    pub code: String,
+}
+
+/// One of VAST's `Verification` elements: a script of Open Measurement.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verification {
+    /// Who measures, as `company.example-omid`.
+    pub vendor: String,
+    /// The script.
+    pub url: String,
+    /// What the script is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<String>,
+}
+
+/// A break of a title, as its editors placed it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TitleBreak {
+    /// Before, within or after the title.
+    pub position: BreakPosition,
+    /// How far into the title a mid-roll stands, in milliseconds.
+    #[serde(default)]
+    pub at_ms: u32,
+    /// Its slots; either these or [`pod`](Self::pod).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<crate::api::SlotRequest>,
+    /// Its time, if slots are made by the decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<crate::api::PodRequest>,
 }
 
 /// A vendor's URL to call when an event is accepted.

@@ -8,16 +8,20 @@
 //! still needs. Per slot, the first of them that fits, is separate from what the pod already holds, is not ahead of its
 //! plan, and keeps every cap, fills it.
 
+mod eligible;
+
 use alloc::{string::String, vec::Vec};
 
+use self::eligible::Eligibility;
 use crate::{
     api::BreakRequest,
     caps::{CapState, Claim, ClaimState, Declined, Showing},
-    contract::{DemandClass, Rating},
+    consent::Permissions,
+    contract::DemandClass,
     decision::Decision,
     id::{AdId, BreakId, DecisionId, FlightId, OpportunityId, SessionKey, ViewerKey},
-    plan::{AdRecord, Dimension, FlightRecord, Plan, attribute},
-    pod::{Eliminated, Fill, FillReason, Opportunity, Outcome, Pod, UnfilledReason},
+    plan::{AdRecord, FlightRecord, Plan},
+    pod::{Eliminated, Fill, FillReason, InvalidTraffic, Opportunity, Outcome, Pod, Search, UnfilledReason},
     time::UnixMillis,
 };
 
@@ -32,6 +36,10 @@ pub struct Occasion<'a> {
     pub viewer: ViewerKey,
     /// In which viewing session, if the caller named one.
     pub session: Option<SessionKey>,
+    /// What the viewer allows.
+    pub permissions: Permissions,
+    /// If the request is not a viewer's.
+    pub invalid_traffic: Option<InvalidTraffic>,
     /// When the break opened: the time in its opportunity ids.
     pub opened_at: UnixMillis,
     /// The clock.
@@ -132,6 +140,8 @@ fn opportunity(
         decided_at: occasion.now,
         plan_version,
         decision_id,
+        search: Search::Exact,
+        invalid_traffic: occasion.invalid_traffic,
         outcome,
         candidates,
         eliminated,
@@ -147,26 +157,18 @@ struct Field<'a> {
 
 impl<'a> Field<'a> {
     fn gather(plan: &Plan<'a>, occasion: &Occasion<'_>, witness: &mut impl Witness) -> Self {
-        let title = attribute(Dimension::Title, &occasion.request.title_id);
-        let (rating, genres) = plan.title(title).unwrap_or((Rating::EVERY, &[])); // unknown: only what may run anywhere
-        let mut attributes = request_attributes(occasion.request);
-        attributes.push(title);
-        attributes.extend(genres.iter().map(|genre| genre.get()));
-
-        let found = plan.candidates(&attributes);
+        let eligibility = Eligibility::of(plan, occasion);
+        let found = plan.candidates(eligibility.attributes());
         let mut eliminated = Eliminated::default();
         let mut ranked = Vec::with_capacity(found.len());
         for flight in found.iter().filter_map(|index| plan.flight(*index)) {
-            let reason = if !flight.runs_at(occasion.now) || !plan.targets(flight, &attributes) {
-                UnfilledReason::NoEligibleDemand
-            } else if flight.ratings.get() & rating != rating {
-                UnfilledReason::ContentUnsuitable
-            } else {
-                ranked.push((flight.class(), lottery_ticket(flight, occasion.break_id), flight));
-                continue;
-            };
-            eliminated.count(reason);
-            witness.lost(None, flight.id(), reason);
+            match eligibility.check(flight) {
+                Ok(()) => ranked.push((flight.class(), lottery_ticket(flight, occasion.break_id), flight)),
+                Err(reason) => {
+                    eliminated.count(reason);
+                    witness.lost(None, flight.id(), reason);
+                }
+            }
         }
         ranked.sort_unstable_by_key(|(class, ticket, flight)| (*class, *ticket, flight.flight_id.get()));
         let competing = ranked.into_iter().map(|(_, _, flight)| flight).collect();
@@ -319,16 +321,6 @@ impl<'a> BreakSoFar<'a> {
             claim,
         }
     }
-}
-
-fn request_attributes(request: &BreakRequest) -> Vec<u64> {
-    let given = [
-        (Dimension::Position, Some(request.position.as_str())),
-        (Dimension::Tier, request.tier.as_deref()),
-        (Dimension::Country, request.country.as_deref()),
-        (Dimension::Device, request.device.as_deref()),
-    ];
-    given.into_iter().filter_map(|(dimension, value)| Some(attribute(dimension, value?))).collect()
 }
 
 /// Which of a flight's creatives: evenly, at random by break.

@@ -3,19 +3,19 @@
 //! A decision names the plan by its version and holds everything else: the break, the question, the clock, and the
 //! viewer's claims as they were. Rows carry its content address, so inputs cannot be mixed up or altered unnoticed.
 
-use alloc::{string::String, vec::Vec};
+use alloc::string::String;
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
-    api::{BreakRequest, SlotRequest, Tracking},
+    api::{BreakRequest, Tracking},
     caps::{CapState, Viewer},
-    contract::BreakPosition,
+    consent::{Permissions, Privacy},
     decide::{Occasion, Witness, decide_before},
     id::{BreakId, DecisionId, SessionKey, ViewerKey},
     plan::Plan,
-    pod::Pod,
+    pod::{InvalidTraffic, Pod},
     time::UnixMillis,
 };
 
@@ -35,24 +35,14 @@ pub struct Decision {
     pub decided_at: UnixMillis,
     /// The plan, if there was one.
     pub plan_version: Option<u64>,
-    /// What was watched.
-    pub title_id: String,
-    /// Where the break stood.
-    pub position: BreakPosition,
-    /// The longest ad that fits each slot, in milliseconds.
-    pub slots_ms: Vec<u32>,
-    /// The most that all ads together might last.
+    /// What was asked, but for what names the viewer and what they allow: those are empty here.
+    pub asked: BreakRequest,
+    /// What the viewer allowed.
+    #[serde(default, skip_serializing_if = "Permissions::is_default")]
+    pub permissions: Permissions,
+    /// If the request was not a viewer's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_duration_ms: Option<u32>,
-    /// As asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tier: Option<String>,
-    /// As asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub country: Option<String>,
-    /// As asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device: Option<String>,
+    pub invalid_traffic: Option<InvalidTraffic>,
     /// The viewer's claims, as stored and base64url; null where they were not known.
     #[serde(serialize_with = "write_caps", deserialize_with = "read_caps")]
     pub caps: CapState,
@@ -61,7 +51,6 @@ pub struct Decision {
 impl Decision {
     /// Records what is about to be decided from.
     pub fn of(plan: Option<&Plan<'_>>, caps: &CapState, occasion: &Occasion<'_>) -> Self {
-        let request = occasion.request;
         Self {
             break_id: occasion.break_id,
             viewer: occasion.viewer,
@@ -69,13 +58,16 @@ impl Decision {
             opened_at: occasion.opened_at,
             decided_at: occasion.now,
             plan_version: plan.map(Plan::version),
-            title_id: request.title_id.clone(),
-            position: request.position,
-            slots_ms: request.slots.iter().map(|slot| slot.max_duration_ms).collect(),
-            max_duration_ms: request.max_duration_ms,
-            tier: request.tier.clone(),
-            country: request.country.clone(),
-            device: request.device.clone(),
+            asked: BreakRequest {
+                request_id: String::new(),
+                profile_id: String::new(),
+                session_id: None,
+                privacy: Privacy::default(),
+                tracking: Tracking::default(),
+                ..occasion.request.clone()
+            },
+            permissions: occasion.permissions,
+            invalid_traffic: occasion.invalid_traffic,
             caps: caps.clone(),
         }
     }
@@ -93,24 +85,13 @@ impl Decision {
         if plan.map(Plan::version) != self.plan_version {
             return None;
         }
-        let request = BreakRequest {
-            request_id: String::new(),
-            profile_id: String::new(),
-            session_id: None,
-            title_id: self.title_id.clone(),
-            position: self.position,
-            slots: self.slots_ms.iter().map(|ms| SlotRequest { max_duration_ms: *ms }).collect(),
-            max_duration_ms: self.max_duration_ms,
-            tier: self.tier.clone(),
-            country: self.country.clone(),
-            device: self.device.clone(),
-            tracking: Tracking::default(),
-        };
         let occasion = Occasion {
-            request: &request,
+            request: &self.asked,
             break_id: self.break_id,
             viewer: self.viewer,
             session: self.session,
+            permissions: self.permissions,
+            invalid_traffic: self.invalid_traffic,
             opened_at: self.opened_at,
             now: self.decided_at,
         };

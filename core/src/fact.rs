@@ -1,6 +1,6 @@
 //! Facts: what the edge tells the origin. Appended, never changed; delivered at least once; folded by key.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,7 @@ pub enum Fact {
         row: Opportunity,
     },
     /// A break was decided: what its rows were decided from. Comes before them, in the same batch.
-    Decision(Decision),
+    Decision(Box<Decision>),
     /// A client reported an event, with a valid token.
     Beacon(BeaconFact),
 }

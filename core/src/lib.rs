@@ -18,6 +18,7 @@ extern crate std;
 pub mod api;
 pub mod beacon;
 pub mod caps;
+pub mod consent;
 pub mod contract;
 pub mod decide;
 pub mod decision;

@@ -19,6 +19,8 @@ use crate::{
 pub enum FillReason {
     /// A guaranteed flight.
     Guaranteed,
+    /// The winner of an auction for a slot that guaranteed demand left.
+    Auction,
     /// Our own promotion: no paying demand cleared.
     HouseAd,
 }
@@ -48,6 +50,10 @@ unfilled_reasons! {
     PlanUnavailable "plan_unavailable";
     /// Nothing sold matches the request.
     NoEligibleDemand "no_eligible_demand";
+    /// Guaranteed demand left the slot, and the auction could not be asked.
+    AuctionUnavailable "auction_unavailable";
+    /// What matches needs what the viewer does not allow.
+    ConsentDenied "consent_denied";
     /// What matches may not run in a title of this rating.
     ContentUnsuitable "content_unsuitable";
     /// What is suitable is too long for the slot, or for what is left of the break.
@@ -75,6 +81,12 @@ pub struct Eliminated {
     /// Found in the index, but dates or targeting do not match after all.
     #[serde(skip_serializing_if = "is_zero")]
     pub no_eligible_demand: u16,
+    /// Counts 1 if the auction could not be asked.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub auction_unavailable: u16,
+    /// See [`UnfilledReason::ConsentDenied`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub consent_denied: u16,
     /// See [`UnfilledReason::ContentUnsuitable`].
     #[serde(skip_serializing_if = "is_zero")]
     pub content_unsuitable: u16,
@@ -118,6 +130,8 @@ impl Eliminated {
         match reason {
             UnfilledReason::PlanUnavailable => None,
             UnfilledReason::NoEligibleDemand => Some(&mut self.no_eligible_demand),
+            UnfilledReason::AuctionUnavailable => Some(&mut self.auction_unavailable),
+            UnfilledReason::ConsentDenied => Some(&mut self.consent_denied),
             UnfilledReason::ContentUnsuitable => Some(&mut self.content_unsuitable),
             UnfilledReason::DurationExceeded => Some(&mut self.duration_exceeded),
             UnfilledReason::CompetitiveSeparation => Some(&mut self.competitive_separation),
@@ -161,6 +175,49 @@ pub enum Outcome {
     },
 }
 
+/// How a pod was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Search {
+    /// It is the best there is: every other was looked at or could not be better.
+    #[default]
+    Exact,
+    /// It is good, slot by slot: looking at all would have taken too long.
+    Greedy,
+}
+
+impl Search {
+    /// The name in JSON and SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Greedy => "greedy",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Why what a client asks and reports is not billed: it is not a viewer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InvalidTraffic {
+    /// Its user agent names a crawler or another program that is no player.
+    Crawler,
+}
+
+impl InvalidTraffic {
+    /// The name in JSON and SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Crawler => "crawler",
+        }
+    }
+}
+
 /// The stored fact that a slot existed. One row a slot, always.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opportunity {
@@ -185,6 +242,12 @@ pub struct Opportunity {
     /// What it was decided from, all of it: see [`crate::decision::Decision`].
     #[serde(default)]
     pub decision_id: DecisionId,
+    /// How its pod was found.
+    #[serde(default, skip_serializing_if = "Search::is_default")]
+    pub search: Search,
+    /// If the request was not a viewer's: stored like any other, and never billed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid_traffic: Option<InvalidTraffic>,
     /// Filled or unfilled.
     #[serde(flatten)]
     pub outcome: Outcome,

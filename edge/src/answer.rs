@@ -39,7 +39,7 @@ fn answer_slot(slot: &Opportunity, plan: Option<&Plan<'_>>, tracking: Tracking, 
         Outcome::Unfilled { unfilled_reason } => SlotOutcome::Unfilled { unfilled_reason: *unfilled_reason },
         Outcome::Filled(fill) => SlotOutcome::Filled {
             fill_reason: fill.fill_reason,
-            ad: answer_ad(fill, plan),
+            ad: Box::new(answer_ad(fill, plan)),
             token: seal(slot, fill, EventClass::Any, keys),
             expires_at_ms: fill.expires_at,
             pixels: (tracking == Tracking::Pixels).then(|| pixels(slot, fill, keys)),
@@ -55,6 +55,8 @@ fn answer_ad(fill: &Fill, plan: Option<&Plan<'_>>) -> AdResponse {
         mime_type: file.mime_type.into(),
         width: file.width,
         height: file.height,
+        bitrate_kbps: file.bitrate_kbps,
+        codecs: file.codecs.map(Into::into),
     });
     AdResponse {
         ad_id: fill.ad_id,
@@ -63,6 +65,7 @@ fn answer_ad(fill: &Fill, plan: Option<&Plan<'_>>) -> AdResponse {
         name: ad.as_ref().map_or("", |ad| ad.name).into(),
         duration_ms: fill.duration_ms,
         media: media.collect(),
+        presentation: ad.map(|ad| ad.presentation).unwrap_or_default(),
     }
 }
 

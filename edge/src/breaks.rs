@@ -19,11 +19,12 @@ use serde::{Deserialize, Serialize};
 use slotkeeper_core::{
     api::{BreakRequest, BreakResponse, InvalidField},
     caps::{CapState, Viewer},
+    consent::Permissions,
     decide::{Occasion, decide},
     fact::{Fact, FactBatch, Recording},
     id::{BreakId, SessionKey, ViewerKey, opened_at},
     plan::Plan,
-    pod::Pod,
+    pod::{InvalidTraffic, Pod},
     receipt,
     time::UnixMillis,
 };
@@ -44,6 +45,12 @@ pub struct Asked {
     pub viewer: ViewerKey,
     /// The viewing session, as a pseudonym, if one was named.
     pub session: Option<SessionKey>,
+    /// What the viewer allows.
+    #[serde(default)]
+    pub permissions: Permissions,
+    /// If the request is not a viewer's.
+    #[serde(default)]
+    pub invalid_traffic: Option<InvalidTraffic>,
     /// The break's identity.
     pub break_id: BreakId,
     /// When the break opened.
@@ -68,6 +75,8 @@ impl Asked {
             break_id: settings.pseudonyms.break_id(&request.profile_id, &request.request_id),
             opened_at: opened_at(&request.request_id, now),
             now,
+            permissions: Permissions::default(),
+            invalid_traffic: None,
             request,
         })
     }
@@ -79,6 +88,8 @@ impl Asked {
             break_id: self.break_id,
             viewer: self.viewer,
             session: self.session,
+            permissions: self.permissions,
+            invalid_traffic: self.invalid_traffic,
             opened_at: self.opened_at,
             now: self.now,
         }
@@ -217,5 +228,5 @@ fn remember_until(pod: &Pod, now: UnixMillis) -> UnixMillis {
 /// What a break tells the origin: what it was decided from, then its rows.
 pub fn facts(pod: Pod, recording: Recording) -> Vec<Fact> {
     let rows = pod.slots.into_iter().map(|row| Fact::Opportunity { recording, row });
-    core::iter::once(Fact::Decision(pod.decision)).chain(rows).collect()
+    core::iter::once(Fact::Decision(Box::new(pod.decision))).chain(rows).collect()
 }

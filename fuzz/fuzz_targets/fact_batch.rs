@@ -123,7 +123,7 @@ fn dump(fold: &Path) -> String {
 fn a_break() -> Vec<u8> {
     let pod = pod();
     let row = |row: &_| Fact::Opportunity { recording: Recording::Committed, row: Clone::clone(row) };
-    let mut facts = vec![Fact::Decision(pod.decision.clone())];
+    let mut facts = vec![Fact::Decision(Box::new(pod.decision.clone()))];
     facts.extend(pod.slots.iter().map(row));
     facts.extend(pod.slots.iter().find_map(|slot| {
         Some(Fact::Beacon(BeaconFact {

@@ -38,7 +38,7 @@ fn altered(sealed: &str, bytes: &[u8]) -> String {
 fn facts() -> Vec<Fact> {
     let pod = pod();
     let row = |row: &_| Fact::Opportunity { recording: Recording::Uncommitted, row: Clone::clone(row) };
-    let mut facts = vec![Fact::Decision(pod.decision.clone())];
+    let mut facts = vec![Fact::Decision(Box::new(pod.decision.clone()))];
     facts.extend(pod.slots.iter().map(row));
     facts
 }

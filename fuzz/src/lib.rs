@@ -10,6 +10,7 @@ use slotkeeper_core::{
     api::{BreakRequest, SlotRequest, Tracking},
     beacon::Event,
     caps::{Calendar, Cap, CapScope, CapState, Turn, Viewer, Window},
+    consent::Permissions,
     contract::{BreakPosition, DemandClass, Rating, RegistryRecord},
     decide::{Occasion, decide},
     id::{
@@ -61,7 +62,12 @@ pub fn settings() -> Settings {
 /// A small plan with something of everything: both classes, every kind of targeting and cap, two creatives in a flight,
 /// a flight that is over, one that is ahead of its plan.
 pub fn plan() -> Vec<u8> {
-    let title = |id: &str, rating| TitleSource { title_id: id.into(), rating, genres: vec!["drama".into(), id.into()] };
+    let title = |id: &str, rating| TitleSource {
+        title_id: id.into(),
+        rating,
+        genres: vec!["drama".into(), id.into()],
+        ..TitleSource::default()
+    };
     let cap = |scope, limit, window| Cap { scope, limit, window };
     let hour = Window::Rolling { ms: 3_600_000 };
     let turn = |days: u64| Turn { from: NOW.plus_ms(days * DAY_MS), began_at: NOW.plus_ms(days * DAY_MS) };
@@ -107,6 +113,7 @@ fn everywhere() -> Targeting {
         tiers: one("basic"),
         countries: one("NO"),
         devices: one("tv"),
+        ..Targeting::default()
     }
 }
 
@@ -136,8 +143,11 @@ fn flight(id: u32) -> FlightSource {
                 mime_type: "video/webm".into(),
                 width: 640,
                 height: 360,
+                ..MediaSource::default()
             }],
+            ..AdSource::default()
         }],
+        ..FlightSource::default()
     }
 }
 
@@ -167,13 +177,14 @@ pub fn request() -> BreakRequest {
         profile_id: "profile-1".into(),
         title_id: "film".into(),
         position: BreakPosition::Midroll,
-        slots: vec![SlotRequest { max_duration_ms: 10_000 }; 6],
+        slots: vec![SlotRequest { max_duration_ms: 10_000, ..SlotRequest::default() }; 6],
         max_duration_ms: Some(60_000),
         tier: Some("basic".into()),
         session_id: Some("session-1".into()),
         country: Some("NO".into()),
         device: Some("tv".into()),
         tracking: Tracking::Pixels,
+        ..BreakRequest::default()
     }
 }
 
@@ -206,7 +217,16 @@ pub fn pod() -> Pod {
 /// `request`, asked for the first time by a viewer at [`NOW`].
 pub fn occasion(request: &BreakRequest) -> Occasion<'_> {
     let (break_id, viewer) = (BreakId([1; 16]), ViewerKey([2; 16]));
-    Occasion { request, break_id, viewer, session: Some(SessionKey([3; 8])), opened_at: NOW, now: NOW }
+    Occasion {
+        request,
+        break_id,
+        viewer,
+        session: Some(SessionKey([3; 8])),
+        permissions: Permissions::default(),
+        invalid_traffic: None,
+        opened_at: NOW,
+        now: NOW,
+    }
 }
 
 /// Leaves a seed for the fuzzer in the folder `FUZZ_SEEDS`, if somebody has named one. Called before it reads them.

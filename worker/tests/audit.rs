@@ -85,7 +85,7 @@ fn damage_to_the_tables_is_found_by_its_name() {
         ("an impression is of another flight", format!("UPDATE fct_ad_impressions SET flight_id = flight_id + 1 WHERE opportunity_id = {paid}"), &["impression_altered"]),
         ("an impression has an error", format!("UPDATE fct_ad_impressions SET error_at_ms = start_at_ms WHERE opportunity_id = {paid}"), &["impression_altered"]),
         ("a fill lives longer", format!("UPDATE fct_ad_opportunities SET expires_at_ms = expires_at_ms + 1 WHERE opportunity_id = {paid}"), &["row_altered"]),
-        ("a decision is altered", "UPDATE decisions SET content = json_set(content, '$.device', 'web')".into(), &["decision_altered"]),
+        ("a decision is altered", "UPDATE decisions SET content = json_set(content, '$.asked.device', 'web')".into(), &["decision_altered"]),
         ("a decision is deleted", "DELETE FROM decisions".into(), &["decision_missing"]),
         ("a beacon is moved", "UPDATE beacon_states SET first_quartile_at_ms = first_quartile_at_ms + 1".into(), &["table_differs"]),
     ];

@@ -8,7 +8,8 @@ use super::*;
 use crate::{
     api::{SlotRequest, Tracking},
     caps::{Cap, CapScope, Viewer, Window},
-    contract::BreakPosition,
+    consent::Permissions,
+    contract::{BreakPosition, Rating},
     id::{AdId, AdvertiserId, CampaignId, CreativeId, FlightId, RecordId},
     keys::Keyring,
     plan::{AdSource, FlightSource, PlanSource, Targeting, TitleSource, build},
@@ -35,6 +36,7 @@ fn flight(id: u32) -> FlightSource {
         category: None,
         targeting: Targeting::default(),
         ads: vec![ad(id, 15_000)],
+        ..FlightSource::default()
     }
 }
 
@@ -48,6 +50,7 @@ fn ad(id: u32, duration_ms: u32) -> AdSource {
         universal_ad_id: "unknown".into(),
         name: format!("ad {id}"),
         media: vec![],
+        ..AdSource::default()
     }
 }
 
@@ -64,8 +67,12 @@ fn plan_of(flights: Vec<FlightSource>) -> Vec<u8> {
 }
 
 fn source_of(flights: Vec<FlightSource>) -> PlanSource {
-    let title =
-        |id: &str, rating, genre: &str| TitleSource { title_id: id.into(), rating, genres: vec![genre.to_string()] };
+    let title = |id: &str, rating, genre: &str| TitleSource {
+        title_id: id.into(),
+        rating,
+        genres: vec![genre.to_string()],
+        ..TitleSource::default()
+    };
     PlanSource {
         version: 3,
         created_at: NOW,
@@ -84,12 +91,13 @@ fn request(slots: usize) -> BreakRequest {
         session_id: None,
         title_id: "film".into(),
         position: BreakPosition::Preroll,
-        slots: vec![SlotRequest { max_duration_ms: 30_000 }; slots],
+        slots: vec![SlotRequest { max_duration_ms: 30_000, ..SlotRequest::default() }; slots],
         max_duration_ms: None,
         tier: None,
         country: None,
         device: None,
         tracking: Tracking::Token,
+        ..BreakRequest::default()
     }
 }
 
@@ -100,7 +108,16 @@ fn decide_at(plan: &[u8], caps: &CapState, request: &BreakRequest, seed: u8) -> 
 
 fn occasion(request: &BreakRequest, seed: u8) -> Occasion<'_> {
     let (break_id, viewer) = (BreakId([seed; 16]), ViewerKey([2; 16]));
-    Occasion { request, break_id, viewer, session: None, opened_at: NOW, now: NOW }
+    Occasion {
+        request,
+        break_id,
+        viewer,
+        session: None,
+        permissions: Permissions::default(),
+        invalid_traffic: None,
+        opened_at: NOW,
+        now: NOW,
+    }
 }
 
 fn known() -> CapState {
@@ -306,6 +323,8 @@ fn without_a_valid_plan_every_slot_says_so() {
         break_id: BreakId([1; 16]),
         viewer: ViewerKey([2; 16]),
         session: None,
+        permissions: Permissions::default(),
+        invalid_traffic: None,
         opened_at: now,
         now,
     };
@@ -340,6 +359,8 @@ fn flights_win_in_proportion_to_what_they_still_need() {
         id[..4].copy_from_slice(&seed.to_le_bytes());
         let occasion = Occasion {
             session: None,
+            permissions: Permissions::default(),
+            invalid_traffic: None,
             request: &asked,
             break_id: BreakId(*blake3::hash(&id).as_bytes().first_chunk().unwrap()),
             viewer: ViewerKey::default(),
@@ -444,7 +465,7 @@ proptest! {
         prop_assert!(Plan::verify(&plan, &keys()).is_err());
         if let Ok(opened) = Plan::open(&plan) { // as a store that rots would hand it to us
             let asked = request(3);
-            let occasion = Occasion { request: &asked, break_id: BreakId([1; 16]), viewer: ViewerKey::default(), session: None, opened_at: NOW, now: NOW };
+            let occasion = Occasion { request: &asked, break_id: BreakId([1; 16]), viewer: ViewerKey::default(), session: None, permissions: Permissions::default(), invalid_traffic: None, opened_at: NOW, now: NOW };
             prop_assert_eq!(decide(Some(&opened), &known(), &occasion).slots.len(), 3);
         }
     }
@@ -507,6 +528,6 @@ fn a_recorded_decision_is_made_again_exactly_and_its_witness_hears_of_every_cand
     }
     assert!(heard.0.contains(&(99, 3, Some(UnfilledReason::NoEligibleDemand))));
     let mut altered = recorded;
-    altered.tier = Some("gold".into());
+    altered.asked.tier = Some("gold".into());
     assert_ne!(altered.id(), pod.decision.id());
 }

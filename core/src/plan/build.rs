@@ -14,14 +14,14 @@ use zerocopy::{
 use super::{
     layout::{
         ANYONE, ANYONE_HOUSE, AdRecord, CapRecord, ClauseRecord, Dimension, FORMAT, FlightRecord, Header, IndexRecord,
-        MAC_BYTES, MAGIC, MediaRecord, Run, SECTIONS, TitleRecord, TurnRecord, WINDOW_BREAK, WINDOW_CALENDAR,
-        WINDOW_LIFETIME, WINDOW_ROLLING, WINDOW_SESSION, attribute,
+        MAC_BYTES, MAGIC, MediaRecord, Run, SECTIONS, SpanRecord, TitleRecord, TurnRecord, WINDOW_BREAK,
+        WINDOW_CALENDAR, WINDOW_LIFETIME, WINDOW_ROLLING, WINDOW_SESSION, attribute,
     },
     source::{AdSource, FlightSource, PlanSource, Targeting},
 };
 use crate::{
     caps::{CALENDAR_TURNS, CAPS_PER_FLIGHT_MAX, Cap, CapScope, Horizon, Window},
-    contract::{DemandClass, Rating},
+    contract::{DemandClass, Presentation, Rating},
     id::REQUEST_TIME_SKEW_MS_MAX,
     keys::{Keyring, Purpose},
     token::LIFE_MS_MAX,
@@ -35,6 +35,8 @@ pub const FLIGHTS_MAX: usize = 50_000;
 const ADS_PER_FLIGHT_MAX: usize = 64;
 /// The most values in one targeting list, and the most genres of a title.
 const VALUES_MAX: usize = 1_000;
+/// The most spans in which one flight airs, within one plan's validity.
+const SPANS_MAX: usize = 256;
 /// Versions stay below 2^53, because a store may pass them through JavaScript.
 const VERSION_END: u64 = 1 << 53;
 /// A request id may date its break this much earlier or later than the decision; a token must live longer than that.
@@ -98,7 +100,7 @@ fn check(source: &PlanSource) -> Result<(), PlanBuildError> {
             bound(&alloc::format!("flight {}, ad {}: caps", flight.flight_id, ad.ad_id), caps, CAPS_PER_FLIGHT_MAX)?;
         }
         bound(&name("ads"), flight.ads.len(), ADS_PER_FLIGHT_MAX)?;
-        for (_, values) in dimensions(&flight.targeting) {
+        for (_, values) in dimensions(&flight.targeting).into_iter().chain(dimensions(&flight.exclusion)) {
             bound(&name("targeting"), values.len(), VALUES_MAX)?;
         }
         if let Some(ad) = flight.ads.iter().find(|ad| ad.duration_ms == 0) {
@@ -106,6 +108,17 @@ fn check(source: &PlanSource) -> Result<(), PlanBuildError> {
         }
         if flight.ads.is_empty() {
             return Err(invalid(&name("ads"), 0, "must be at least one"));
+        }
+        bound(&name("airs"), flight.airs.len(), SPANS_MAX)?;
+        if let Some(span) = flight.airs.iter().find(|span| span.from >= span.until) {
+            return Err(invalid(&name("airs"), span.until.0, "must be after its from"));
+        }
+        if !flight.targeting.ratings.is_empty() {
+            return Err(invalid(
+                &name("targeting.ratings"),
+                flight.targeting.ratings.len(),
+                "must be named in ratings",
+            ));
         }
         if flight.starts_at >= flight.ends_at {
             return Err(invalid(&name("ends_at"), flight.ends_at.0, "must be after starts_at"));
@@ -150,6 +163,7 @@ struct Builder {
     attributes: Vec<U64>,
     index: Vec<IndexRecord>,
     postings: Vec<U32>,
+    spans: Vec<SpanRecord>,
     text: Vec<u8>,
     interned: BTreeMap<String, Run>,
     hashed: BTreeMap<u64, (u8, String)>,
@@ -160,7 +174,14 @@ impl Builder {
         for title in &source.titles {
             let genres = self.add_attributes(Dimension::Genre, &title.genres)?;
             let hash = self.attribute(Dimension::Title, &title.title_id)?;
-            self.titles.push(TitleRecord { title: hash.into(), rating: title.rating as u8, genres });
+            let breaks = if title.breaks.is_empty() { run(0, 0) } else { self.intern(&json(&title.breaks)) };
+            self.titles.push(TitleRecord {
+                title: hash.into(),
+                rating: title.rating as u8,
+                genres,
+                duration_ms: title.duration_ms.unwrap_or(0).into(),
+                breaks,
+            });
         }
         self.titles.sort_by_key(|title| title.title.get());
         match self.titles.windows(2).find(|pair| pair[0].title == pair[1].title) {
@@ -197,10 +218,16 @@ impl Builder {
                 mime_type: self.intern(&file.mime_type),
                 width: file.width.into(),
                 height: file.height.into(),
+                bitrate_kbps: file.bitrate_kbps.unwrap_or(0).into(),
+                codecs: self.intern(file.codecs.as_deref().unwrap_or_default()),
             };
             self.media.push(record);
         }
         let caps = self.add_caps(&ad.caps);
+        let presentation = match &ad.presentation {
+            empty if *empty == Presentation::default() => run(0, 0),
+            presentation => self.intern(&json(presentation)),
+        };
         let record = AdRecord {
             ad_id: ad.ad_id.0.into(),
             creative_id: ad.creative_id.0.into(),
@@ -210,6 +237,8 @@ impl Builder {
             universal_ad_id: self.intern(&ad.universal_ad_id),
             name: self.intern(&ad.name),
             media: run(start, ad.media.len()),
+            weight: ad.weight.max(1).into(),
+            presentation,
         };
         self.ads.push(record);
     }
@@ -234,7 +263,15 @@ impl Builder {
             Some(category) => self.attribute(Dimension::Category, category)?,
             None => 0,
         };
-        let ratings = flight.ratings.iter().fold(0, |mask, rating| mask | rating.bit());
+        let ratings = mask(&flight.ratings);
+        let exclusion_start = self.attributes.len();
+        for (dimension, values) in dimensions(&flight.exclusion) {
+            self.add_attributes(dimension, values)?;
+        }
+        let exclusion = run(exclusion_start, self.attributes.len() - exclusion_start);
+        let airs = run(self.spans.len(), flight.airs.len());
+        self.spans
+            .extend(flight.airs.iter().map(|span| SpanRecord { from: span.from.0.into(), until: span.until.0.into() }));
         Ok(FlightRecord {
             flight_id: flight.flight_id.0.into(),
             campaign_id: flight.campaign_id.0.into(),
@@ -249,6 +286,11 @@ impl Builder {
             horizon_lifetime_until: horizon.lifetime_until.0.into(),
             caps,
             clauses: clause_run,
+            exclusion,
+            excluded_ratings: mask(&flight.exclusion.ratings).into(),
+            airs,
+            placement: flight.placement as u8,
+            pod_position: flight.pod_position as u8,
             ads,
         })
     }
@@ -336,6 +378,7 @@ impl Builder {
             (self.attributes.as_bytes(), self.attributes.len()),
             (self.index.as_bytes(), self.index.len()),
             (self.postings.as_bytes(), self.postings.len()),
+            (self.spans.as_bytes(), self.spans.len()),
             (&self.text, self.text.len()),
         ];
         let mut places = [run(0, 0); SECTIONS];
@@ -448,7 +491,15 @@ fn things_beside_creatives(flight: &FlightSource) -> impl Iterator<Item = (u8, u
     .into_iter()
 }
 
-fn dimensions(targeting: &Targeting) -> [(Dimension, &Vec<String>); 6] {
+fn mask(ratings: &[Rating]) -> u16 {
+    ratings.iter().fold(0, |mask, rating| mask | rating.bit())
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| unreachable!("string keys only"))
+}
+
+fn dimensions(targeting: &Targeting) -> [(Dimension, &Vec<String>); 8] {
     [
         (Dimension::Title, &targeting.titles),
         (Dimension::Genre, &targeting.genres),
@@ -456,6 +507,8 @@ fn dimensions(targeting: &Targeting) -> [(Dimension, &Vec<String>); 6] {
         (Dimension::Tier, &targeting.tiers),
         (Dimension::Country, &targeting.countries),
         (Dimension::Device, &targeting.devices),
+        (Dimension::Region, &targeting.regions),
+        (Dimension::Segment, &targeting.segments),
     ]
 }
 

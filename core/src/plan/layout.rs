@@ -11,7 +11,7 @@ use zerocopy::{
 use crate::caps::CALENDAR_TURNS;
 
 pub(super) const MAGIC: [u8; 4] = *b"SKPL";
-pub(super) const FORMAT: u16 = 3;
+pub(super) const FORMAT: u16 = 4;
 pub(super) const MAC_BYTES: usize = 32;
 
 /// Where the sections are, in the order of the header's table.
@@ -27,9 +27,10 @@ pub(super) enum Section {
     Attributes,
     Index,
     Postings,
+    Spans,
     Text,
 }
-pub(super) const SECTIONS: usize = 11;
+pub(super) const SECTIONS: usize = 12;
 
 pub(super) const WINDOW_BREAK: u8 = 0;
 pub(super) const WINDOW_SESSION: u8 = 1;
@@ -66,7 +67,8 @@ records! {
     }
 
     /// Sorted by `title`.
-    TitleRecord { title: U64, rating: u8, genres: Run, }
+    /// `breaks` is the JSON of [`super::TitleSource::breaks`]; without any, no text. `duration_ms` 0 is not known.
+    TitleRecord { title: U64, rating: u8, genres: Run, duration_ms: U32, breaks: Run, }
 
     FlightRecord {
         flight_id: U32,
@@ -85,6 +87,15 @@ records! {
         horizon_lifetime_until: U64,
         caps: Run,
         clauses: Run,
+        /// What excludes it, each an attribute.
+        exclusion: Run,
+        /// Mask of [`crate::contract::Rating::bit`].
+        excluded_ratings: U16,
+        airs: Run,
+        /// See [`crate::contract::Placement`], in its order.
+        placement: u8,
+        /// See [`crate::contract::PodPosition`], in its order.
+        pod_position: u8,
         ads: Run,
     }
 
@@ -98,9 +109,16 @@ records! {
         universal_ad_id: Run,
         name: Run,
         media: Run,
+        /// At least 1.
+        weight: U32,
+        /// The JSON of its [`crate::contract::Presentation`]; of an empty one, no text.
+        presentation: Run,
     }
 
-    MediaRecord { url: Run, mime_type: Run, width: U16, height: U16, }
+    /// `bitrate_kbps` 0 and `codecs` empty are not known.
+    MediaRecord { url: Run, mime_type: Run, width: U16, height: U16, bitrate_kbps: U32, codecs: Run, }
+
+    SpanRecord { from: U64, until: U64, }
 
     /// `window` is one of [`WINDOW_BREAK`] and its siblings; `window_ms` is the length of a rolling one and the greatest
     /// length of a calendar one; `turns` are a calendar one's.
@@ -126,6 +144,8 @@ pub(crate) enum Dimension {
     Country,
     Device,
     Category,
+    Region,
+    Segment,
 }
 
 /// Files the untargeted paid flights.

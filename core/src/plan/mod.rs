@@ -18,15 +18,16 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 pub use build::{FLIGHTS_MAX, PlanBuildError, TITLES_MAX, build};
 use layout::{
     ANYONE, ANYONE_HOUSE, CapRecord, ClauseRecord, FORMAT, Header, IndexRecord, MAC_BYTES, MAGIC, MediaRecord, Run,
-    Section, TitleRecord, TurnRecord, WINDOW_BREAK, WINDOW_CALENDAR, WINDOW_LIFETIME, WINDOW_ROLLING, WINDOW_SESSION,
+    Section, SpanRecord, TitleRecord, TurnRecord, WINDOW_BREAK, WINDOW_CALENDAR, WINDOW_LIFETIME, WINDOW_ROLLING,
+    WINDOW_SESSION,
 };
 pub(crate) use layout::{AdRecord, Dimension, FlightRecord, attribute};
-pub use source::{AdSource, FlightSource, MediaSource, PlanSource, Targeting, TitleSource};
+pub use source::{AdSource, FlightSource, MediaSource, PlanSource, Span, Targeting, TitleSource};
 use zerocopy::little_endian::{U32, U64};
 
 use crate::{
     caps::{Booking, CAPS_PER_FLIGHT_MAX, Calendar, Cap, CapScope, Horizon, Turn, Window},
-    contract::{DemandClass, Rating},
+    contract::{DemandClass, Placement, PodPosition, Presentation, Rating, TitleBreak},
     id::{AdId, AdvertiserId, CampaignId, CreativeId, FlightId, RecordId},
     keys::{Keyring, Purpose},
     time::UnixMillis,
@@ -77,6 +78,7 @@ pub struct Plan<'a> {
     attributes: &'a [U64],
     index: &'a [IndexRecord],
     postings: &'a [U32],
+    spans: &'a [SpanRecord],
     text: &'a [u8],
 }
 
@@ -91,6 +93,10 @@ pub struct Media<'a> {
     pub width: u16,
     /// Pixels.
     pub height: u16,
+    /// Kilobits a second, if known.
+    pub bitrate_kbps: Option<u32>,
+    /// RFC 6381 names, if known.
+    pub codecs: Option<&'a str>,
 }
 
 impl<'a> Plan<'a> {
@@ -117,6 +123,7 @@ impl<'a> Plan<'a> {
             attributes: section(body, header, Section::Attributes)?,
             index: section(body, header, Section::Index)?,
             postings: section(body, header, Section::Postings)?,
+            spans: section(body, header, Section::Spans)?,
             text: section(body, header, Section::Text)?,
         })
     }
@@ -137,7 +144,8 @@ impl<'a> Plan<'a> {
 
     fn check_references(&self) -> Result<(), PlanError> {
         let text = |run: Run| core::str::from_utf8(of(self.text, run)?).ok();
-        let titles = self.titles.iter().all(|title| of(self.attributes, title.genres).is_some());
+        let titles =
+            self.titles.iter().all(|title| of(self.attributes, title.genres).is_some() && text(title.breaks).is_some());
         let caps = |run: Run| of(self.caps, run).filter(|caps| caps.iter().all(CapRecord::is_sound));
         let flights = self.flights.iter().all(|flight| {
             let carried = caps(flight.caps).map(<[CapRecord]>::len);
@@ -146,15 +154,23 @@ impl<'a> Plan<'a> {
                 carried.is_some_and(|carried| carried.saturating_add(own) <= CAPS_PER_FLIGHT_MAX)
             };
             of(self.clauses, flight.clauses).is_some()
+                && of(self.attributes, flight.exclusion).is_some()
+                && of(self.spans, flight.airs).is_some()
+                && flight.placement <= Placement::Sponsorship as u8
+                && flight.pod_position <= PodPosition::Last as u8
                 && of(self.ads, flight.ads).is_some_and(|ads| !ads.is_empty() && ads.iter().all(fits))
         });
         let ads = self.ads.iter().all(|ad| {
             caps(ad.caps).is_some()
                 && text(ad.universal_ad_id).is_some()
                 && text(ad.name).is_some()
+                && text(ad.presentation).is_some()
                 && of(self.media, ad.media).is_some()
         });
-        let media = self.media.iter().all(|media| text(media.url).is_some() && text(media.mime_type).is_some());
+        let media = self
+            .media
+            .iter()
+            .all(|media| [media.url, media.mime_type, media.codecs].iter().all(|run| text(*run).is_some()));
         let clauses = self.clauses.iter().all(|clause| of(self.attributes, clause.any_of).is_some());
         let index = self.index.iter().all(|entry| of(self.postings, entry.flights).is_some())
             && self.index.is_sorted_by_key(|entry| entry.attribute.get())
@@ -278,9 +294,29 @@ impl<'a> Plan<'a> {
                     mime_type: self.text(file.mime_type),
                     width: file.width.get(),
                     height: file.height.get(),
+                    bitrate_kbps: Some(file.bitrate_kbps.get()).filter(|kbps| *kbps > 0),
+                    codecs: Some(self.text(file.codecs)).filter(|codecs| !codecs.is_empty()),
                 })
                 .collect(),
+            presentation: self.json(record.presentation),
         })
+    }
+
+    /// A title's length, if known, and its breaks; nothing, if the plan does not know the title.
+    pub fn title_breaks(&self, title_id: &str) -> Option<(Option<u32>, Vec<TitleBreak>)> {
+        let hash = attribute(Dimension::Title, title_id);
+        let at = self.titles.binary_search_by_key(&hash, |title| title.title.get()).ok()?;
+        let title = self.titles.get(at)?;
+        let duration_ms = Some(title.duration_ms.get()).filter(|ms| *ms > 0);
+        Some((duration_ms, self.json(title.breaks)))
+    }
+
+    /// What a text says in JSON; of no text, or of what this build does not understand, the default.
+    fn json<T: serde::de::DeserializeOwned + Default>(&self, run: Run) -> T {
+        match self.text(run) {
+            "" => T::default(),
+            text => serde_json::from_str(text).unwrap_or_default(),
+        }
     }
 
     fn text(&self, run: Run) -> &'a str {
@@ -297,6 +333,8 @@ pub struct Ad<'a> {
     pub name: &'a str,
     /// Its files, best first.
     pub media: Vec<Media<'a>>,
+    /// What goes with it.
+    pub presentation: Presentation,
 }
 
 impl FlightRecord {

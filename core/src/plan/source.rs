@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     caps::Cap,
-    contract::{DemandClass, Rating},
+    contract::{DemandClass, Placement, PodPosition, Presentation, Rating, TitleBreak},
     id::{AdId, AdvertiserId, CampaignId, CreativeId, FlightId, RecordId},
     time::UnixMillis,
 };
@@ -31,7 +31,7 @@ pub struct PlanSource {
 }
 
 /// A title, as far as deciding needs it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TitleSource {
     /// As players name it.
     pub title_id: String,
@@ -39,10 +39,16 @@ pub struct TitleSource {
     pub rating: Rating,
     /// For targeting.
     pub genres: Vec<String>,
+    /// Its length in milliseconds, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u32>,
+    /// Its breaks, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breaks: Vec<TitleBreak>,
 }
 
 /// A flight in force or soon to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlightSource {
     /// The contract.
     pub flight_id: FlightId,
@@ -66,11 +72,34 @@ pub struct FlightSource {
     pub category: Option<String>,
     /// Whom it may be shown to.
     pub targeting: Targeting,
+    /// Whom it may not be shown to: one match in any dimension is enough.
+    #[serde(default, skip_serializing_if = "Targeting::is_empty")]
+    pub exclusion: Targeting,
+    /// When it may be shown within the plan's validity; always, if there are none. No edge knows a time zone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub airs: Vec<Span>,
+    /// What it is sold as.
+    #[serde(default)]
+    pub placement: Placement,
+    /// Where in a pod it may stand.
+    #[serde(default)]
+    pub pod_position: PodPosition,
     /// Its creatives.
     pub ads: Vec<AdSource>,
 }
 
-/// Allow-lists, one a dimension; an empty list allows everything. All dimensions must match.
+/// From one instant to before another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    /// The first instant.
+    pub from: UnixMillis,
+    /// The instant after the last.
+    pub until: UnixMillis,
+}
+
+/// Lists of values, one a dimension. As [`FlightSource::targeting`], an empty list allows everything, and all dimensions
+/// must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Targeting {
@@ -86,10 +115,26 @@ pub struct Targeting {
     pub countries: Vec<String>,
     /// Device classes.
     pub devices: Vec<String>,
+    /// ISO 3166-2.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<String>,
+    /// Audience segments; one is enough.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<String>,
+    /// Ratings of the title. Of [`FlightSource::exclusion`]; what a flight allows is [`FlightSource::ratings`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ratings: Vec<Rating>,
+}
+
+impl Targeting {
+    /// Whether no dimension names anything.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A creative in a flight.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdSource {
     /// The pairing of creative and flight.
     pub ad_id: AdId,
@@ -109,10 +154,21 @@ pub struct AdSource {
     pub name: String,
     /// Its files, best first.
     pub media: Vec<MediaSource>,
+    /// Its share among the ads of its flight; 0 counts as 1.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub weight: u32,
+    /// What goes with it.
+    #[serde(default)]
+    pub presentation: Presentation,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(weight: &u32) -> bool {
+    *weight == 0
 }
 
 /// One file of a creative.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaSource {
     /// Where it is.
     pub url: String,
@@ -122,4 +178,10 @@ pub struct MediaSource {
     pub width: u16,
     /// Pixels.
     pub height: u16,
+    /// Kilobits a second, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bitrate_kbps: Option<u32>,
+    /// RFC 6381 names, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codecs: Option<String>,
 }

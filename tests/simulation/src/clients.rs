@@ -117,13 +117,17 @@ impl Player {
             title_id: format!("title-{}", rng.below(20)),
             position: *rng.pick(&[BreakPosition::Preroll, BreakPosition::Midroll, BreakPosition::Postroll]),
             slots: (0..*rng.pick(&[1, 2, 2, 3, 3, 4, 5, 6]))
-                .map(|_| SlotRequest { max_duration_ms: *rng.pick(&[15_000, 30_000, 30_000, 60_000]) })
+                .map(|_| SlotRequest {
+                    max_duration_ms: *rng.pick(&[15_000, 30_000, 30_000, 60_000]),
+                    ..SlotRequest::default()
+                })
                 .collect(),
             max_duration_ms: rng.chance(0.3).then(|| *rng.pick(&[30_000, 60_000, 120_000])),
             tier: None,
             country: None,
             device: None,
             tracking: if rng.chance(0.07) { Tracking::Pixels } else { Tracking::Token },
+            ..BreakRequest::default()
         };
         let body = serde_json::to_vec(&request).unwrap_or_default();
         Call { method: "POST", path: "/v1/breaks".into(), body, whose: Some(profile.viewer) }

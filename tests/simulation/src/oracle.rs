@@ -362,7 +362,7 @@ impl Oracle {
         for fact in batch.facts {
             match fact {
                 Fact::Decision(decision) => {
-                    self.decisions.insert(decision.id(), decision);
+                    self.decisions.insert(decision.id(), *decision);
                 }
                 Fact::Opportunity { recording, row } => self.durable_row(world, recording, &row),
                 Fact::Beacon(beacon) => self.durable_beacon(world, &beacon),

@@ -173,7 +173,14 @@ fn flight_source(term: &FlightTerm, from_ms: u64) -> FlightSource {
         duration_ms: ad.duration_ms,
         universal_ad_id: "unknown".into(),
         name: format!("ad {}", ad.ad),
-        media: vec![MediaSource { url: "m".into(), mime_type: "video/mp4".into(), width: 1, height: 1 }],
+        media: vec![MediaSource {
+            url: "m".into(),
+            mime_type: "video/mp4".into(),
+            width: 1,
+            height: 1,
+            ..MediaSource::default()
+        }],
+        ..AdSource::default()
     };
     FlightSource {
         flight_id: FlightId(term.flight),
@@ -188,6 +195,7 @@ fn flight_source(term: &FlightTerm, from_ms: u64) -> FlightSource {
         category: term.category.clone(),
         targeting: Targeting::default(),
         ads: term.ads.iter().map(ad).collect(),
+        ..FlightSource::default()
     }
 }
 

@@ -74,7 +74,7 @@ impl Collector {
     pub(crate) fn decisions(&self) -> Vec<Decision> {
         let facts = self.state.facts.lock().unwrap();
         let decision = |fact: &Fact| match fact {
-            Fact::Decision(decision) => Some(decision.clone()),
+            Fact::Decision(decision) => Some((**decision).clone()),
             Fact::Opportunity { .. } | Fact::Beacon(_) => None,
         };
         facts.iter().filter_map(decision).collect()

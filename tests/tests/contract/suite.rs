@@ -273,14 +273,14 @@ pub(crate) async fn a_commit_that_landed_but_said_it_failed_is_found_again<R: Ru
 
 pub(crate) async fn rows_that_neither_store_nor_origin_take_travel_sealed_and_come_home<R: Runtime>(edge: Edge<R>) {
     edge.publish(vec![capped(1, 5), flight(2)]).await;
-    edge.open(&request("warm", "hal", 1)).await;
+    edge.open(&request("warm", "halcyon-nine", 1)).await;
     edge.rows(1).await;
     edge.runtime.strike(Some(StoreFault::Error)).await;
     edge.collector.set_mood(Mood::Refusing);
-    let pod = edge.open(&request("r", "hal", 2)).await;
+    let pod = edge.open(&request("r", "halcyon-nine", 2)).await;
     assert_eq!(outcomes(&pod), [Ok(20), Err(UnfilledReason::CapCheckUnavailable)]);
     let receipt = pod.receipt.clone().expect("nobody else has the rows");
-    assert!(!receipt.contains("hal") && !receipt.contains("film"), "sealed");
+    assert!(!receipt.contains("halcyon-nine") && !receipt.contains("film"), "sealed");
     let post = async |receipt: &str| {
         let answer = edge.call(Method::POST, "/v1/receipts", None, receipt.to_owned()).await;
         (answer.status().as_u16(), json(&answer))
@@ -302,7 +302,7 @@ pub(crate) async fn rows_that_neither_store_nor_origin_take_travel_sealed_and_co
     assert_eq!(mine.len(), 2);
     assert!(mine.iter().all(|(recording, _)| *recording == Recording::Uncommitted));
     edge.runtime.strike(None).await;
-    assert_eq!(edge.open(&request("later", "hal", 1)).await.receipt, None);
+    assert_eq!(edge.open(&request("later", "halcyon-nine", 1)).await.receipt, None);
 }
 
 pub(crate) async fn a_decision_travels_with_its_rows_and_is_made_again_exactly<R: Runtime>(edge: Edge<R>) {

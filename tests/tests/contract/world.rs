@@ -58,8 +58,11 @@ pub(crate) fn flight(id: u32) -> FlightSource {
                 mime_type: "video/webm".into(),
                 width: 640,
                 height: 360,
+                ..MediaSource::default()
             }],
+            ..AdSource::default()
         }],
+        ..FlightSource::default()
     }
 }
 
@@ -71,7 +74,12 @@ pub(crate) fn capped(id: u32, limit: u32) -> FlightSource {
 
 /// A plan of these flights, signed with `keys`.
 pub(crate) fn plan(version: u64, flights: Vec<FlightSource>, keys: &Keyring) -> Vec<u8> {
-    let title = |id: &str, rating| TitleSource { title_id: id.into(), rating, genres: vec!["drama".into()] };
+    let title = |id: &str, rating| TitleSource {
+        title_id: id.into(),
+        rating,
+        genres: vec!["drama".into()],
+        ..TitleSource::default()
+    };
     let source = PlanSource {
         version,
         created_at: now(),
@@ -92,11 +100,12 @@ pub(crate) fn request(request_id: &str, profile_id: &str, slots: usize) -> Break
         session_id: None,
         title_id: "film".into(),
         position: BreakPosition::Preroll,
-        slots: vec![SlotRequest { max_duration_ms: 30_000 }; slots],
+        slots: vec![SlotRequest { max_duration_ms: 30_000, ..SlotRequest::default() }; slots],
         max_duration_ms: None,
         tier: None,
         country: None,
         device: None,
         tracking: Tracking::Token,
+        ..BreakRequest::default()
     }
 }

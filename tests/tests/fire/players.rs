@@ -160,11 +160,12 @@ fn request() -> BreakRequest {
         session_id: None,
         title_id: "the-lighthouse".into(),
         position: if is_preroll { BreakPosition::Preroll } else { BreakPosition::Midroll },
-        slots: vec![SlotRequest { max_duration_ms: 10_000 }; if is_preroll { 2 } else { 3 }],
+        slots: vec![SlotRequest { max_duration_ms: 10_000, ..SlotRequest::default() }; if is_preroll { 2 } else { 3 }],
         max_duration_ms: None,
         tier: None,
         country: None,
         device: Some("tv".into()),
         tracking: Tracking::Token,
+        ..BreakRequest::default()
     }
 }

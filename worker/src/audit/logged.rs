@@ -126,7 +126,7 @@ impl Logged {
                 }
             }
             Fact::Decision(decision) => {
-                self.decisions.insert(decision.id(), (decision.break_id, decision.slots_ms.len()));
+                self.decisions.insert(decision.id(), (decision.break_id, decision.asked.slots_max()));
             }
             Fact::Beacon(beacon) => {
                 let token = (beacon.opportunity_id, beacon.ad_id, beacon.record_id);

@@ -36,12 +36,13 @@ pub(super) fn decision(decision: &Decision) -> bool {
     let is_long = |text: &String| text.len() > CALLER_ID_MAX;
     decision.opened_at.0.max(decision.decided_at.0) > LAST_MS
         || decision.plan_version.is_some_and(|version| version > i64::MAX as u64)
-        || decision.slots_ms.is_empty()
-        || decision.slots_ms.len() > SLOTS_MAX
-        || is_long(&decision.title_id)
-        || decision.tier.as_ref().is_some_and(is_long)
-        || decision.country.as_ref().is_some_and(is_long)
-        || decision.device.as_ref().is_some_and(is_long)
+        || decision.asked.slots_max() == 0
+        || decision.asked.slots_max() > SLOTS_MAX
+        || is_long(&decision.asked.title_id)
+        || decision.asked.tier.as_ref().is_some_and(is_long)
+        || decision.asked.country.as_ref().is_some_and(is_long)
+        || decision.asked.region.as_ref().is_some_and(is_long)
+        || decision.asked.device.as_ref().is_some_and(is_long)
 }
 
 /// Whether a beacon is out of bounds.

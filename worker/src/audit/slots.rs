@@ -187,6 +187,7 @@ fn as_stored(logged: &LoggedRow) -> Cells<{ ROW.len() }> {
         Outcome::Filled(fill) => {
             reasons.0 = text(match fill.fill_reason {
                 FillReason::Guaranteed => "guaranteed",
+                FillReason::Auction => "auction",
                 FillReason::HouseAd => "house_ad",
             });
         }
@@ -210,6 +211,8 @@ fn as_stored(logged: &LoggedRow) -> Cells<{ ROW.len() }> {
         number(row.decided_at.0),
         number(row.plan_version),
         text(row.decision_id),
+        text(row.search.as_str()),
+        row.invalid_traffic.map_or(Value::Null, |why| text(why.as_str())),
         number(u64::from(row.candidates)),
         text(serde_json::to_string(&row.eliminated).unwrap_or_default()),
         text(if fill.is_some() { "filled" } else { "unfilled" }),

@@ -63,7 +63,7 @@ pub(super) struct Tables {
 /// What a row of a table says, in the order of its columns.
 pub(super) type Cells<const COLUMNS: usize> = [Value; COLUMNS];
 
-const ROW_COLUMNS: usize = 27;
+const ROW_COLUMNS: usize = 29;
 const IMPRESSION_COLUMNS: usize = 18;
 
 /// The columns of a slot's row.
@@ -81,6 +81,8 @@ pub(super) const ROW: [&str; ROW_COLUMNS] = [
     "decided_at_ms",
     "plan_version",
     "decision_id",
+    "search",
+    "invalid_traffic",
     "candidates",
     "eliminated",
     "outcome",

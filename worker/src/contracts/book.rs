@@ -163,7 +163,13 @@ fn media(fields: Fields<'_>) -> Option<MediaSource> {
     let width = fields.required("width", values::integer(1..=16_384_u16));
     let height = fields.required("height", values::integer(1..=16_384_u16));
     fields.end();
-    Some(MediaSource { url: url?.value, mime_type: mime_type?.value, width: width?.value, height: height?.value })
+    Some(MediaSource {
+        url: url?.value,
+        mime_type: mime_type?.value,
+        width: width?.value,
+        height: height?.value,
+        ..MediaSource::default()
+    })
 }
 
 fn title(fields: Fields<'_>) -> Option<Title> {
@@ -312,6 +318,7 @@ fn targeting(fields: Fields<'_>) -> (Vec<Found<String>>, Targeting) {
         tiers: list("tiers", values::caller_text),
         countries: list("countries", values::country),
         devices: list("devices", values::caller_text),
+        ..Targeting::default()
     };
     fields.end();
     (titles, targeting)

@@ -109,7 +109,14 @@ pub(crate) fn read_in(snapshot: &Transaction<'_>) -> rusqlite::Result<Booked> {
 }
 
 fn titles(db: &Connection) -> rusqlite::Result<Vec<TitleSource>> {
-    let read = |row: &Row<'_>| Ok(TitleSource { title_id: row.get(0)?, rating: name(row, 1)?, genres: json(row, 2)? });
+    let read = |row: &Row<'_>| {
+        Ok(TitleSource {
+            title_id: row.get(0)?,
+            rating: name(row, 1)?,
+            genres: json(row, 2)?,
+            ..TitleSource::default()
+        })
+    };
     db.prepare("SELECT title_id, rating, genres FROM titles ORDER BY title_id")?.query_map([], read)?.collect()
 }
 

@@ -155,8 +155,8 @@ impl<'a> Moment<'a> {
             CapState::Unavailable => None,
         };
         let used_ms: u32 = before.iter().filter_map(|slot| Some(slot.fill()?.duration_ms)).sum();
-        let left_ms = decision.max_duration_ms.map_or(u32::MAX, |max| max.saturating_sub(used_ms));
-        let slot_ms = decision.slots_ms[usize::from(slot_index)];
+        let left_ms = decision.asked.max_duration_ms.map_or(u32::MAX, |max| max.saturating_sub(used_ms));
+        let slot_ms = decision.asked.slots.get(usize::from(slot_index)).map_or(0, |slot| slot.max_duration_ms);
         Self { decision, viewer, room_ms: slot_ms.min(left_ms), left_ms }
     }
 
@@ -206,6 +206,8 @@ impl<'a> Moment<'a> {
         match reason {
             UnfilledReason::PlanUnavailable => "there was no plan in force".into(),
             UnfilledReason::NoEligibleDemand => "its dates or its targeting do not match".into(),
+            UnfilledReason::AuctionUnavailable => "the auction could not be asked".into(),
+            UnfilledReason::ConsentDenied => "it needs what the viewer does not allow".into(),
             UnfilledReason::ContentUnsuitable => "it may not run in a title of this rating".into(),
             UnfilledReason::DurationExceeded => {
                 let shortest = flight.ads.iter().map(|ad| ad.duration_ms).min().unwrap_or_default();

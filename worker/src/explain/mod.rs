@@ -205,7 +205,7 @@ fn decision_of(replayer: &Replayer, row: &Columns) -> Result<(Decision, u8), Rep
     let decision_id: DecisionId = named.parse().map_err(|_| unknown())?;
     let decision = replayer.decision(decision_id, slot)?;
     let index = number(row, "slot_index").and_then(|index| u8::try_from(index).ok()).unwrap_or(u8::MAX);
-    if decision.break_id.to_string() != text(row, "break_id") || usize::from(index) >= decision.slots_ms.len() {
+    if decision.break_id.to_string() != text(row, "break_id") || usize::from(index) >= decision.asked.slots_max() {
         return Err(ReplayError::OtherDecision { slot: slot.into(), decision_id: named.into() });
     }
     Ok((decision, index))
@@ -246,13 +246,13 @@ fn outcome(names: &Names<'_>, row: &Columns) -> rusqlite::Result<Outcome> {
 
 fn asked(decision: &Decision) -> Asked {
     Asked {
-        title_id: decision.title_id.clone(),
-        position: decision.position.as_str(),
-        slots_ms: decision.slots_ms.clone(),
-        max_duration_ms: decision.max_duration_ms,
-        tier: decision.tier.clone(),
-        country: decision.country.clone(),
-        device: decision.device.clone(),
+        title_id: decision.asked.title_id.clone(),
+        position: decision.asked.position.as_str(),
+        slots_ms: decision.asked.slots.iter().map(|slot| slot.max_duration_ms).collect(),
+        max_duration_ms: decision.asked.max_duration_ms,
+        tier: decision.asked.tier.clone(),
+        country: decision.asked.country.clone(),
+        device: decision.asked.device.clone(),
         has_session: decision.session.is_some(),
     }
 }

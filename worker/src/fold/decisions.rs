@@ -25,11 +25,11 @@ pub(super) fn apply(db: &Connection, decision: &Decision) -> rusqlite::Result<Ve
 
 /// Whether an edge may have decided this. The claims are bounded by the shape they are read from.
 fn is_within_bounds(decision: &Decision) -> bool {
-    let given = [&decision.tier, &decision.country, &decision.device];
-    let mut texts = given.into_iter().flatten().chain([&decision.title_id]);
+    let given = [&decision.asked.tier, &decision.asked.country, &decision.asked.region, &decision.asked.device];
+    let mut texts = given.into_iter().flatten().chain([&decision.asked.title_id]);
     decision.opened_at <= TIME_MAX
         && decision.decided_at <= TIME_MAX
         && decision.plan_version.is_none_or(|version| i64::try_from(version).is_ok())
-        && (1..=SLOTS_MAX).contains(&decision.slots_ms.len())
+        && (1..=SLOTS_MAX).contains(&decision.asked.slots_max())
         && texts.all(|text| text.len() <= CALLER_ID_BYTES_MAX)
 }

@@ -16,7 +16,7 @@ use slotkeeper_core::{
     api::{CALLER_ID_BYTES_MAX, SLOTS_MAX},
     fact::{Fact, Recording},
     id::OpportunityId,
-    pod::{FillReason, Opportunity, Outcome, UnfilledReason},
+    pod::{FillReason, InvalidTraffic, Opportunity, Outcome, UnfilledReason},
 };
 
 use super::{TIME_MAX, Verdict};
@@ -25,12 +25,12 @@ const STANDING: &str = "fct_ad_opportunities";
 const SUPERSEDED: &str = "opportunities_superseded";
 const COLUMNS: &str =
     "opportunity_id, break_id, slot_index, recording, content_hash, edge_id, viewer, title_id, position,
-         max_duration_ms, decided_at_ms, plan_version, decision_id, candidates, eliminated, outcome, fill_reason, unfilled_reason,
+         max_duration_ms, decided_at_ms, plan_version, decision_id, search, invalid_traffic, candidates, eliminated, outcome, fill_reason, unfilled_reason,
          ad_id, record_id, advertiser_id, campaign_id, flight_id, creative_id, duration_ms, expires_at_ms,
          claim_counts_until_ms";
 const VALUES: &str =
     "(:opportunity_id, :break_id, :slot_index, :recording, :content_hash, :edge_id, :viewer, :title_id,
-       :position, :max_duration_ms, :decided_at_ms, :plan_version, :decision_id, :candidates, :eliminated, :outcome, :fill_reason,
+       :position, :max_duration_ms, :decided_at_ms, :plan_version, :decision_id, :search, :invalid_traffic, :candidates, :eliminated, :outcome, :fill_reason,
        :unfilled_reason, :ad_id, :record_id, :advertiser_id, :campaign_id, :flight_id, :creative_id, :duration_ms,
        :expires_at_ms, :claim_counts_until_ms)";
 
@@ -249,6 +249,8 @@ fn insert(
         ":decided_at_ms": row.decided_at.0,
         ":plan_version": row.plan_version,
         ":decision_id": row.decision_id.to_string(),
+        ":search": row.search.as_str(),
+        ":invalid_traffic": row.invalid_traffic.map(InvalidTraffic::as_str),
         ":candidates": row.candidates,
         ":eliminated": serde_json::to_string(&row.eliminated).unwrap_or_else(|_| unreachable!("counts by name")),
         ":outcome": outcome,
@@ -270,6 +272,7 @@ fn insert(
 fn fill_reason(reason: FillReason) -> &'static str {
     match reason {
         FillReason::Guaranteed => "guaranteed",
+        FillReason::Auction => "auction",
         FillReason::HouseAd => "house_ad",
     }
 }

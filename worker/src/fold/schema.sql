@@ -31,12 +31,16 @@ CREATE TABLE IF NOT EXISTS fct_ad_opportunities (
     plan_version INTEGER CHECK (plan_version >= 0),
     -- What it was decided from: the key of `decisions`.
     decision_id TEXT NOT NULL CHECK (length(decision_id) = 32),
+    search TEXT NOT NULL CHECK (search IN ('exact', 'greedy')),
+    -- Why the slot is never billed, if it is not a viewer's.
+    invalid_traffic TEXT CHECK (invalid_traffic IN ('crawler')),
     candidates INTEGER NOT NULL CHECK (candidates >= 0),
     eliminated TEXT NOT NULL CHECK (json_valid(eliminated)),
     outcome TEXT NOT NULL CHECK (outcome IN ('filled', 'unfilled')),
-    fill_reason TEXT CHECK (fill_reason IN ('guaranteed', 'house_ad')),
+    fill_reason TEXT CHECK (fill_reason IN ('guaranteed', 'auction', 'house_ad')),
     unfilled_reason TEXT CHECK (unfilled_reason IN (
-        'plan_unavailable', 'no_eligible_demand', 'content_unsuitable', 'duration_exceeded',
+        'plan_unavailable', 'no_eligible_demand', 'auction_unavailable', 'consent_denied', 'content_unsuitable',
+        'duration_exceeded',
         'competitive_separation', 'pacing_throttled', 'cap_check_unavailable', 'frequency_capped')),
     ad_id INTEGER,
     record_id TEXT CHECK (length(record_id) = 16),
@@ -76,6 +80,8 @@ CREATE TABLE IF NOT EXISTS opportunities_superseded (
     decided_at_ms INTEGER NOT NULL,
     plan_version INTEGER,
     decision_id TEXT NOT NULL,
+    search TEXT NOT NULL,
+    invalid_traffic TEXT,
     candidates INTEGER NOT NULL,
     eliminated TEXT NOT NULL,
     outcome TEXT NOT NULL,

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use slotkeeper_core::{
+    api::{BreakRequest, SlotRequest},
     beacon::Event,
+    consent::Permissions,
     contract::{BreakPosition, RegistryRecord},
     pod::{Opportunity, Outcome, UnfilledReason},
 };
@@ -424,26 +426,27 @@ fn a_decision_is_kept_once_under_its_address_and_refused_past_its_bounds() {
         opened_at: NOW,
         decided_at: NOW,
         plan_version: Some(7),
-        title_id: "film".into(),
-        position: BreakPosition::Preroll,
-        slots_ms: vec![10_000],
-        max_duration_ms: None,
-        tier: None,
-        country: None,
-        device: None,
+        asked: BreakRequest {
+            title_id: "film".into(),
+            slots: vec![SlotRequest { max_duration_ms: 10_000, ..SlotRequest::default() }],
+            ..BreakRequest::default()
+        },
+        permissions: Permissions::default(),
+        invalid_traffic: None,
         caps: CapState::Known(Viewer::default()),
     };
     let long = "x".repeat(129);
+    let asking = |asked| Decision { asked, ..decision.clone() };
     let odd = [
-        Decision { slots_ms: vec![], ..decision.clone() },
-        Decision { slots_ms: vec![1; 17], ..decision.clone() },
+        asking(BreakRequest { slots: vec![], ..decision.asked.clone() }),
+        asking(BreakRequest { slots: vec![SlotRequest::default(); 17], ..decision.asked.clone() }),
         Decision { decided_at: UnixMillis(u64::MAX), ..decision.clone() },
         Decision { plan_version: Some(u64::MAX), ..decision.clone() },
-        Decision { device: Some(long), ..decision.clone() },
+        asking(BreakRequest { device: Some(long), ..decision.asked.clone() }),
     ];
     let mut world = World::new();
-    world.tell(vec![Fact::Decision(decision.clone()), Fact::Decision(decision.clone())]);
-    world.tell(odd.into_iter().map(Fact::Decision).collect());
+    world.tell(vec![Fact::Decision(Box::new(decision.clone())), Fact::Decision(Box::new(decision.clone()))]);
+    world.tell(odd.into_iter().map(Box::new).map(Fact::Decision).collect());
     assert_eq!(world.one::<String>("SELECT group_concat(decision_id) FROM decisions"), decision.id().to_string());
     assert_eq!(
         world.one::<String>("SELECT received || ' ' || fresh || ' ' || duplicate || ' ' || refused FROM fact_counts"),

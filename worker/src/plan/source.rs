@@ -63,6 +63,7 @@ pub(super) fn flights(
             category: flight.category.clone(),
             targeting: flight.targeting.clone(),
             ads,
+            ..FlightSource::default()
         });
     }
     Ok((flights, records))
@@ -110,5 +111,6 @@ fn ad(
         universal_ad_id: ad.universal_ad_id.clone(),
         name: ad.name.clone(),
         media: media.collect::<Result<_, _>>()?,
+        ..AdSource::default()
     })
 }

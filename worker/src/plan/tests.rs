@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use slotkeeper_core::{
     api::{BreakRequest, SlotRequest, Tracking},
     caps::{Cap, CapScope, CapState, Viewer, Window},
+    consent::Permissions,
     contract::BreakPosition,
     decide::{Occasion, decide},
     id::{BreakId, RecordId, ViewerKey},
@@ -50,15 +51,18 @@ impl Audience {
             profile_id: "p".into(),
             title_id: title.into(),
             position,
-            slots: vec![SlotRequest { max_duration_ms: 10_000 }; slots],
+            slots: vec![SlotRequest { max_duration_ms: 10_000, ..SlotRequest::default() }; slots],
             max_duration_ms: None,
             tier: None,
             country: None,
             device: None,
             tracking: Tracking::Token,
+            ..BreakRequest::default()
         };
         let occasion = Occasion {
             session: None,
+            permissions: Permissions::default(),
+            invalid_traffic: None,
             request: &request,
             break_id: BreakId([seed; 16]),
             viewer: ViewerKey::default(),

@@ -16,6 +16,7 @@ use slotkeeper_core::{
     api::{BreakRequest, SlotRequest, Tracking},
     beacon::Event,
     caps::{CapState, Settled, Transition, Viewer},
+    consent::Permissions,
     contract::BreakPosition,
     decide::{Occasion, decide},
     fact::{BeaconFact, Fact, FactBatch, Recording},
@@ -90,12 +91,13 @@ impl World {
             session_id: None,
             title_id: "the-lighthouse".into(),
             position,
-            slots: vec![SlotRequest { max_duration_ms: 10_000 }; slots],
+            slots: vec![SlotRequest { max_duration_ms: 10_000, ..SlotRequest::default() }; slots],
             max_duration_ms: None,
             tier: None,
             country: None,
             device: Some("tv".into()),
             tracking: Tracking::Token,
+            ..BreakRequest::default()
         };
         let pseudonyms = Pseudonyms::parse(&"9e".repeat(32)).unwrap();
         let viewer = pseudonyms.viewer(profile);
@@ -104,6 +106,8 @@ impl World {
             break_id: pseudonyms.break_id(profile, &request.request_id),
             viewer,
             session: None,
+            permissions: Permissions::default(),
+            invalid_traffic: None,
             opened_at: self.now,
             now: self.now,
         };
@@ -185,7 +189,7 @@ impl World {
 /// What a break tells the origin.
 pub(crate) fn facts_of(pod: &Pod, recording: Recording) -> Vec<Fact> {
     let rows = pod.slots.iter().map(|row| Fact::Opportunity { recording, row: row.clone() });
-    std::iter::once(Fact::Decision(pod.decision.clone())).chain(rows).collect()
+    std::iter::once(Fact::Decision(Box::new(pod.decision.clone()))).chain(rows).collect()
 }
 
 /// A beacon with the token of `row`'s ad, for any slot.

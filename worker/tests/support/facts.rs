@@ -9,7 +9,7 @@ use slotkeeper_core::{
     id::{AdId, AdvertiserId, BreakId, CampaignId, CreativeId, DecisionId, FlightId, OpportunityId, ViewerKey},
     impression::Quartile,
     money::{Currency, Money},
-    pod::{Eliminated, Fill, FillReason, Opportunity, Outcome, UnfilledReason},
+    pod::{Eliminated, Fill, FillReason, Opportunity, Outcome, Search, UnfilledReason},
     time::UnixMillis,
 };
 
@@ -57,6 +57,8 @@ pub(crate) fn unfilled(break_no: u32, slot_index: u8) -> Opportunity {
         decided_at: NOW,
         plan_version: Some(7),
         decision_id: DecisionId([7; 16]),
+        search: Search::Exact,
+        invalid_traffic: None,
         outcome: Outcome::Unfilled { unfilled_reason: UnfilledReason::FrequencyCapped },
         candidates: 2,
         eliminated: Eliminated { frequency_capped: 2, ..Eliminated::default() },

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use slotkeeper_core::{
     api::{BreakRequest, SlotRequest, Tracking},
     caps::{Booking, Cap, CapScope, CapState, Claim, ClaimState, Viewer, Window},
+    consent::Permissions,
     contract::{BreakPosition, DemandClass, Rating},
     decide::{Occasion, decide},
     id::{AdId, AdvertiserId, BreakId, CampaignId, CreativeId, FlightId, OpportunityId, RecordId, ViewerKey},
@@ -38,6 +39,8 @@ fn main() -> Result<()> {
             let request = request();
             let occasion = Occasion {
                 session: None,
+                permissions: Permissions::default(),
+                invalid_traffic: None,
                 request: &request,
                 break_id: BreakId([1; 16]),
                 viewer: ViewerKey([2; 16]),
@@ -70,6 +73,7 @@ fn source(flights: u32) -> PlanSource {
         title_id: title_id(number),
         rating: Rating::TvPg,
         genres: vec![format!("genre-{}", number % 10)],
+        ..TitleSource::default()
     };
     PlanSource {
         version: 1,
@@ -100,6 +104,7 @@ fn flight(id: u32) -> FlightSource {
         category: Some(format!("category-{}", id % 20)),
         targeting: Targeting { titles: vec![title_id(title)], ..Targeting::default() },
         ads: vec![ad(id * 2), ad(id * 2 + 1)],
+        ..FlightSource::default()
     }
 }
 
@@ -109,6 +114,7 @@ fn ad(id: u32) -> AdSource {
         mime_type: "video/mp4".into(),
         width: 1920,
         height: 1080,
+        ..MediaSource::default()
     };
     AdSource {
         ad_id: AdId(id),
@@ -119,6 +125,7 @@ fn ad(id: u32) -> AdSource {
         universal_ad_id: "unknown".into(),
         name: format!("ad {id}"),
         media: vec![media],
+        ..AdSource::default()
     }
 }
 
@@ -133,12 +140,13 @@ fn request() -> BreakRequest {
         profile_id: "profile".into(),
         title_id: title_id(0),
         position: BreakPosition::Midroll,
-        slots: vec![SlotRequest { max_duration_ms: 30_000 }; SLOTS],
+        slots: vec![SlotRequest { max_duration_ms: 30_000, ..SlotRequest::default() }; SLOTS],
         max_duration_ms: None,
         tier: None,
         country: Some("US".into()),
         device: Some("tv".into()),
         tracking: Tracking::Token,
+        ..BreakRequest::default()
     }
 }
 
