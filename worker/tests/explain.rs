@@ -111,7 +111,7 @@ fn what_is_missing_or_altered_is_named() {
     world.tamper("contracts.db", "CREATE TABLE aside AS SELECT * FROM plans_kept; DELETE FROM plans_kept");
     assert!(said(&world, &id).contains("it is not kept here (any more)"));
     world.tamper("contracts.db", "INSERT INTO plans_kept SELECT * FROM aside");
-    world.tamper("fold.db", "UPDATE decisions SET content = json_set(content, '$.device', 'web')");
+    world.tamper("fold.db", "UPDATE decisions SET content = json_set(content, '$.asked.device', 'web')");
     assert!(said(&world, &id).contains("was altered: its content has the address"));
     world.tamper("fold.db", "UPDATE decisions SET content = '{}'");
     assert!(said(&world, &id).contains("was altered: missing field"));
