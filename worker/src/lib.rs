@@ -24,6 +24,7 @@ pub mod fold;
 pub mod keys;
 mod limit;
 pub mod log;
+pub mod outbound;
 pub mod output;
 pub mod plan;
 pub mod registry;
