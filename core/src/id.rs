@@ -181,6 +181,11 @@ impl OpportunityId {
         BreakStem::of(free >> 4)
     }
 
+    /// The slot's number in its break, from 0.
+    pub fn slot_index(&self) -> u8 {
+        self.0[15] & 0x0f
+    }
+
     /// The bucket of its viewer: [`ViewerKey::bucket`].
     pub fn bucket(&self) -> u16 {
         let BreakStem(stem) = self.break_stem();
@@ -297,6 +302,7 @@ mod tests {
             let id = OpportunityId::mint(break_id, slot, UnixMillis(1_795_000_000_000));
             assert_eq!(id.break_stem(), break_id.stem());
             assert_eq!(id.bucket(), ViewerKey(break_id.0).bucket());
+            assert_eq!(id.slot_index(), slot);
         }
         let (least, greatest) = break_id.stem().range();
         assert!(least <= break_id && break_id <= greatest);

@@ -27,6 +27,7 @@ pub mod id;
 pub mod impression;
 pub mod keys;
 pub mod limit;
+pub mod macros;
 pub mod money;
 pub mod plan;
 pub mod pod;
