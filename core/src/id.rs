@@ -208,6 +208,14 @@ pub fn opened_at(request_id: &str, now: UnixMillis) -> UnixMillis {
     }
 }
 
+/// A request id for a request that came without one at `now`: a UUID version 7 of that time, and of a hash of `seed`, which
+/// is all of the request. So what is asked twice within one millisecond is one break, and nothing random is needed.
+pub fn mint_request_id(seed: &[u8], now: UnixMillis) -> String {
+    let mut id = [0; 16];
+    id.copy_from_slice(&blake3::hash(seed).as_bytes()[..16]);
+    alloc::format!("{}", OpportunityId::mint(BreakId(id), 0, now))
+}
+
 impl fmt::Display for OpportunityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, byte) in self.0.iter().enumerate() {
@@ -319,6 +327,12 @@ mod tests {
         let much_later = at.plus_ms(REQUEST_TIME_SKEW_MS_MAX + 1);
         assert_eq!(opened_at(&id, much_later), much_later);
         assert_eq!(opened_at("any text", at), at);
+        let minted = mint_request_id(b"asked", at);
+        assert_eq!(opened_at(&minted, at.plus_ms(5_000)), at);
+        assert_eq!(minted, mint_request_id(b"asked", at));
+        assert!(
+            minted != mint_request_id(b"asked otherwise", at) && minted != mint_request_id(b"asked", at.plus_ms(1))
+        );
         assert_eq!(opened_at(&id.replacen("-7", "-4", 1), at.plus_ms(9)), at.plus_ms(9));
     }
 }

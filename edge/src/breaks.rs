@@ -69,7 +69,12 @@ impl Asked {
         })?;
         json.end().map_err(|fault| InvalidField { field: "body".into(), message: fault.to_string() })?;
         request.validate()?;
-        Ok(Self {
+        Ok(Self::of(request, settings, now))
+    }
+
+    /// A request that was checked, with what the edge adds to it.
+    pub fn of(request: BreakRequest, settings: &Settings, now: UnixMillis) -> Self {
+        Self {
             viewer: settings.pseudonyms.viewer(&request.profile_id),
             session: request.session_id.as_ref().map(|id| settings.pseudonyms.session(&request.profile_id, id)),
             break_id: settings.pseudonyms.break_id(&request.profile_id, &request.request_id),
@@ -78,7 +83,7 @@ impl Asked {
             permissions: Permissions::default(),
             invalid_traffic: None,
             request,
-        })
+        }
     }
 
     /// What its decision is about.
@@ -114,10 +119,23 @@ pub(crate) async fn open(platform: &impl Platform, body: &[u8]) -> Reply {
         Ok(asked) => asked,
         Err(fault) => return Reply::invalid(fault),
     };
+    let answer = decided(platform, &asked).await;
+    with_trips(Reply::json_bytes(200, answer), platform)
+}
+
+/// Says in a reply what it cost.
+pub(crate) fn with_trips(reply: Reply, platform: &impl Platform) -> Reply {
+    let trips: Vec<String> = platform.store_trips().iter().map(|(store, trips)| format!("{store}={trips}")).collect();
+    reply.with_header("x-slotkeeper-store-trips", trips.join(" "))
+}
+
+/// The answer to a break, a [`BreakResponse`] in JSON: decided, and its rows durable somewhere or in the answer itself.
+pub(crate) async fn decided(platform: &impl Platform, asked: &Asked) -> Vec<u8> {
+    let settings = platform.settings();
     let mut budget = pin!(platform.wait_ms(settings.decision_deadline_ms));
-    let decided = within(budget.as_mut(), platform.decide_at_store(&asked)).await;
-    let reply = match decided {
-        Some(Ok(answer)) => Reply::json_bytes(200, answer),
+    let decided = within(budget.as_mut(), platform.decide_at_store(asked)).await;
+    match decided {
+        Some(Ok(answer)) => answer,
         failed => {
             // Measured by timers alone: the clock may be set while we decide.
             let time_is_up = async {
@@ -126,11 +144,10 @@ pub(crate) async fn open(platform: &impl Platform, body: &[u8]) -> Reply {
                 }
                 platform.wait_ms(settings.answer_deadline_ms.saturating_sub(settings.decision_deadline_ms)).await;
             };
-            open_without_store(platform, &asked, time_is_up).await
+            let response = decided_without_store(platform, asked, time_is_up).await;
+            serde_json::to_vec(&response).unwrap_or_default() // string keys only: it always serialises
         }
-    };
-    let trips: Vec<String> = platform.store_trips().iter().map(|(store, trips)| format!("{store}={trips}")).collect();
-    reply.with_header("x-slotkeeper-store-trips", trips.join(" "))
+    }
 }
 
 /// Decides where the viewer's state is, and commits. `plan` finds a plan by version, as [`Platform::plan`] does.
@@ -185,7 +202,11 @@ async fn attempt_at(
 
 /// The store cannot be used: uncapped demand and honest empty slots, their rows straight to the collector or, if it cannot
 /// take them in time, sealed into the answer. A post that took effect all the same is a duplicate to the origin.
-async fn open_without_store(platform: &impl Platform, asked: &Asked, time_is_up: impl Future<Output = ()>) -> Reply {
+async fn decided_without_store(
+    platform: &impl Platform,
+    asked: &Asked,
+    time_is_up: impl Future<Output = ()>,
+) -> BreakResponse {
     let settings = platform.settings();
     let mut time_is_up = pin!(time_is_up);
     let plan = within(platform.wait_ms(settings.store_deadline_ms), platform.plan(None));
@@ -202,7 +223,7 @@ async fn open_without_store(platform: &impl Platform, asked: &Asked, time_is_up:
     if !is_recorded {
         response.receipt = Some(receipt::seal(&batch.facts, &settings.keys, platform.now()));
     }
-    Reply::json(200, &response)
+    response
 }
 
 fn decide_and_answer(plan: Option<&[u8]>, caps: &CapState, settings: &Settings, asked: &Asked) -> (Pod, BreakResponse) {

@@ -17,6 +17,7 @@ pub mod limit;
 pub mod outbox;
 pub mod plans;
 pub mod platform;
+pub mod query;
 mod receipts;
 pub mod reply;
 pub mod route;

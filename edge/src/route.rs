@@ -16,6 +16,8 @@ pub struct Head<'a> {
     pub method: &'a str,
     /// The path, without the query.
     pub path: &'a str,
+    /// What stands behind the path's question mark, as sent; empty without one.
+    pub query: &'a str,
     /// The `Authorization` header.
     pub authorization: Option<&'a str>,
     /// The client's address, as the platform says it and no client can; with or without a port.
@@ -125,21 +127,28 @@ pub fn path_of(url: &str) -> &str {
     rest.find('/').map_or("/", |slash| &rest[slash..])
 }
 
+/// The query of a URL, without its question mark and the fragment; empty if it has none.
+pub fn query_of(url: &str) -> &str {
+    let url = url.split('#').next().unwrap_or(url); // first: a fragment may hold a question mark
+    url.split_once('?').map_or("", |(_, query)| query)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_path_of_a_url_is_never_taken_from_its_query() {
+    fn the_path_of_a_url_is_never_taken_from_its_query_nor_the_query_from_its_fragment() {
         let cases = [
-            ("https://edge.example/v1/breaks?x=1#y", "/v1/breaks"),
-            ("/v1/breaks?next=http://other.example/v1/plan", "/v1/breaks"),
-            ("https://edge.example?next=/v1/plan", "/"),
-            ("https://edge.example#/v1/plan", "/"),
-            ("", "/"),
+            ("https://edge.example/v1/breaks?x=1#y", "/v1/breaks", "x=1"),
+            ("/v1/breaks?next=http://other.example/v1/plan", "/v1/breaks", "next=http://other.example/v1/plan"),
+            ("/v1/breaks?a=?b", "/v1/breaks", "a=?b"),
+            ("https://edge.example?next=/v1/plan", "/", "next=/v1/plan"),
+            ("https://edge.example#/v1/plan?a=b", "/", ""),
+            ("", "/", ""),
         ];
-        for (url, path) in cases {
-            assert_eq!(path_of(url), path, "{url:?}");
+        for (url, path, query) in cases {
+            assert_eq!((path_of(url), query_of(url)), (path, query), "{url:?}");
         }
     }
 }

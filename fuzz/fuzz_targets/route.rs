@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use slotkeeper_core::keys::Purpose;
-use slotkeeper_edge::{Head, Route, Settings, limit::admit, route::path_of};
+use slotkeeper_edge::{Head, Route, Settings, limit::admit, route::{path_of, query_of}};
 use slotkeeper_fuzz::{NOW, keyrings, seed, settings};
 
 static SETTINGS: LazyLock<Settings> = LazyLock::new(settings);
@@ -23,7 +23,7 @@ fuzz_target!(init: seed("plan", put_plan()), |bytes: &[u8]| {
     assert!(path.starts_with('/') && !path.contains(['?', '#']), "{url:?} has the path {path:?}");
     assert_eq!(path_of(&format!("https://host.example{path}?u=http://x/y#z://")), path, "the same path, elsewhere");
 
-    let head = Head { method, path, authorization, client_address: lines.next() };
+    let head = Head { method, path, query: query_of(url), authorization, client_address: lines.next() };
     let _ = admit(&mut None, &head, &SETTINGS, NOW);
     match Route::find(&head, &SETTINGS) {
         Ok(Route::PutPlan | Route::ShipOutbox) => {

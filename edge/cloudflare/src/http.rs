@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use slotkeeper_core::limit::Limiter;
 use slotkeeper_edge::{
     Head, Reply, Route, Settings, body, limit,
-    route::{BODY_DEADLINE_MS, path_of},
+    route::{BODY_DEADLINE_MS, path_of, query_of},
     serve,
 };
 use worker::{Env, Headers, Request, Response, ResponseBuilder, Result};
@@ -35,6 +35,7 @@ async fn read(mut request: Request, settings: &Settings) -> std::result::Result<
     let head = Head {
         method: &method,
         path: path_of(&url),
+        query: query_of(&url),
         authorization: authorization.as_deref(),
         client_address: client_address.as_deref(),
     };

@@ -39,6 +39,7 @@ async fn read(request: Request, spin: &Spin) -> std::result::Result<(Route, Vec<
     let head = Head {
         method: parts.method.as_str(),
         path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
         authorization: text_of("authorization"),
         client_address: client_address.and_then(|value| value.to_str().ok()),
     };

@@ -499,7 +499,13 @@ impl World {
 /// Serves one request as an edge does, and shows the oracle both sides of it.
 async fn handle(world: &Rc<World>, edge: usize, call: &Call) -> Reply {
     let settings = world.settings(edge);
-    let head = Head { method: call.method, path: &call.path, authorization: Some(&world.admin), client_address: None };
+    let head = Head {
+        method: call.method,
+        path: &call.path,
+        query: "",
+        authorization: Some(&world.admin),
+        client_address: None,
+    };
     let route = match Route::find(&head, &settings) {
         Ok(route) => route,
         Err(refusal) => return refusal,
