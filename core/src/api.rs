@@ -186,7 +186,7 @@ impl BreakRequest {
         if self.previous_ads.len() > SLOTS_MAX {
             return invalid("previous_ads", alloc::format!("{} ads; at most {SLOTS_MAX}", self.previous_ads.len()));
         }
-        Ok(())
+        self.privacy.validate()
     }
 
     /// How many slots it has, at most.
@@ -414,7 +414,7 @@ mod tests {
     fn a_request_out_of_bounds_is_refused_by_field() {
         type Change = fn(&mut BreakRequest);
         assert_eq!(request().validate(), Ok(()));
-        let cases: [(&str, Change); 14] = [
+        let cases: [(&str, Change); 15] = [
             ("request_id", |r| r.request_id.clear()),
             ("profile_id", |r| r.profile_id = "x".repeat(129)),
             ("title_id", |r| r.title_id = "tab\there".into()),
@@ -432,6 +432,7 @@ mod tests {
             }),
             ("segments[1]", |r| r.segments = vec!["a".into(), String::new()]),
             ("max_duration_ms", |r| r.max_duration_ms = Some(600_001)),
+            ("privacy.tcf", |r| r.privacy.tcf = Some("C".repeat(8_193))),
         ];
         for (field, change) in cases {
             let mut bad = request();

@@ -1,8 +1,22 @@
 //! What a viewer allows, and what follows from it for a decision.
+//!
+//! [`Permissions::of`] reads the signals as `docs/consent.md` tabulates them. It is pure and never fails: a signal that
+//! cannot be read allows nothing.
+
+mod bits;
+mod gpp;
+mod tcf;
 
 use alloc::{string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
+
+use crate::api::InvalidField;
+
+/// The longest that the TCF string and the GPP string may be together, in bytes.
+pub const CONSENT_BYTES_MAX: usize = 8 * 1024;
+/// The most sections of the GPP that can be said to be in force.
+pub const SECTIONS_MAX: usize = 32;
 
 /// The signals of consent, as the caller got them. Absent is not asked, which is not refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,9 +72,55 @@ impl Identity {
     }
 }
 
+impl Privacy {
+    /// Checks the bounds of a request's privacy. The first violation is reported.
+    pub fn validate(&self) -> Result<(), InvalidField> {
+        let refuse = |field: &str, message| Err(InvalidField { field: field.into(), message });
+        let [tcf, gpp] = [&self.tcf, &self.gpp].map(|text| text.as_ref().map_or(0, String::len));
+        let is_too_long = |len: usize| {
+            alloc::format!("{len} bytes; the TCF string and the GPP string have at most {CONSENT_BYTES_MAX} together")
+        };
+        if tcf > CONSENT_BYTES_MAX {
+            return refuse("privacy.tcf", is_too_long(tcf));
+        }
+        if tcf + gpp > CONSENT_BYTES_MAX {
+            return refuse("privacy.gpp", is_too_long(tcf + gpp));
+        }
+        if self.gpp_sid.len() > SECTIONS_MAX {
+            let message = alloc::format!("{} sections; at most {SECTIONS_MAX}", self.gpp_sid.len());
+            return refuse("privacy.gpp_sid", message);
+        }
+        Ok(())
+    }
+}
+
 impl Permissions {
+    /// Nothing but what one session needs.
+    pub const LEAST: Self = Self { identity: Identity::Session, no_segments: true };
+
+    /// What these signals allow: what each of them allows, taken together.
+    pub fn of(privacy: &Privacy) -> Self {
+        let objects = privacy.gpc || privacy.lmt;
+        let of_tcf = match (privacy.gdpr, &privacy.tcf) {
+            (Some(true), tcf) => tcf::permissions(tcf.as_deref()),
+            _ => Self::default(), // the GDPR does not apply, or only as the GPP says
+        };
+        let of_objections = if objects { Self::LEAST } else { Self::default() };
+        of_objections.and(of_tcf).and(gpp::permissions(privacy))
+    }
+
+    /// What both allow.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let identity = if self.identity == Identity::Session { self.identity } else { other.identity };
+        Self { identity, no_segments: self.no_segments || other.no_segments }
+    }
+
     /// Whether nothing is forbidden.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }
+
+#[cfg(test)]
+mod tests;
