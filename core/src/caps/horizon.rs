@@ -26,13 +26,16 @@ pub struct Horizon {
     pub rolling_ms: u64,
     /// When the last lifetime cap, with its grace, is over; the epoch if there is none.
     pub lifetime_until: UnixMillis,
+    /// Whether a cap that counts it looks further back than one viewing session.
+    pub crosses_sessions: bool,
 }
 
 impl Horizon {
     /// The horizon that also covers `cap` as carried by a flight that ends at `flight_ends_at`.
     #[must_use]
     pub fn covering(self, cap: &Cap, flight_ends_at: UnixMillis) -> Self {
-        let rolling = |ms: u64| Self { rolling_ms: self.rolling_ms.max(ms), ..self };
+        let crosses_sessions = self.crosses_sessions || !matches!(cap.window, Window::Break | Window::Session);
+        let rolling = |ms: u64| Self { rolling_ms: self.rolling_ms.max(ms), crosses_sessions, ..self };
         match cap.window {
             Window::Break => rolling(1), // a claim is taken, and kept for as long as its lease
             Window::Session => rolling(SESSION_MS),
@@ -40,7 +43,7 @@ impl Horizon {
             Window::Calendar(calendar) => rolling(calendar.longest_ms),
             Window::Lifetime => {
                 let until = flight_ends_at.plus_ms(LIFETIME_GRACE_MS);
-                Self { lifetime_until: self.lifetime_until.max(until), ..self }
+                Self { lifetime_until: self.lifetime_until.max(until), crosses_sessions, ..self }
             }
         }
     }
@@ -51,6 +54,7 @@ impl Horizon {
         Self {
             rolling_ms: self.rolling_ms.max(other.rolling_ms),
             lifetime_until: self.lifetime_until.max(other.lifetime_until),
+            crosses_sessions: self.crosses_sessions || other.crosses_sessions,
         }
     }
 

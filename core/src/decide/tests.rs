@@ -163,6 +163,8 @@ fn every_reason_is_given_exactly_when_it_is_true() {
     assert_eq!(one(vec![]), Err(NoEligibleDemand));
 }
 
+mod eligible;
+
 #[test]
 fn the_row_says_the_reason_nearest_to_filling_and_counts_them_all() {
     let mut too_long = flight(1);

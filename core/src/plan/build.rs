@@ -13,8 +13,8 @@ use zerocopy::{
 
 use super::{
     layout::{
-        ANYONE, ANYONE_HOUSE, AdRecord, CapRecord, ClauseRecord, Dimension, FORMAT, FlightRecord, Header, IndexRecord,
-        MAC_BYTES, MAGIC, MediaRecord, Run, SECTIONS, SpanRecord, TitleRecord, TurnRecord, WINDOW_BREAK,
+        ANY_VALUE, ANYONE, ANYONE_HOUSE, AdRecord, CapRecord, ClauseRecord, Dimension, FORMAT, FlightRecord, Header,
+        IndexRecord, MAC_BYTES, MAGIC, MediaRecord, Run, SECTIONS, SpanRecord, TitleRecord, TurnRecord, WINDOW_BREAK,
         WINDOW_CALENDAR, WINDOW_LIFETIME, WINDOW_ROLLING, WINDOW_SESSION, attribute,
     },
     source::{AdSource, FlightSource, PlanSource, Targeting},
@@ -254,7 +254,11 @@ impl Builder {
         let mut clauses = Vec::new();
         for (dimension, values) in dimensions(&flight.targeting) {
             if !values.is_empty() {
-                clauses.push(ClauseRecord { any_of: self.add_attributes(dimension, values)? });
+                let mut any_of = self.add_attributes(dimension, values)?;
+                if dimension == Dimension::Segment {
+                    any_of.count += self.add_any(dimension)?;
+                }
+                clauses.push(ClauseRecord { any_of });
             }
         }
         let clause_run = run(self.clauses.len(), clauses.len());
@@ -267,6 +271,9 @@ impl Builder {
         let exclusion_start = self.attributes.len();
         for (dimension, values) in dimensions(&flight.exclusion) {
             self.add_attributes(dimension, values)?;
+            if !values.is_empty() && matches!(dimension, Dimension::Segment | Dimension::Genre) {
+                self.add_any(dimension)?;
+            }
         }
         let exclusion = run(exclusion_start, self.attributes.len() - exclusion_start);
         let airs = run(self.spans.len(), flight.airs.len());
@@ -284,6 +291,7 @@ impl Builder {
             allocation: flight.allocation.into(),
             horizon_rolling_ms: horizon.rolling_ms.into(),
             horizon_lifetime_until: horizon.lifetime_until.0.into(),
+            horizon_crosses_sessions: horizon.crosses_sessions.into(),
             caps,
             clauses: clause_run,
             exclusion,
@@ -305,10 +313,13 @@ impl Builder {
                 if values.is_empty() {
                     continue;
                 }
-                let clause =
+                let mut clause =
                     values.iter().map(|value| self.attribute(dimension, value)).collect::<Result<BTreeSet<_>, _>>()?;
                 for attribute in &clause {
                     *popularity.entry(*attribute).or_default() += 1;
+                }
+                if dimension == Dimension::Segment {
+                    clause.insert(self.attribute(dimension, ANY_VALUE)?); // without popularity: few breaks ask for it
                 }
                 clauses.push(clause);
             }
@@ -316,7 +327,9 @@ impl Builder {
         }
         let mut filed: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         for (place, (flight, clauses)) in source.flights.iter().zip(&clauses_of).enumerate() {
-            let company = |clause: &&BTreeSet<u64>| clause.iter().map(|attribute| popularity[attribute]).sum::<usize>();
+            let company = |clause: &&BTreeSet<u64>| {
+                clause.iter().filter_map(|attribute| popularity.get(attribute)).sum::<usize>()
+            };
             match clauses.iter().min_by_key(company) {
                 Some(clause) => clause.iter().for_each(|attribute| filed.entry(*attribute).or_default().push(place)),
                 None if flight.class == DemandClass::House => filed.entry(ANYONE_HOUSE).or_default().push(place),
@@ -342,6 +355,11 @@ impl Builder {
             self.attributes.push(hash.into());
         }
         Ok(run(start, values.len()))
+    }
+
+    /// Adds the attribute that stands for any of its dimension; says how many that are.
+    fn add_any(&mut self, dimension: Dimension) -> Result<U32, PlanBuildError> {
+        Ok(self.add_attributes(dimension, &[ANY_VALUE.into()])?.count)
     }
 
     /// The attribute's hash, after making sure that no other attribute of this plan has it.

@@ -85,6 +85,7 @@ records! {
         /// See [`crate::caps::Horizon`].
         horizon_rolling_ms: U64,
         horizon_lifetime_until: U64,
+        horizon_crosses_sessions: u8,
         caps: Run,
         clauses: Run,
         /// What excludes it, each an attribute.
@@ -147,6 +148,10 @@ pub(crate) enum Dimension {
     Region,
     Segment,
 }
+
+/// The value that stands for any of its dimension, where none may be known: of segments, for a viewer who allows none to
+/// be used; of genres, for a title that the plan does not know. No request can carry it.
+pub(crate) const ANY_VALUE: &str = "";
 
 /// Files the untargeted paid flights.
 pub(crate) const ANYONE: u64 = 0;

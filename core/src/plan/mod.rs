@@ -16,12 +16,12 @@ use alloc::{vec, vec::Vec};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 pub use build::{FLIGHTS_MAX, PlanBuildError, TITLES_MAX, build};
+pub(crate) use layout::{ANY_VALUE, AdRecord, Dimension, FlightRecord, attribute};
 use layout::{
     ANYONE, ANYONE_HOUSE, CapRecord, ClauseRecord, FORMAT, Header, IndexRecord, MAC_BYTES, MAGIC, MediaRecord, Run,
     Section, SpanRecord, TitleRecord, TurnRecord, WINDOW_BREAK, WINDOW_CALENDAR, WINDOW_LIFETIME, WINDOW_ROLLING,
     WINDOW_SESSION,
 };
-pub(crate) use layout::{AdRecord, Dimension, FlightRecord, attribute};
 pub use source::{AdSource, FlightSource, MediaSource, PlanSource, Span, Targeting, TitleSource};
 use zerocopy::little_endian::{U32, U64};
 
@@ -260,6 +260,28 @@ impl<'a> Plan<'a> {
         })
     }
 
+    /// Whether `flight` is excluded where any of these attributes is given.
+    pub(crate) fn excludes(&self, flight: &FlightRecord, attributes: &[u64]) -> bool {
+        let excluded = of(self.attributes, flight.exclusion).unwrap_or_default();
+        excluded.iter().any(|unwanted| attributes.contains(&unwanted.get()))
+    }
+
+    /// Whether `flight` targets or excludes by segments, whichever.
+    pub(crate) fn asks_for_segments(&self, flight: &FlightRecord) -> bool {
+        let any = attribute(Dimension::Segment, ANY_VALUE);
+        let clauses = of(self.clauses, flight.clauses).unwrap_or_default();
+        let names_any = |clause: &ClauseRecord| {
+            of(self.attributes, clause.any_of).unwrap_or_default().iter().any(|one| one.get() == any)
+        };
+        clauses.iter().any(names_any) || self.excludes(flight, &[any])
+    }
+
+    /// Whether `flight` may be shown at this time of its days; always, if it names no times.
+    pub(crate) fn airs_at(&self, flight: &FlightRecord, now: UnixMillis) -> bool {
+        let airs = of(self.spans, flight.airs).unwrap_or_default();
+        flight.airs.count.get() == 0 || airs.iter().any(|span| (span.from.get()..span.until.get()).contains(&now.0))
+    }
+
     pub(crate) fn ads(&self, flight: &FlightRecord) -> &'a [AdRecord] {
         of(self.ads, flight.ads).unwrap_or_default()
     }
@@ -359,6 +381,7 @@ impl FlightRecord {
         Horizon {
             rolling_ms: self.horizon_rolling_ms.get(),
             lifetime_until: UnixMillis(self.horizon_lifetime_until.get()),
+            crosses_sessions: self.horizon_crosses_sessions != 0,
         }
     }
 
