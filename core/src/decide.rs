@@ -3,21 +3,31 @@
 //! [`decide`] is a pure function of the plan, the viewer's cap state, the request, the clock and a seed, so a decision
 //! can be made again, and explained, from what was recorded.
 //!
-//! Per break, the flights that may match are found through the plan's index, filtered by what does not depend on the
-//! slot, and put in order: guaranteed before house, and within a class by lottery in proportion to what each flight
-//! still needs. Per slot, the first of them that fits, is separate from what the pod already holds, is not ahead of its
-//! plan, and keeps every cap, fills it.
+//! Per break, the flights that may match are found through the plan's index and filtered by what does not depend on the
+//! pod. Each ad of the others draws a ticket in the break's lottery, in proportion to what its flight still needs and to
+//! its share among the flight's ads. An ad is worth its length times its ticket, and the pod is the one worth most: of
+//! guaranteed demand first, then of promotions. So among ads of one length the lottery alone decides; for one slot, a
+//! flight wins in proportion to the seconds it still needs; and a pod is filled to the second rather than left short.
+//!
+//! What may stand together (lengths, the break's time, competitive separation, positions, creatives, caps) binds the pod
+//! as a whole, in whatever order it is played.
 
 mod eligible;
+mod field;
+mod lottery;
+mod search;
+mod shape;
+mod verdict;
 
 use alloc::{string::String, vec::Vec};
 
-use self::eligible::Eligibility;
+pub use self::search::{Effort, LOOKS_MAX, Worth};
+use self::{field::Field, shape::Shape, verdict::Verdicts};
 use crate::{
     api::BreakRequest,
-    caps::{CapState, Claim, ClaimState, Declined, Showing},
+    caps::{CapState, Claim, ClaimState, Showing},
     consent::Permissions,
-    contract::DemandClass,
+    contract::{DemandClass, PodPosition},
     decision::Decision,
     id::{AdId, BreakId, DecisionId, FlightId, OpportunityId, SessionKey, ViewerKey},
     plan::{AdRecord, FlightRecord, Plan},
@@ -60,13 +70,16 @@ impl Occasion<'_> {
 /// Told of what happens to every candidate while a break is decided; `()` is told and forgets. What it does not override
 /// costs nothing.
 pub trait Witness {
-    /// A flight lost: before any slot, or in one. In each slot a candidate loses at most once.
+    /// A flight lost: before any slot, or in one, beside the ads that the pod holds in the others. In each slot a
+    /// candidate loses at most once, for the reason nearest to filling among its ads'.
     fn lost(&mut self, _slot_index: Option<u8>, _flight: FlightId, _reason: UnfilledReason) {}
     /// A flight filled a slot with one of its ads.
     fn won(&mut self, _slot_index: u8, _flight: FlightId, _ad: AdId) {}
-    /// A flight was not looked at for a slot, because one before it had won. Told only if [`wants_all`](Self::wants_all).
+    /// A flight might have stood in a slot, and the pod is worth more without. Told only if [`wants_all`](Self::wants_all).
     fn outranked(&mut self, _slot_index: u8, _flight: FlightId) {}
-    /// Whether it wants to hear of those that were not looked at.
+    /// The pod was found. Told once, unless there was no plan.
+    fn searched(&mut self, _effort: &Effort) {}
+    /// Whether it wants to hear of those that might have stood in a slot.
     fn wants_all(&self) -> bool {
         false
     }
@@ -87,286 +100,138 @@ pub fn decide_before(
     witness: &mut impl Witness,
 ) -> Pod {
     let decision = Decision::of(plan, caps, occasion);
-    let decision_id = decision.id();
-    let Some(plan) = plan.filter(|plan| plan.is_valid_at(occasion.now)) else {
-        let version = plan.map(Plan::version);
-        let slots = (0..).zip(&occasion.request.slots).map(|(index, slot)| {
-            let outcome = Outcome::Unfilled { unfilled_reason: UnfilledReason::PlanUnavailable };
-            let of_plan = (version, decision_id);
-            opportunity(occasion, of_plan, index, slot.max_duration_ms, outcome, 0, Eliminated::default())
-        });
-        return Pod { slots: slots.collect(), decision };
+    let scribe = Scribe { occasion, plan_version: plan.map(Plan::version), decision_id: decision.id() };
+    let slots = match plan.filter(|plan| plan.is_valid_at(occasion.now)) {
+        Some(plan) => decide_from(plan, caps, &scribe, witness),
+        None => scribe.without_plan(),
     };
-    let field = Field::gather(plan, occasion, witness);
-    let mut break_so_far = BreakSoFar {
-        caps: caps.clone(),
-        left_ms: occasion.request.max_duration_ms.unwrap_or(u32::MAX),
-        shown: Vec::new(),
-    };
-    let slots = (0..).zip(&occasion.request.slots).map(|(index, slot)| {
-        let mut eliminated = field.eliminated;
-        let winner =
-            field.fill(plan, &mut break_so_far, (index, slot.max_duration_ms), occasion, &mut eliminated, witness);
-        let outcome = match winner {
-            Some((flight, ad)) => Outcome::Filled(break_so_far.take(plan, flight, ad, occasion, index)),
+    Pod { decision, slots }
+}
+
+fn decide_from(plan: &Plan<'_>, caps: &CapState, scribe: &Scribe<'_>, witness: &mut impl Witness) -> Vec<Opportunity> {
+    let occasion = scribe.occasion;
+    let shape = Shape::of(occasion.request);
+    let field = Field::gather(plan, caps, &shape, occasion, witness);
+    let found = search::best(&field, &shape);
+    witness.searched(&found.effort);
+    let rows = rows(&field, &shape, &found);
+    let mut verdicts = Verdicts::of(&field, &shape, &rows);
+    let candidates = u16::try_from(field.considered).unwrap_or(u16::MAX);
+    let slots = (0..).zip(&rows).map(|(index, row)| {
+        let eliminated = verdicts.tell(index, witness);
+        let outcome = match row.holds.map(|at| &field.contenders[at]) {
+            Some(contender) => Outcome::Filled(scribe.fill(plan, contender, index)),
             None => {
                 Outcome::Unfilled { unfilled_reason: eliminated.nearest().unwrap_or(UnfilledReason::NoEligibleDemand) }
             }
         };
-        let candidates = u16::try_from(field.considered).unwrap_or(u16::MAX);
-        let of_plan = (Some(plan.version()), decision_id);
-        opportunity(occasion, of_plan, index, slot.max_duration_ms, outcome, candidates, eliminated)
+        Opportunity { search: found.effort.search, candidates, eliminated, ..scribe.row(index, row.max_ms, outcome) }
     });
-    Pod { slots: slots.collect(), decision }
+    slots.collect()
 }
 
-fn opportunity(
-    occasion: &Occasion<'_>,
-    (plan_version, decision_id): (Option<u64>, DecisionId),
-    slot_index: u8,
-    max_duration_ms: u32,
-    outcome: Outcome,
-    candidates: u16,
-    eliminated: Eliminated,
-) -> Opportunity {
-    Opportunity {
-        opportunity_id: OpportunityId::mint(occasion.break_id, slot_index, occasion.opened_at),
-        break_id: occasion.break_id,
-        slot_index,
-        viewer: occasion.viewer,
-        title_id: String::from(&*occasion.request.title_id),
-        position: occasion.request.position,
-        max_duration_ms,
-        decided_at: occasion.now,
-        plan_version,
-        decision_id,
-        search: Search::Exact,
-        invalid_traffic: occasion.invalid_traffic,
-        outcome,
-        candidates,
-        eliminated,
-    }
+/// A slot of the pod that was found.
+struct Row {
+    max_ms: u32,
+    /// Which of the field's contenders fills it.
+    holds: Option<usize>,
 }
 
-/// The flights that compete in a break, best first, and what became of those that cannot.
-struct Field<'a> {
-    competing: Vec<&'a FlightRecord>,
-    considered: usize,
-    eliminated: Eliminated,
-}
-
-impl<'a> Field<'a> {
-    fn gather(plan: &Plan<'a>, occasion: &Occasion<'_>, witness: &mut impl Witness) -> Self {
-        let eligibility = Eligibility::of(plan, occasion);
-        let found = plan.candidates(eligibility.attributes());
-        let mut eliminated = Eliminated::default();
-        let mut ranked = Vec::with_capacity(found.len());
-        for flight in found.iter().filter_map(|index| plan.flight(*index)) {
-            match eligibility.check(flight) {
-                Ok(()) => ranked.push((flight.class(), lottery_ticket(flight, occasion.break_id), flight)),
-                Err(reason) => {
-                    eliminated.count(reason);
-                    witness.lost(None, flight.id(), reason);
-                }
+/// The slots in playing order. Where the order is free, what is worth most comes first: a viewer may leave.
+fn rows(field: &Field<'_>, shape: &Shape<'_>, found: &search::Found) -> Vec<Row> {
+    let mut chosen = found.chosen.clone();
+    let place = |at: usize| match field.contenders[at].position {
+        PodPosition::First => 0,
+        PodPosition::Any => 1,
+        PodPosition::Last => 2,
+    };
+    chosen.sort_by_key(|(_, at)| (core::cmp::Reverse(field.contenders[*at].value), *at));
+    if shape.pod.is_none() {
+        let mut rows: Vec<Row> = shape.places.iter().map(|place| Row { max_ms: place.max_ms, holds: None }).collect();
+        let mut taken: Vec<_> = found.groups.iter().map(|places| places.iter()).collect();
+        for (group, at) in chosen {
+            if let Some(row) = taken[group].next().and_then(|place| rows.get_mut(*place)) {
+                row.holds = Some(at);
             }
         }
-        ranked.sort_unstable_by_key(|(class, ticket, flight)| (*class, *ticket, flight.flight_id.get()));
-        let competing = ranked.into_iter().map(|(_, _, flight)| flight).collect();
-        Self { competing, considered: found.len(), eliminated }
+        return rows;
     }
-
-    /// The first competitor that may fill a slot. Counts why those before it may not.
-    fn fill(
-        &self,
-        plan: &Plan<'a>,
-        break_so_far: &mut BreakSoFar<'a>,
-        (slot_index, slot_ms): (u8, u32),
-        occasion: &Occasion<'_>,
-        eliminated: &mut Eliminated,
-        witness: &mut impl Witness,
-    ) -> Option<(&'a FlightRecord, &'a AdRecord)> {
-        let mut competing = self.competing.iter();
-        let winner = competing.find_map(|flight| match break_so_far.admit(plan, flight, slot_ms, occasion) {
-            Ok(ad) => Some((*flight, ad)),
-            Err(reason) => {
-                eliminated.count(reason);
-                witness.lost(Some(slot_index), flight.id(), reason);
-                None
-            }
-        });
-        if let Some((flight, ad)) = winner {
-            witness.won(slot_index, flight.id(), ad.ad_id());
-        }
-        if witness.wants_all() {
-            competing.for_each(|flight| witness.outranked(slot_index, flight.id()));
-        }
-        winner
+    chosen.sort_by_key(|(_, at)| place(*at));
+    let mut left_ms = shape.time_ms;
+    let mut rows = Vec::with_capacity(chosen.len() + 1);
+    for (_, at) in chosen {
+        rows.push(Row { max_ms: shape.slot_ms(left_ms), holds: Some(at) });
+        left_ms = left_ms.saturating_sub(field.contenders[at].duration_ms);
     }
+    if shape.has_open_slot(rows.len(), left_ms) {
+        rows.push(Row { max_ms: shape.slot_ms(left_ms), holds: None });
+    }
+    rows
 }
 
-/// What the slots decided so far leave to the next one.
-struct BreakSoFar<'a> {
-    /// Including the claims of this pod.
-    caps: CapState,
-    left_ms: u32,
-    shown: Vec<(&'a FlightRecord, &'a AdRecord)>,
+/// Writes rows of one break.
+struct Scribe<'a> {
+    occasion: &'a Occasion<'a>,
+    plan_version: Option<u64>,
+    decision_id: DecisionId,
 }
 
-impl<'a> BreakSoFar<'a> {
-    /// The ad that `flight` would show in a slot, or the first reason why none.
-    fn admit(
-        &self,
-        plan: &Plan<'a>,
-        flight: &FlightRecord,
-        slot_ms: u32,
-        occasion: &Occasion<'_>,
-    ) -> Result<&'a AdRecord, UnfilledReason> {
-        let ads = plan.ads(flight);
-        let room_ms = slot_ms.min(self.left_ms);
-        let mut fitting = ads.iter().filter(|ad| ad.duration_ms.get() <= room_ms).peekable();
-        if fitting.peek().is_none() {
-            return Err(UnfilledReason::DurationExceeded);
-        }
-        if !self.is_separate(flight) {
-            return Err(UnfilledReason::CompetitiveSeparation);
-        }
-        let is_new = |ad: &&AdRecord| self.shown.iter().all(|(_, shown)| shown.creative_id != ad.creative_id);
-        let mut fresh: Vec<&AdRecord> = fitting.filter(is_new).collect();
-        if fresh.is_empty() {
-            return Err(UnfilledReason::CompetitiveSeparation);
-        }
-        if flight.class() == DemandClass::Guaranteed && flight.allocation.get() == 0 {
-            return Err(UnfilledReason::PacingThrottled);
-        }
-        self.keep_allowed(plan, flight, &mut fresh, occasion)?;
-        pick(&fresh, occasion.break_id, flight).ok_or(UnfilledReason::CompetitiveSeparation)
-    }
-
-    /// Keeps the ads of `flight` that its caps and their own allow; the reason if there are none. A flight without caps
-    /// of its own needs the viewer's state all the same when a cap of another flight counts its showings.
-    fn keep_allowed(
-        &self,
-        plan: &Plan<'a>,
-        flight: &FlightRecord,
-        ads: &mut Vec<&'a AdRecord>,
-        occasion: &Occasion<'_>,
-    ) -> Result<(), UnfilledReason> {
-        if flight.horizon().counts_until(occasion.now).is_none() {
-            return Ok(()); // no cap of any flight counts it
-        }
-        let caps = plan.caps(flight);
-        let CapState::Known(viewer) = &self.caps else { return Err(UnfilledReason::CapCheckUnavailable) };
-        let mut reason = UnfilledReason::FrequencyCapped;
-        let allowed = |ad: &AdRecord| {
-            let showing = occasion.showing(flight, ad);
-            viewer.allows(&caps, &showing, occasion.now)?;
-            viewer.allows(&plan.caps_of_ad(ad), &showing, occasion.now)
-        };
-        ads.retain(|ad| match allowed(ad) {
-            Ok(()) => true,
-            Err(Declined::Capped) => false,
-            Err(Declined::Full | Declined::NoSession) => {
-                reason = UnfilledReason::CapCheckUnavailable;
-                false
-            }
-        });
-        if ads.is_empty() { Err(reason) } else { Ok(()) }
-    }
-
-    /// No two paid ads of one advertiser or of one category in a pod. House ads compete with nobody.
-    fn is_separate(&self, flight: &FlightRecord) -> bool {
-        let clashes = |(shown, _): &(&FlightRecord, &AdRecord)| {
-            shown.class() == DemandClass::Guaranteed
-                && (shown.advertiser_id == flight.advertiser_id
-                    || (flight.category.get() != 0 && shown.category == flight.category))
-        };
-        flight.class() == DemandClass::House || !self.shown.iter().any(clashes)
-    }
-
-    /// Gives the slot to `ad` and takes its claim.
-    fn take(
-        &mut self,
-        plan: &Plan<'a>,
-        flight: &'a FlightRecord,
-        ad: &'a AdRecord,
-        occasion: &Occasion<'_>,
-        slot_index: u8,
-    ) -> Fill {
-        let booking = flight.booking(ad);
-        let expires_at = occasion.now.plus_ms(plan.lease_ms());
-        let claim = flight.horizon().counts_until(occasion.now).map(|counts_until| Claim {
+impl Scribe<'_> {
+    fn row(&self, slot_index: u8, max_duration_ms: u32, outcome: Outcome) -> Opportunity {
+        let occasion = self.occasion;
+        Opportunity {
             opportunity_id: OpportunityId::mint(occasion.break_id, slot_index, occasion.opened_at),
-            booking,
+            break_id: occasion.break_id,
+            slot_index,
+            viewer: occasion.viewer,
+            title_id: String::from(&*occasion.request.title_id),
+            position: occasion.request.position,
+            max_duration_ms,
+            decided_at: occasion.now,
+            plan_version: self.plan_version,
+            decision_id: self.decision_id,
+            search: Search::Exact,
+            invalid_traffic: occasion.invalid_traffic,
+            outcome,
+            candidates: 0,
+            eliminated: Eliminated::default(),
+        }
+    }
+
+    /// Every slot that was asked for; of a dynamic pod, one of its whole length.
+    fn without_plan(&self) -> Vec<Opportunity> {
+        let request = self.occasion.request;
+        let lengths = request.slots.iter().map(|slot| slot.max_duration_ms);
+        let lengths = lengths.chain(request.pod.as_ref().map(|pod| pod.duration_ms));
+        let unavailable = Outcome::Unfilled { unfilled_reason: UnfilledReason::PlanUnavailable };
+        (0..).zip(lengths).map(|(index, length_ms)| self.row(index, length_ms, unavailable.clone())).collect()
+    }
+
+    fn fill(&self, plan: &Plan<'_>, contender: &field::Contender<'_>, slot_index: u8) -> Fill {
+        let occasion = self.occasion;
+        let expires_at = occasion.now.plus_ms(plan.lease_ms());
+        let claim = contender.counts_until.map(|counts_until| Claim {
+            opportunity_id: OpportunityId::mint(occasion.break_id, slot_index, occasion.opened_at),
+            booking: contender.booking,
             session: occasion.session,
             state: ClaimState::Reserved,
             at: occasion.now,
             lease_until: expires_at,
             counts_until,
         });
-        if let (CapState::Known(viewer), Some(claim)) = (&mut self.caps, claim) {
-            viewer.add(claim);
-        }
-        self.left_ms = self.left_ms.saturating_sub(ad.duration_ms.get());
-        self.shown.push((flight, ad));
         Fill {
-            fill_reason: match flight.class() {
+            fill_reason: match contender.class {
                 DemandClass::Guaranteed => FillReason::Guaranteed,
                 DemandClass::House => FillReason::HouseAd,
             },
-            ad_id: ad.ad_id(),
-            record_id: ad.record_id(),
-            booking,
-            duration_ms: ad.duration_ms.get(),
+            ad_id: contender.ad.ad_id(),
+            record_id: contender.ad.record_id(),
+            booking: contender.booking,
+            duration_ms: contender.duration_ms,
             expires_at,
             claim,
         }
     }
-}
-
-/// Which of a flight's creatives: evenly, at random by break.
-fn pick<'a>(fresh: &[&'a AdRecord], break_id: BreakId, flight: &FlightRecord) -> Option<&'a AdRecord> {
-    let draw = random(break_id, u64::from(flight.flight_id.get()) | 1 << 32);
-    let index = usize::try_from(draw % fresh.len().max(1) as u64).unwrap_or_default();
-    fresh.get(index).copied()
-}
-
-/// A flight's ticket in the lottery of its class; the lowest wins. Each flight wins with a probability in proportion to
-/// its allocation: the exponential variates of Efraimidis and Spirakis (2006), `-ln(u) / weight`, in integers so that
-/// every platform draws the same. A throttled flight has the last ticket.
-fn lottery_ticket(flight: &FlightRecord, break_id: BreakId) -> u64 {
-    match u64::from(flight.allocation.get()) {
-        0 => u64::MAX,
-        weight => (neg_log2_q32(random(break_id, flight.flight_id.get().into())) << 20) / weight,
-    }
-}
-
-/// `-log2((draw + 1) / 2^32)` of the draw's upper 32 bits, as fixed point with 32 fraction bits. At most 32 in value, so
-/// it fits 38 bits.
-fn neg_log2_q32(draw: u64) -> u64 {
-    let u = (draw >> 32) + 1; // 1 ..= 2^32
-    let whole = u.ilog2();
-    // The mantissa in [1, 2) with 31 fraction bits; each squaring brings out one more bit of the logarithm.
-    let mut mantissa = if whole <= 31 { u << (31 - whole) } else { 1 << 31 };
-    let mut fraction = 0u64;
-    for bit in (16..32).rev() {
-        mantissa = (mantissa * mantissa) >> 31;
-        if mantissa >= 1 << 32 {
-            mantissa >>= 1;
-            fraction |= 1 << bit;
-        }
-    }
-    (32 << 32) - ((u64::from(whole) << 32) | fraction)
-}
-
-/// 64 random bits, the same for the same break and `stream`: SplitMix64 (Steele, Lea and Flood 2014) over the break id,
-/// which is itself the output of a keyed hash.
-fn random(break_id: BreakId, stream: u64) -> u64 {
-    let half = |bytes: &[u8]| bytes.iter().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
-    let seed = half(&break_id.0[..8]) ^ half(&break_id.0[8..]).rotate_left(32);
-    let mut word = seed.wrapping_add(stream.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
 }
 
 #[cfg(test)]

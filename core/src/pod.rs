@@ -56,9 +56,9 @@ unfilled_reasons! {
     ConsentDenied "consent_denied";
     /// What matches may not run in a title of this rating.
     ContentUnsuitable "content_unsuitable";
-    /// What is suitable is too long for the slot, or for what is left of the break.
+    /// What is suitable does not have a length that the slot takes, or is too long for what the others leave of the break.
     DurationExceeded "duration_exceeded";
-    /// What fits is of an advertiser, category or creative already in the pod.
+    /// What fits is of an advertiser, category or creative of another slot, or of the break before.
     CompetitiveSeparation "competitive_separation";
     /// What may run is ahead of its plan and yields.
     PacingThrottled "pacing_throttled";
@@ -78,7 +78,7 @@ impl fmt::Display for UnfilledReason {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Eliminated {
-    /// Found in the index, but dates or targeting do not match after all.
+    /// Found in the index, but dates or targeting do not match after all, or it is sold for another place in the pod.
     #[serde(skip_serializing_if = "is_zero")]
     pub no_eligible_demand: u16,
     /// Counts 1 if the auction could not be asked.
@@ -182,7 +182,7 @@ pub enum Search {
     /// It is the best there is: every other was looked at or could not be better.
     #[default]
     Exact,
-    /// It is good, slot by slot: looking at all would have taken too long.
+    /// It is good: the best found before looking at more would have taken too long.
     Greedy,
 }
 
@@ -253,7 +253,7 @@ pub struct Opportunity {
     pub outcome: Outcome,
     /// How many flights were looked at.
     pub candidates: u16,
-    /// What became of those that lost before the slot was filled, or of all of them.
+    /// Why those lost that might not have stood in the slot, beside the ads that the pod holds in the others.
     pub eliminated: Eliminated,
 }
 
@@ -267,7 +267,8 @@ impl Opportunity {
     }
 }
 
-/// A decided break: one opportunity for every slot asked for, in order.
+/// A decided break: one opportunity for every slot asked for, in order. Of a dynamic pod, one for every ad and, if time for
+/// one more is left, one that is unfilled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     /// What it was decided from.

@@ -69,7 +69,7 @@ impl Claim {
     /// Whether this claim counts against `cap` as carried by the flight of `showing`, at `now`.
     ///
     /// A claim from the future (another edge's clock runs ahead) counts: that errs towards showing less.
-    fn counts(&self, cap: &Cap, showing: &Showing, now: UnixMillis) -> bool {
+    pub(crate) fn counts(&self, cap: &Cap, showing: &Showing, now: UnixMillis) -> bool {
         let may_yet_play = self.state == ClaimState::Reserved && self.lease_until > now;
         self.booking.is_same(cap.scope, &showing.booking)
             && match cap.window {

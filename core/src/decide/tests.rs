@@ -15,6 +15,8 @@ use crate::{
     plan::{AdSource, FlightSource, PlanSource, Targeting, TitleSource, build},
 };
 
+mod pods;
+
 const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
 const DAY_MS: u64 = 24 * 3_600_000;
 
@@ -382,7 +384,7 @@ fn the_logarithm_is_right_to_five_digits() {
         #[expect(clippy::cast_precision_loss)]
         let exact = -((((draw >> 32) + 1) as f64) / 4_294_967_296.0).log2();
         #[expect(clippy::cast_precision_loss)]
-        let ours = neg_log2_q32(draw) as f64 / 4_294_967_296.0;
+        let ours = lottery::neg_log2_q32(draw) as f64 / 4_294_967_296.0;
         assert!((exact - ours).abs() < 2e-5, "{draw:x}: {exact} {ours}");
     }
 }

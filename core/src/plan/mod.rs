@@ -286,25 +286,38 @@ impl<'a> Plan<'a> {
         of(self.ads, flight.ads).unwrap_or_default()
     }
 
+    /// The ad of this id, and the flight it is booked in.
+    pub(crate) fn booked(&self, ad_id: AdId) -> Option<(&'a FlightRecord, &'a AdRecord)> {
+        let place = self.place_of(ad_id)?;
+        // Flights hold their ads one after the other.
+        let behind = self.flights.partition_point(|flight| flight.ads.start.get() as usize <= place);
+        let flight = self.flights.get(behind.checked_sub(1)?)?;
+        let ad = self.ads(flight).get(place.checked_sub(flight.ads.start.get() as usize)?)?;
+        Some((flight, ad))
+    }
+
     /// What every ad of the flight must keep.
-    pub(crate) fn caps(&self, flight: &FlightRecord) -> Vec<Cap> {
+    pub(crate) fn caps(&self, flight: &FlightRecord) -> impl Iterator<Item = Cap> + use<'a> {
         self.caps_of(flight.caps)
     }
 
+    /// Whether any of those counts each creative by itself.
+    pub(crate) fn caps_by_creative(&self, flight: &FlightRecord) -> bool {
+        of(self.caps, flight.caps).unwrap_or_default().iter().any(|cap| cap.scope == CapScope::Creative as u8)
+    }
+
     /// What this ad must keep besides.
-    pub(crate) fn caps_of_ad(&self, ad: &AdRecord) -> Vec<Cap> {
+    pub(crate) fn caps_of_ad(&self, ad: &AdRecord) -> impl Iterator<Item = Cap> + use<'a> {
         self.caps_of(ad.caps)
     }
 
-    fn caps_of(&self, run: Run) -> Vec<Cap> {
-        of(self.caps, run).unwrap_or_default().iter().map(Cap::from).collect()
+    fn caps_of(&self, run: Run) -> impl Iterator<Item = Cap> + use<'a> {
+        of(self.caps, run).unwrap_or_default().iter().map(Cap::from)
     }
 
     /// The ad of this id with its name, registered id and files; for building answers.
     pub fn ad(&self, ad_id: AdId) -> Option<Ad<'a>> {
-        let at = |place: &U32| self.ads.get(place.get() as usize);
-        let place = self.ads_by_id.binary_search_by_key(&Some(ad_id.0), |place| Some(at(place)?.ad_id.get())).ok()?;
-        let record = at(self.ads_by_id.get(place)?)?;
+        let record = self.ads.get(self.place_of(ad_id)?)?;
         let media = of(self.media, record.media).unwrap_or_default();
         Some(Ad {
             universal_ad_id: self.text(record.universal_ad_id),
@@ -322,6 +335,12 @@ impl<'a> Plan<'a> {
                 .collect(),
             presentation: self.json(record.presentation),
         })
+    }
+
+    fn place_of(&self, ad_id: AdId) -> Option<usize> {
+        let id_at = |place: &U32| Some(self.ads.get(place.get() as usize)?.ad_id.get());
+        let place = self.ads_by_id.binary_search_by_key(&Some(ad_id.0), id_at).ok()?;
+        Some(self.ads_by_id.get(place)?.get() as usize)
     }
 
     /// A title's length, if known, and its breaks; nothing, if the plan does not know the title.
@@ -366,6 +385,22 @@ impl FlightRecord {
 
     pub(crate) fn id(&self) -> FlightId {
         FlightId(self.flight_id.get())
+    }
+
+    pub(crate) fn placement(&self) -> Placement {
+        match self.placement {
+            0 => Placement::Ad,
+            1 => Placement::Bumper,
+            _ => Placement::Sponsorship,
+        }
+    }
+
+    pub(crate) fn pod_position(&self) -> PodPosition {
+        match self.pod_position {
+            0 => PodPosition::Any,
+            1 => PodPosition::First,
+            _ => PodPosition::Last,
+        }
     }
 
     pub(crate) fn runs_at(&self, now: UnixMillis) -> bool {
