@@ -35,3 +35,4 @@ pub mod receipt;
 pub mod redis;
 pub mod time;
 pub mod token;
+mod traffic;
