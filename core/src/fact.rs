@@ -8,7 +8,7 @@ use crate::{
     beacon::Event,
     decision::Decision,
     id::{AdId, OpportunityId, RecordId},
-    pod::Opportunity,
+    pod::{InvalidTraffic, Opportunity},
     time::UnixMillis,
 };
 
@@ -67,6 +67,9 @@ pub struct BeaconFact {
     pub received_at: UnixMillis,
     /// The client's session, if it came from the SDK rather than from a pixel.
     pub session_id: Option<String>,
+    /// If whoever reported it is not a viewer's player: it is kept, and proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid_traffic: Option<InvalidTraffic>,
 }
 
 /// What the edge sends at once.

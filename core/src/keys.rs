@@ -111,6 +111,28 @@ impl Keyring {
     }
 }
 
+/// What a viewer may be known by. Pseudonyms of two kinds, or of two ids, have nothing in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownBy<'a> {
+    /// The profile: from session to session.
+    Profile(&'a str),
+    /// The session: nothing links it to another.
+    Session(&'a str),
+    /// The request: nothing links it to anything.
+    Request(&'a str),
+}
+
+impl<'a> KnownBy<'a> {
+    /// What the hashes of viewer, break and session begin with, and the id.
+    fn contexts(self) -> ([&'static [u8]; 3], &'a [u8]) {
+        match self {
+            Self::Profile(id) => ([b"viewer", b"break", b"session"], id.as_bytes()),
+            Self::Session(id) => ([b"session's viewer", b"session's break", b"session's session"], id.as_bytes()),
+            Self::Request(id) => ([b"request's viewer", b"request's break", b"request's session"], id.as_bytes()),
+        }
+    }
+}
+
 /// Turns a `profile_id` into the pseudonym under which a viewer is stored.
 ///
 /// It has a secret of its own, which does not rotate: with another secret every viewer would look new, and every cap
@@ -127,20 +149,38 @@ impl Pseudonyms {
 
     /// The viewer's pseudonym: the same for the same profile, meaningless without the secret.
     pub fn viewer(&self, profile_id: &str) -> ViewerKey {
-        ViewerKey(self.hash16(&[b"viewer", profile_id.as_bytes()]))
+        self.viewer_known_by(KnownBy::Profile(profile_id))
     }
 
     /// The identity of a break: the same for every retry of one request by one profile. Begins with the viewer's bucket.
     pub fn break_id(&self, profile_id: &str, request_id: &str) -> BreakId {
-        let mut id = self.hash16(&[b"break", profile_id.as_bytes(), request_id.as_bytes()]);
-        id[..2].copy_from_slice(&self.viewer(profile_id).0[..2]);
-        BreakId(id)
+        self.break_known_by(KnownBy::Profile(profile_id), request_id)
     }
 
     /// A viewing session's pseudonym: the same for the same session of the same profile.
     pub fn session(&self, profile_id: &str, session_id: &str) -> SessionKey {
+        self.session_known_by(KnownBy::Profile(profile_id), session_id)
+    }
+
+    /// The pseudonym of a viewer who may be known by this, and by nothing else.
+    pub fn viewer_known_by(&self, known_by: KnownBy<'_>) -> ViewerKey {
+        let ([viewer, ..], id) = known_by.contexts();
+        ViewerKey(self.hash16(&[viewer, id]))
+    }
+
+    /// The identity of such a viewer's break: the same for every retry of one request. Begins with the viewer's bucket.
+    pub fn break_known_by(&self, known_by: KnownBy<'_>, request_id: &str) -> BreakId {
+        let ([_, of_break, _], id) = known_by.contexts();
+        let mut hash = self.hash16(&[of_break, id, request_id.as_bytes()]);
+        hash[..2].copy_from_slice(&self.viewer_known_by(known_by).0[..2]);
+        BreakId(hash)
+    }
+
+    /// The pseudonym of such a viewer's session.
+    pub fn session_known_by(&self, known_by: KnownBy<'_>, session_id: &str) -> SessionKey {
+        let ([.., session], id) = known_by.contexts();
         let mut key = [0; 8];
-        key.copy_from_slice(&self.hash16(&[b"session", profile_id.as_bytes(), session_id.as_bytes()])[..8]);
+        key.copy_from_slice(&self.hash16(&[session, id, session_id.as_bytes()])[..8]);
         SessionKey(key)
     }
 
@@ -205,5 +245,20 @@ mod tests {
         assert_ne!(p.break_id("ab", "c").0[2..], p.break_id("a", "bc").0[2..]);
         assert_eq!(p.break_id("ab", "c").0[..2], p.viewer("ab").0[..2]);
         assert_ne!(p.session("ab", "c"), p.session("a", "bc"));
+    }
+
+    #[test]
+    fn a_viewer_who_is_known_by_their_session_has_nothing_in_common_with_their_profile() {
+        let p = Pseudonyms::parse(&"ab".repeat(32)).unwrap();
+        let known_by = [KnownBy::Profile("x"), KnownBy::Session("x"), KnownBy::Request("x"), KnownBy::Session("y")];
+        for (place, one) in known_by.into_iter().enumerate() {
+            assert_eq!(p.break_known_by(one, "r").0[..2], p.viewer_known_by(one).0[..2], "{one:?} leads to its shard");
+            for other in &known_by[place + 1..] {
+                assert_ne!(p.viewer_known_by(one), p.viewer_known_by(*other));
+                assert_ne!(p.break_known_by(one, "r").0[2..], p.break_known_by(*other, "r").0[2..]);
+                assert_ne!(p.session_known_by(one, "s"), p.session_known_by(*other, "s"));
+            }
+        }
+        assert_eq!(p.viewer_known_by(KnownBy::Profile("x")), p.viewer("x"), "as it always was");
     }
 }

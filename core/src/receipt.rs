@@ -112,6 +112,7 @@ mod tests {
             at: NOW,
             received_at: NOW,
             session_id: None,
+            invalid_traffic: None,
         })]
     }
 

@@ -14,7 +14,7 @@ use slotkeeper_core::{
 };
 
 use crate::{
-    Platform, Reply,
+    Client, Platform, Reply,
     platform::{hand_over, join_all, store_call},
     settle::Settling,
     store::StoreError,
@@ -30,13 +30,15 @@ struct Report {
     token: Token,
     event: Event,
     at: UnixMillis,
+    client: Client,
 }
 
 impl Report {
-    /// What it does to a claim, if the fill holds one and this event is one that settles.
+    /// What it does to a claim, if the fill holds one and this event is one that settles. What a crawler reports proves
+    /// neither that an ad began to play nor that it will not: the claim waits for the viewer's player, or for its end.
     fn transition(&self) -> Option<Transition> {
         match self.event {
-            _ if !self.token.holds_claim => None,
+            _ if !self.token.holds_claim || self.client.invalid_traffic.is_some() => None,
             Event::Start => Some(Transition::Confirm { at: self.at }),
             Event::Error | Event::NotUsed => Some(Transition::Release),
             _ => None,
@@ -58,12 +60,13 @@ impl Report {
             at,
             received_at,
             session_id: session_id.map(Into::into),
+            invalid_traffic: self.client.invalid_traffic,
         }))
     }
 }
 
 /// Accepts the SDK's batch. Beacons with bad tokens are named in the answer; the good ones count all the same.
-pub(crate) async fn accept_batch(platform: &impl Platform, body: &[u8]) -> Reply {
+pub(crate) async fn accept_batch(platform: &impl Platform, client: Client, body: &[u8]) -> Reply {
     let now = platform.now();
     let Ok(text) = core::str::from_utf8(body) else {
         return Reply::error(400, "invalid_request", Some("body"), "the batch is not UTF-8 text".into());
@@ -81,7 +84,7 @@ pub(crate) async fn accept_batch(platform: &impl Platform, body: &[u8]) -> Reply
         let (line, event) = (index + 2, beacon.event);
         let opened = Token::open(beacon.token, &platform.settings().keys, now);
         match opened.map_err(TokenError::code).and_then(|token| allow(token, event)) {
-            Ok(token) => reports.push(Report { line, token, event, at: now.minus_ms(beacon.age_ms) }),
+            Ok(token) => reports.push(Report { line, token, event, at: now.minus_ms(beacon.age_ms), client }),
             Err(code) => refused.push(RefusedBeacon { line, code: code.into() }),
         }
     }
@@ -114,7 +117,7 @@ pub(crate) async fn accept_batch(platform: &impl Platform, body: &[u8]) -> Reply
 }
 
 /// Accepts a pixel, whose token names its event.
-pub(crate) async fn accept_pixel(platform: &impl Platform, token: &str) -> Reply {
+pub(crate) async fn accept_pixel(platform: &impl Platform, client: Client, token: &str) -> Reply {
     let now = platform.now();
     let token = match Token::open(token, &platform.settings().keys, now) {
         Ok(token) => token,
@@ -124,7 +127,7 @@ pub(crate) async fn accept_pixel(platform: &impl Platform, token: &str) -> Reply
         let message = "this token names no event; post it in a batch to /v1/beacons".into();
         return Reply::error(400, EVENT_NOT_ALLOWED, Some("token"), message);
     };
-    let report = Report { line: 0, token, event, at: now };
+    let report = Report { line: 0, token, event, at: now, client };
     let settled = match settle(platform, core::slice::from_ref(&report), now).await {
         Ok(settled) => settled.into_iter().next().flatten(),
         Err(error) => return not_taken(error),

@@ -19,10 +19,11 @@ use serde::{Deserialize, Serialize};
 use slotkeeper_core::{
     api::{BreakRequest, BreakResponse, InvalidField},
     caps::{CapState, Viewer},
-    consent::Permissions,
+    consent::{Identity, Permissions},
     decide::{Occasion, decide},
     fact::{Fact, FactBatch, Recording},
     id::{BreakId, SessionKey, ViewerKey, opened_at},
+    keys::KnownBy,
     plan::Plan,
     pod::{InvalidTraffic, Pod},
     receipt,
@@ -30,7 +31,7 @@ use slotkeeper_core::{
 };
 
 use crate::{
-    Platform, Reply, Settings,
+    Client, Platform, Reply, Settings,
     answer::answer,
     platform::within,
     store::{ATTEMPTS_MAX, Commit, Committed, NewState, Store, StoreError, until_not_lost},
@@ -61,29 +62,40 @@ pub struct Asked {
 
 impl Asked {
     /// Reads and checks a request's body.
-    pub fn parse(body: &[u8], settings: &Settings, now: UnixMillis) -> Result<Self, InvalidField> {
+    pub fn parse(body: &[u8], client: Client, settings: &Settings, now: UnixMillis) -> Result<Self, InvalidField> {
         let mut json = serde_json::Deserializer::from_slice(body);
         let request: BreakRequest = serde_path_to_error::deserialize(&mut json).map_err(|fault| InvalidField {
             field: field_of(&fault.path().to_string(), &fault.inner().to_string()),
             message: fault.inner().to_string(),
         })?;
         json.end().map_err(|fault| InvalidField { field: "body".into(), message: fault.to_string() })?;
-        request.validate()?;
-        Ok(Self::of(request, settings, now))
+        Self::of(request, client, settings, now)
     }
 
-    /// A request that was checked, with what the edge adds to it.
-    pub fn of(request: BreakRequest, settings: &Settings, now: UnixMillis) -> Self {
-        Self {
-            viewer: settings.pseudonyms.viewer(&request.profile_id),
-            session: request.session_id.as_ref().map(|id| settings.pseudonyms.session(&request.profile_id, id)),
-            break_id: settings.pseudonyms.break_id(&request.profile_id, &request.request_id),
+    /// Checks a request, and works out as whom its viewer may be known. What they do not allow goes no further than here.
+    pub fn of(
+        mut request: BreakRequest,
+        client: Client,
+        settings: &Settings,
+        now: UnixMillis,
+    ) -> Result<Self, InvalidField> {
+        request.validate()?;
+        request.privacy.gpc |= client.gpc;
+        let permissions = Permissions::of(&request.privacy);
+        if permissions.no_segments {
+            request.segments.clear();
+        }
+        let (pseudonyms, known_by) = (&settings.pseudonyms, known_by(permissions.identity, &request));
+        Ok(Self {
+            viewer: pseudonyms.viewer_known_by(known_by),
+            session: request.session_id.as_ref().map(|id| pseudonyms.session_known_by(known_by, id)),
+            break_id: pseudonyms.break_known_by(known_by, &request.request_id),
             opened_at: opened_at(&request.request_id, now),
             now,
-            permissions: Permissions::default(),
-            invalid_traffic: None,
+            permissions,
+            invalid_traffic: client.invalid_traffic,
             request,
-        }
+        })
     }
 
     /// What its decision is about.
@@ -101,6 +113,15 @@ impl Asked {
     }
 }
 
+/// By what a viewer may be known. Their caps are counted under its pseudonym, so a change of it begins them anew.
+fn known_by(identity: Identity, request: &BreakRequest) -> KnownBy<'_> {
+    match (identity, &request.session_id) {
+        (Identity::Profile, _) => KnownBy::Profile(&request.profile_id),
+        (Identity::Session, Some(session_id)) => KnownBy::Session(session_id),
+        (Identity::Session, None) => KnownBy::Request(&request.request_id),
+    }
+}
+
 /// The field that a fault of the JSON is about. serde names a missing one in its message only.
 fn field_of(path: &str, message: &str) -> String {
     let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
@@ -113,9 +134,9 @@ fn field_of(path: &str, message: &str) -> String {
 }
 
 /// Answers a break request.
-pub(crate) async fn open(platform: &impl Platform, body: &[u8]) -> Reply {
+pub(crate) async fn open(platform: &impl Platform, client: Client, body: &[u8]) -> Reply {
     let settings = platform.settings();
-    let asked = match Asked::parse(body, settings, platform.now()) {
+    let asked = match Asked::parse(body, client, settings, platform.now()) {
         Ok(asked) => asked,
         Err(fault) => return Reply::invalid(fault),
     };

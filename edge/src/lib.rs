@@ -29,18 +29,18 @@ pub mod store;
 
 pub use platform::Platform;
 pub use reply::Reply;
-pub use route::{Head, Route};
+pub use route::{Client, Head, Route};
 pub use settings::Settings;
 
-/// Answers one request whose route is known and whose body is within the route's bound.
-pub async fn serve(platform: &impl Platform, route: Route, body: &[u8]) -> Reply {
+/// Answers one request of `client` whose route is known and whose body is within the route's bound.
+pub async fn serve(platform: &impl Platform, client: Client, route: Route, body: &[u8]) -> Reply {
     match route {
         Route::Preflight => Reply::preflight(),
         Route::Hello => Reply::text("hello"),
         Route::Health => health::report(platform).await,
-        Route::Break => breaks::open(platform, body).await,
-        Route::Beacons => beacons::accept_batch(platform, body).await,
-        Route::Pixel { token } => beacons::accept_pixel(platform, &token).await,
+        Route::Break => breaks::open(platform, client, body).await,
+        Route::Beacons => beacons::accept_batch(platform, client, body).await,
+        Route::Pixel { token } => beacons::accept_pixel(platform, client, &token).await,
         Route::Receipt => receipts::accept(platform, body).await,
         Route::PutPlan => plans::put(platform, body).await,
         Route::ShipOutbox => outbox::ship_on_request(platform).await,

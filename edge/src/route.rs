@@ -1,7 +1,8 @@
 //! What is asked: method and path, before any body is read.
 
 use slotkeeper_core::{
-    api::BREAK_REQUEST_BYTES_MAX, beacon, keys::Purpose, plan::PLAN_BYTES_MAX, receipt::RECEIPT_CHARS_MAX,
+    api::BREAK_REQUEST_BYTES_MAX, beacon, keys::Purpose, plan::PLAN_BYTES_MAX, pod::InvalidTraffic,
+    receipt::RECEIPT_CHARS_MAX,
 };
 
 use crate::{Reply, Settings};
@@ -22,9 +23,30 @@ pub struct Head<'a> {
     pub authorization: Option<&'a str>,
     /// The client's address, as the platform says it and no client can; with or without a port.
     pub client_address: Option<&'a str>,
+    /// The `User-Agent` header.
+    pub user_agent: Option<&'a [u8]>,
+    /// The `Sec-GPC` header: Global Privacy Control.
+    pub sec_gpc: Option<&'a str>,
+}
+
+/// What a request's headers say of whoever sent it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// If it is not a viewer's player.
+    pub invalid_traffic: Option<InvalidTraffic>,
+    /// Global Privacy Control is on.
+    pub gpc: bool,
 }
 
 impl Head<'_> {
+    /// Who it says that it is from.
+    pub fn client(&self) -> Client {
+        Client {
+            invalid_traffic: self.user_agent.and_then(InvalidTraffic::of_user_agent),
+            gpc: self.sec_gpc.is_some_and(|value| value.trim() == "1"),
+        }
+    }
+
     /// Whether it carries the bearer of the origin.
     pub(crate) fn is_from_origin(&self, settings: &Settings) -> bool {
         self.authorization

@@ -9,14 +9,14 @@ use slotkeeper_core::{
     decide::decide,
     plan::Plan,
 };
-use slotkeeper_edge::{Settings, answer::answer, breaks::Asked};
+use slotkeeper_edge::{Client, Settings, answer::answer, breaks::Asked};
 use slotkeeper_fuzz::{NOW, plan, request, seed, settings};
 
 static PLAN: LazyLock<Vec<u8>> = LazyLock::new(plan);
 static SETTINGS: LazyLock<Settings> = LazyLock::new(settings);
 
 fuzz_target!(init: seed("everything", serde_json::to_vec(&request()).expect("string keys only")), |body: &[u8]| {
-    let asked = match Asked::parse(body, &SETTINGS, NOW) {
+    let asked = match Asked::parse(body, Client::default(), &SETTINGS, NOW) {
         Ok(asked) => asked,
         Err(fault) => {
             assert!(!fault.field.is_empty() && !fault.message.is_empty(), "{fault:?}");
@@ -36,6 +36,7 @@ fuzz_target!(init: seed("everything", serde_json::to_vec(&request()).expect("str
         assert_eq!(answered.slots.len(), pod.slots.len());
         serde_json::to_vec(&answered).expect("every answer is JSON");
     }
+    assert!(!asked.permissions.no_segments || asked.request.segments.is_empty(), "segments that must not be used");
     let again = serde_json::to_vec(&asked.request).expect("what was JSON");
-    assert_eq!(Asked::parse(&again, &SETTINGS, NOW).map(|again| again.request), Ok(asked.request));
+    assert_eq!(Asked::parse(&again, Client::default(), &SETTINGS, NOW).map(|again| again.request), Ok(asked.request));
 });

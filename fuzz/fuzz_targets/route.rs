@@ -1,7 +1,7 @@
-//! The head of a request: method, URL, `Authorization`, the client's address. Nothing panics, and only the
+//! The head of a request: method, URL, `Authorization`, the client's address and its user agent. Nothing panics, and only the
 //! origin's bearer opens its calls.
 //!
-//! The input is those four, a line each.
+//! The input is those five, a line each.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -23,7 +23,8 @@ fuzz_target!(init: seed("plan", put_plan()), |bytes: &[u8]| {
     assert!(path.starts_with('/') && !path.contains(['?', '#']), "{url:?} has the path {path:?}");
     assert_eq!(path_of(&format!("https://host.example{path}?u=http://x/y#z://")), path, "the same path, elsewhere");
 
-    let head = Head { method, path, query: query_of(url), authorization, client_address: lines.next() };
+    let head = Head { method, path, query: query_of(url), authorization, client_address: lines.next(), user_agent: lines.next().map(str::as_bytes), sec_gpc: lines.next() };
+    let _ = head.client();
     let _ = admit(&mut None, &head, &SETTINGS, NOW);
     match Route::find(&head, &SETTINGS) {
         Ok(Route::PutPlan | Route::ShipOutbox) => {

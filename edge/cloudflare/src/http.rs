@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use futures_util::StreamExt as _;
 use slotkeeper_core::limit::Limiter;
 use slotkeeper_edge::{
-    Head, Reply, Route, Settings, body, limit,
+    Client, Head, Reply, Route, Settings, body, limit,
     route::{BODY_DEADLINE_MS, path_of, query_of},
     serve,
 };
@@ -21,28 +21,32 @@ thread_local! {
 pub(crate) async fn answer(request: Request, env: Env) -> Result<Response> {
     respond(match deployment(&env) {
         Ok(deployment) => match read(request, &deployment.settings).await {
-            Ok((route, body)) => serve(&Cloudflare::new(env, deployment), route, &body).await,
+            Ok((client, route, body)) => serve(&Cloudflare::new(env, deployment), client, route, &body).await,
             Err(refusal) => refusal,
         },
         Err(error) => Reply::error(500, "misconfigured", None, error.to_string()),
     })
 }
 
-async fn read(mut request: Request, settings: &Settings) -> std::result::Result<(Route, Vec<u8>), Reply> {
+async fn read(mut request: Request, settings: &Settings) -> std::result::Result<(Client, Route, Vec<u8>), Reply> {
     let text_of = |name: &str| request.headers().get(name).ok().flatten();
     let (url, method, authorization) = (request.inner().url(), request.inner().method(), text_of("authorization"));
     let client_address = text_of("cf-connecting-ip"); // Cloudflare replaces what a client has sent under that name
+    let (user_agent, sec_gpc) = (text_of("user-agent"), text_of("sec-gpc"));
     let head = Head {
         method: &method,
         path: path_of(&url),
         query: query_of(&url),
         authorization: authorization.as_deref(),
         client_address: client_address.as_deref(),
+        user_agent: user_agent.as_deref().map(str::as_bytes),
+        sec_gpc: sec_gpc.as_deref(),
     };
+    let client = head.client();
     LIMITER.with_borrow_mut(|limiter| limit::admit(limiter, &head, settings, now()))?;
     let route = Route::find(&head, settings)?;
     if !route.has_body() {
-        return Ok((route, Vec::new()));
+        return Ok((client, route, Vec::new()));
     }
     let announced = text_of("content-length");
     let mut stream = request.stream().ok(); // none where there is no body at all
@@ -51,7 +55,7 @@ async fn read(mut request: Request, settings: &Settings) -> std::result::Result<
         Some(chunk.map_err(|error| error.to_string()))
     };
     let body = body::read(&route, announced.as_deref(), wait_ms(BODY_DEADLINE_MS), next_chunk).await?;
-    Ok((route, body))
+    Ok((client, route, body))
 }
 
 fn respond(reply: Reply) -> Result<Response> {

@@ -5,9 +5,9 @@ use std::{cell::RefCell, time::Duration};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use slotkeeper_core::limit::Limiter;
-use slotkeeper_edge::{Head, Platform as _, Reply, Route, body, limit, route::BODY_DEADLINE_MS, serve};
+use slotkeeper_edge::{Client, Head, Platform as _, Reply, Route, body, limit, route::BODY_DEADLINE_MS, serve};
 use spin_sdk::{
-    http::{FullBody, Request, Response, Result},
+    http::{FullBody, HeaderValue, Request, Response, Result},
     time,
 };
 
@@ -23,7 +23,7 @@ pub(crate) async fn answer(request: Request) -> Result<Response<FullBody<Bytes>>
         Ok(deployment) => {
             let spin = Spin::new(deployment);
             match read(request, &spin).await {
-                Ok((route, body)) => serve(&spin, route, &body).await,
+                Ok((client, route, body)) => serve(&spin, client, route, &body).await,
                 Err(refusal) => refusal,
             }
         }
@@ -31,7 +31,7 @@ pub(crate) async fn answer(request: Request) -> Result<Response<FullBody<Bytes>>
     })
 }
 
-async fn read(request: Request, spin: &Spin) -> std::result::Result<(Route, Vec<u8>), Reply> {
+async fn read(request: Request, spin: &Spin) -> std::result::Result<(Client, Route, Vec<u8>), Reply> {
     let (parts, mut incoming) = request.into_parts();
     let text_of = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     // Spin adds its own after whatever the client has sent under that name, so only the last one is Spin's.
@@ -42,11 +42,13 @@ async fn read(request: Request, spin: &Spin) -> std::result::Result<(Route, Vec<
         query: parts.uri.query().unwrap_or_default(),
         authorization: text_of("authorization"),
         client_address: client_address.and_then(|value| value.to_str().ok()),
+        user_agent: parts.headers.get("user-agent").map(HeaderValue::as_bytes),
+        sec_gpc: text_of("sec-gpc"),
     };
     LIMITER.with_borrow_mut(|limiter| limit::admit(limiter, &head, spin.settings(), spin.now()))?;
     let route = Route::find(&head, spin.settings())?;
     if !route.has_body() {
-        return Ok((route, Vec::new()));
+        return Ok((head.client(), route, Vec::new()));
     }
     let deadline = time::sleep(Duration::from_millis(BODY_DEADLINE_MS));
     let next_chunk = async || match incoming.frame().await? {
@@ -54,7 +56,7 @@ async fn read(request: Request, spin: &Spin) -> std::result::Result<(Route, Vec<
         Err(error) => Some(Err(format!("{error:?}"))),
     };
     let body = body::read(&route, text_of("content-length"), deadline, next_chunk).await?;
-    Ok((route, body))
+    Ok((head.client(), route, body))
 }
 
 fn respond(reply: Reply) -> Result<Response<FullBody<Bytes>>> {
