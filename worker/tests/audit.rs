@@ -10,8 +10,8 @@ use slotkeeper::audit::{EdgeStore, Options, Report, audit};
 use slotkeeper_core::{
     beacon::Event::{self, Complete, FirstQuartile, Midpoint, NotUsed, Start, ThirdQuartile},
     contract::BreakPosition::{Midroll, Preroll},
-    fact::{Fact, Recording},
-    pod::{Opportunity, Outcome, Pod},
+    fact::{BeaconFact, Fact, Recording},
+    pod::{InvalidTraffic, Opportunity, Outcome, Pod},
 };
 use support::{
     deciding::{World, beacon, facts_of},
@@ -66,6 +66,27 @@ fn a_healthy_origin_has_no_findings() {
 }
 
 #[test]
+fn what_a_crawler_asks_for_or_reports_is_billed_by_nobody_and_found_if_it_is() {
+    let (mut world, _) = busy();
+    world.invalid_traffic = Some(InvalidTraffic::Crawler);
+    let asked_by_crawler = world.open("eve", Preroll, 1);
+    world.invalid_traffic = None;
+    world.report(&asked_by_crawler.slots[0], &WHOLE);
+    let reported_by_crawler = world.open("fay", Preroll, 1);
+    let row = &reported_by_crawler.slots[0];
+    for event in WHOLE {
+        let Fact::Beacon(beacon) = beacon(row, row.opportunity_id, event, world.now) else { unreachable!() };
+        world.log(vec![Fact::Beacon(BeaconFact { invalid_traffic: Some(InvalidTraffic::Crawler), ..beacon })]);
+    }
+    world.fold();
+    let report = audited(&world);
+    assert!(report.is_clean(), "{report:#?}");
+    let bill = "UPDATE fct_ad_impressions SET threshold_passed = 1, recognized_revenue_micros = 5 WHERE invalid_traffic IS NOT NULL";
+    world.tamper("fold.db", bill);
+    assert_eq!(kinds(&audited(&world)), ["impression_altered", "revenue_total", "revenue_wrong", "table_differs"]);
+}
+
+#[test]
 fn damage_to_the_tables_is_found_by_its_name() {
     let one_of = |table: &str, condition: &str| format!("(SELECT min(opportunity_id) FROM {table} WHERE {condition})");
     let empty = one_of("fct_ad_opportunities", "outcome = 'unfilled'");
@@ -79,7 +100,7 @@ fn damage_to_the_tables_is_found_by_its_name() {
             "INSERT INTO fct_ad_impressions SELECT (SELECT min(opportunity_id) FROM fct_ad_opportunities WHERE outcome = 'filled'
                  AND opportunity_id NOT IN (SELECT opportunity_id FROM fct_ad_impressions)), advertiser_id, campaign_id, flight_id,
                  creative_id, ad_id, record_id, start_at_ms, first_quartile_at_ms, midpoint_at_ms, third_quartile_at_ms,
-                 complete_at_ms, skip_at_ms, error_at_ms, furthest_quartile, threshold_passed, recognized_revenue_micros, currency
+                 complete_at_ms, skip_at_ms, error_at_ms, furthest_quartile, threshold_passed, recognized_revenue_micros, currency, invalid_traffic
              FROM fct_ad_impressions WHERE recognized_revenue_micros > 0 LIMIT 1".into(), &["impression_without_start"]),
         ("an impression is deleted", format!("DELETE FROM fct_ad_impressions WHERE opportunity_id = {paid}"), &["impression_missing"]),
         ("an impression is of another flight", format!("UPDATE fct_ad_impressions SET flight_id = flight_id + 1 WHERE opportunity_id = {paid}"), &["impression_altered"]),

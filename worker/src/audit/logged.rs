@@ -117,6 +117,7 @@ impl Logged {
                 self.refused_decisions.insert(decision.id().to_string());
             }
             Fact::Beacon(_) if is_refused => {}
+            Fact::Beacon(beacon) if beacon.invalid_traffic.is_some() => {} // it proves nothing
             Fact::Opportunity { recording, row } => {
                 let rows = self.slots.entry((row.break_id, row.slot_index)).or_default();
                 match rows.iter_mut().find(|known| known.recording == recording && known.row == row) {

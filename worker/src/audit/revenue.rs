@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, types::Value};
 use serde_json::Value as Json;
-use slotkeeper_core::{beacon::Event, pod::Fill};
+use slotkeeper_core::{
+    beacon::Event,
+    pod::{Fill, InvalidTraffic},
+};
 
 use super::{
     AuditError, Books, Law,
@@ -49,7 +52,7 @@ pub(super) fn check(books: &Books, contracts: &Connection) -> Result<Law, AuditE
         if !records.contains_key(&record_id) {
             records.insert(record_id.clone(), record(contracts, &record_id)?);
         }
-        let worth = priced(worth, records[&record_id].as_ref());
+        let worth = priced(worth, records[&record_id].as_ref(), row.row.invalid_traffic);
         outlived(books, row, &mut law);
         cells.insert(id.clone(), as_stored(books, row, &worth));
         expected.insert(id, worth);
@@ -127,6 +130,7 @@ fn as_stored(books: &Books, row: &LoggedRow, worth: &Worth) -> Cells<{ IMPRESSIO
         Value::Integer(worth.threshold_passed.into()),
         Value::Integer(worth.micros),
         worth.currency.as_ref().map_or(Value::Null, text),
+        row.row.invalid_traffic.map_or(Value::Null, |why| text(why.as_str())),
     ]
 }
 
@@ -157,13 +161,16 @@ fn worth(books: &Books, row: &LoggedRow) -> Option<Worth> {
     })
 }
 
-fn priced(mut worth: Worth, record: Option<&Json>) -> Worth {
+fn priced(mut worth: Worth, record: Option<&Json>, invalid_traffic: Option<InvalidTraffic>) -> Worth {
     let Some(record) = record else { return worth };
     let place = |name: &str| QUARTILES.iter().position(|(_, quartile)| *quartile == name);
     let threshold = record["completion_threshold"].as_str().and_then(place);
     let cpm = record["cpm"]["micros"].as_i64().unwrap_or_default();
     worth.threshold_passed = threshold.is_some() && place(&worth.furthest_quartile) >= threshold;
     worth.currency = record["cpm"]["currency"].as_str().map(Into::into);
+    if invalid_traffic.is_some() {
+        worth.threshold_passed = false; // asked for by no viewer's player
+    }
     if worth.threshold_passed && record["class"] == "guaranteed" {
         // A thousandth, half a micro up.
         worth.micros = cpm / 1_000 + i64::from(cpm % 1_000 >= 500);

@@ -64,7 +64,7 @@ pub(super) struct Tables {
 pub(super) type Cells<const COLUMNS: usize> = [Value; COLUMNS];
 
 const ROW_COLUMNS: usize = 29;
-const IMPRESSION_COLUMNS: usize = 18;
+const IMPRESSION_COLUMNS: usize = 19;
 
 /// The columns of a slot's row.
 pub(super) const ROW: [&str; ROW_COLUMNS] = [
@@ -119,6 +119,7 @@ pub(super) const IMPRESSION: [&str; IMPRESSION_COLUMNS] = [
     "threshold_passed",
     "recognized_revenue_micros",
     "currency",
+    "invalid_traffic",
 ];
 
 /// A number as a table holds it; one that none can hold is none.

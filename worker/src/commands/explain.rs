@@ -10,7 +10,7 @@ use slotkeeper::{
     replay::Replayer,
     say, tell,
 };
-use slotkeeper_core::{contract::DemandClass, id::OpportunityId, time::UnixMillis};
+use slotkeeper_core::{consent::Identity, contract::DemandClass, id::OpportunityId, time::UnixMillis};
 
 use super::{Data, contracts::instant};
 use crate::table;
@@ -58,6 +58,9 @@ fn print(explanation: &Explanation, asked_for: OpportunityId) {
     if row.opportunity_id != asked_for.to_string() {
         say!("  it stands for the slot; the row {asked_for} was superseded");
     }
+    if let Some(why) = &row.invalid_traffic {
+        say!("  invalid traffic ({why}): it is never billed");
+    }
     let at = instant(UnixMillis(row.decided_at_ms));
     say!("  decided {at}, {}, decision {}", row.recording, row.decision_id);
     match &explanation.plan {
@@ -74,11 +77,23 @@ fn print(explanation: &Explanation, asked_for: OpportunityId) {
         slots.join(", "),
         or_any(asked.max_duration_ms.map(|ms| format!("{ms} ms")))
     );
-    let [tier, country, device] = [&asked.tier, &asked.country, &asked.device].map(|given| or_any(given.clone()));
+    let given = [&asked.tier, &asked.country, &asked.region, &asked.device];
+    let [tier, country, region, device] = given.map(|given| or_any(given.clone()));
     say!(
-        "  tier {tier}, country {country}, device {device}, session {}",
+        "  tier {tier}, country {country}, region {region}, device {device}, session {}",
         if asked.has_session { "named" } else { "none" }
     );
+    if !asked.segments.is_empty() {
+        say!("  segments {}", asked.segments.join(", "));
+    }
+    if !asked.permissions.is_default() {
+        let identity = match asked.permissions.identity {
+            Identity::Profile => "from session to session",
+            Identity::Session => "within this session",
+        };
+        let segments = if asked.permissions.no_segments { "no segments" } else { "segments" };
+        say!("  the viewer allows: to be recognised {identity}, {segments}");
+    }
     match &explanation.viewer.claims {
         None => say!("viewer {}: their claims were not known", explanation.viewer.viewer),
         Some(claims) if claims.is_empty() => say!("viewer {}: no claims", explanation.viewer.viewer),

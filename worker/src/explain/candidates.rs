@@ -3,6 +3,7 @@
 use serde::Serialize;
 use slotkeeper_core::{
     caps::{Booking, CLAIMS_MAX, Cap, CapScope, CapState, Showing, Viewer, Window},
+    consent::{Identity, Permissions},
     decide::Witness,
     decision::Decision,
     id::{AdId, FlightId},
@@ -205,10 +206,23 @@ impl<'a> Moment<'a> {
         };
         match reason {
             UnfilledReason::PlanUnavailable => "there was no plan in force".into(),
-            UnfilledReason::NoEligibleDemand => "its dates or its targeting do not match".into(),
+            UnfilledReason::NoEligibleDemand => {
+                "its dates, its times, its targeting or what it excludes do not match".into()
+            }
             UnfilledReason::AuctionUnavailable => "the auction could not be asked".into(),
-            UnfilledReason::ConsentDenied => "it needs what the viewer does not allow".into(),
-            UnfilledReason::ContentUnsuitable => "it may not run in a title of this rating".into(),
+            UnfilledReason::ConsentDenied => match self.decision.permissions {
+                Permissions { identity: Identity::Profile, .. } => {
+                    "it needs segments, and the viewer allows none".into()
+                }
+                Permissions { no_segments: false, .. } => {
+                    "a cap that counts it looks beyond this session, and the viewer must not be recognised in another"
+                        .into()
+                }
+                _ => "it needs segments or a cap that looks beyond this session, and the viewer allows neither".into(),
+            },
+            UnfilledReason::ContentUnsuitable => {
+                "it may not run in this title, in one of its genres or of its rating".into()
+            }
             UnfilledReason::DurationExceeded => {
                 let shortest = flight.ads.iter().map(|ad| ad.duration_ms).min().unwrap_or_default();
                 let room = if self.left_ms == self.room_ms { "left in the break" } else { "in the slot" };

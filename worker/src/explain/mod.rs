@@ -8,6 +8,7 @@ mod names;
 use serde::Serialize;
 use slotkeeper_core::{
     caps::{CapState, Claim, ClaimState},
+    consent::Permissions,
     decision::Decision,
     id::{DecisionId, OpportunityId},
     plan::PlanSource,
@@ -73,6 +74,8 @@ pub struct Row {
     pub plan_version: Option<u64>,
     /// When.
     pub decided_at_ms: u64,
+    /// Why it is never billed, if it is not a viewer's.
+    pub invalid_traffic: Option<String>,
     /// What became of the slot.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -121,8 +124,14 @@ pub struct Asked {
     pub country: Option<String>,
     /// As asked.
     pub device: Option<String>,
+    /// As asked.
+    pub region: Option<String>,
+    /// As asked, as far as the viewer allowed.
+    pub segments: Vec<String>,
     /// Whether a viewing session was named.
     pub has_session: bool,
+    /// What the viewer allowed.
+    pub permissions: Permissions,
 }
 
 /// Whom it was decided for.
@@ -221,6 +230,7 @@ fn row(names: &Names<'_>, place: Place, row: &Columns) -> rusqlite::Result<Row> 
         decision_id: text(row, "decision_id").into(),
         plan_version: number(row, "plan_version"),
         decided_at_ms: number(row, "decided_at_ms").unwrap_or_default(),
+        invalid_traffic: Some(text(row, "invalid_traffic")).filter(|why| !why.is_empty()).map(Into::into),
         outcome: outcome(names, row)?,
     })
 }
@@ -253,7 +263,10 @@ fn asked(decision: &Decision) -> Asked {
         tier: decision.asked.tier.clone(),
         country: decision.asked.country.clone(),
         device: decision.asked.device.clone(),
+        region: decision.asked.region.clone(),
+        segments: decision.asked.segments.clone(),
         has_session: decision.session.is_some(),
+        permissions: decision.permissions,
     }
 }
 

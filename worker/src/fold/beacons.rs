@@ -27,6 +27,9 @@ pub(super) fn apply(
     if beacon.at > TIME_MAX || !session_fits {
         return Ok(Verdict::Refused);
     }
+    if beacon.invalid_traffic.is_some() {
+        return note_invalid(db, beacon);
+    }
     let known = state(db, beacon.opportunity_id, beacon.ad_id, beacon.record_id)?.unwrap_or_default();
     let joined = known.join(Impression::of(beacon.event, beacon.at));
     if joined == known {
@@ -38,6 +41,24 @@ pub(super) fn apply(
         opportunities::reconsider(db, beacon.opportunity_id, changed)?;
     }
     Ok(Verdict::Fresh)
+}
+
+/// Notes that an event was reported, by whom it proves nothing: a bit beside the state, which it does not touch. So it
+/// earns nothing, and takes nothing from what a viewer's player reports, before it or after.
+fn note_invalid(db: &Connection, beacon: &BeaconFact) -> rusqlite::Result<Verdict> {
+    let noted = db
+        .prepare_cached(
+            "INSERT INTO beacon_states (opportunity_id, ad_id, record_id, invalid_events) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET invalid_events = invalid_events | excluded.invalid_events
+             WHERE invalid_events & excluded.invalid_events = 0",
+        )?
+        .execute(params![
+            beacon.opportunity_id.to_string(),
+            beacon.ad_id.0,
+            beacon.record_id.to_string(),
+            1u32 << beacon.event.code()
+        ])?;
+    Ok(if noted == 0 { Verdict::Duplicate } else { Verdict::Fresh })
 }
 
 /// What was reported of one slot by tokens of one ad as sold.
@@ -71,9 +92,12 @@ fn write(db: &Connection, beacon: &BeaconFact, state: &Impression) -> rusqlite::
     let mut values: Vec<&dyn ToSql> = vec![&slot, &beacon.ad_id.0, &record];
     values.extend(times.iter().map(|at| at as &dyn ToSql));
     let places = ["?"; EVENTS].join(", ");
+    let renewed: Vec<String> =
+        STATE_COLUMNS.split(',').map(|column| format!("{0} = excluded.{0}", column.trim())).collect();
+    let renewed = renewed.join(", ");
     db.prepare_cached(&format!(
-        "INSERT OR REPLACE INTO beacon_states (opportunity_id, ad_id, record_id, {STATE_COLUMNS})
-         VALUES (?, ?, ?, {places})"
+        "INSERT INTO beacon_states (opportunity_id, ad_id, record_id, {STATE_COLUMNS}) VALUES (?, ?, ?, {places})
+         ON CONFLICT DO UPDATE SET {renewed}"
     ))?
     .execute(values.as_slice())?;
     Ok(())

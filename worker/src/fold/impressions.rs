@@ -26,13 +26,13 @@ struct Worth {
 }
 
 impl Worth {
-    /// Revenue is recognised once the contract's threshold is passed, for what was sold only. As a function of the
-    /// state it only ever grows, and it does not depend on how often it is asked.
-    fn of(state: &Impression, record: Option<&RegistryRecord>) -> Self {
+    /// Revenue is recognised once the contract's threshold is passed, for what was sold and asked for by a viewer's player
+    /// only. As a function of the state it only ever grows, and it does not depend on how often it is asked.
+    fn of(state: &Impression, record: Option<&RegistryRecord>, is_valid: bool) -> Self {
         let Some(record) = record else {
             return Self { threshold_passed: false, recognized_revenue_micros: 0, currency: None };
         };
-        let threshold_passed = state.passes(record.completion_threshold);
+        let threshold_passed = is_valid && state.passes(record.completion_threshold);
         let earns = threshold_passed && record.class == DemandClass::Guaranteed;
         Self {
             threshold_passed,
@@ -49,6 +49,7 @@ struct FilledRow {
     campaign: u32,
     flight: u32,
     creative: u32,
+    invalid_traffic: Option<String>,
 }
 
 /// Makes the impression of one slot what its row and its beacons say now. Only beacons whose token names the ad that
@@ -62,7 +63,7 @@ pub(super) fn derive(db: &Connection, registry: &mut Registry, id: OpportunityId
         db.prepare_cached("DELETE FROM fct_ad_impressions WHERE opportunity_id = ?1")?.execute([id.to_string()])?;
         return Ok(());
     };
-    let worth = Worth::of(&state, registry.get(row.record)?);
+    let worth = Worth::of(&state, registry.get(row.record)?, row.invalid_traffic.is_none());
     write(db, id, &row, &state, furthest, &worth)
 }
 
@@ -116,7 +117,8 @@ where
 
 fn filled_row(db: &Connection, id: OpportunityId) -> rusqlite::Result<Option<FilledRow>> {
     db.prepare_cached(
-        "SELECT ad_id, record_id, advertiser_id, campaign_id, flight_id, creative_id FROM fct_ad_opportunities
+        "SELECT ad_id, record_id, advertiser_id, campaign_id, flight_id, creative_id, invalid_traffic
+         FROM fct_ad_opportunities
          WHERE opportunity_id = ?1 AND outcome = 'filled'",
     )?
     .query_row([id.to_string()], |row| {
@@ -127,6 +129,7 @@ fn filled_row(db: &Connection, id: OpportunityId) -> rusqlite::Result<Option<Fil
             campaign: row.get(3)?,
             flight: row.get(4)?,
             creative: row.get(5)?,
+            invalid_traffic: row.get(6)?,
         })
     })
     .optional()
@@ -145,7 +148,7 @@ fn write(
         "INSERT OR REPLACE INTO fct_ad_impressions VALUES (
              :opportunity_id, :advertiser_id, :campaign_id, :flight_id, :creative_id, :ad_id, :record_id, :start,
              :first_quartile, :midpoint, :third_quartile, :complete, :skip, :error, :furthest_quartile,
-             :threshold_passed, :recognized_revenue_micros, :currency)",
+             :threshold_passed, :recognized_revenue_micros, :currency, :invalid_traffic)",
     )?
     .execute(named_params! {
         ":opportunity_id": id.to_string(),
@@ -166,6 +169,7 @@ fn write(
         ":threshold_passed": worth.threshold_passed,
         ":recognized_revenue_micros": worth.recognized_revenue_micros,
         ":currency": worth.currency,
+        ":invalid_traffic": row.invalid_traffic,
     })?;
     Ok(())
 }

@@ -127,6 +127,8 @@ CREATE TABLE IF NOT EXISTS beacon_states (
     skip_at_ms INTEGER CHECK (skip_at_ms >= 0),
     error_at_ms INTEGER CHECK (error_at_ms >= 0),
     not_used_at_ms INTEGER CHECK (not_used_at_ms >= 0),
+    -- What crawlers reported, as bits by the events' codes. It proves nothing: it is in none of the times above.
+    invalid_events INTEGER NOT NULL DEFAULT 0 CHECK (invalid_events BETWEEN 0 AND 65535),
     PRIMARY KEY (opportunity_id, ad_id, record_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -164,6 +166,10 @@ CREATE TABLE IF NOT EXISTS fct_ad_impressions (
     recognized_revenue_micros INTEGER NOT NULL CHECK (recognized_revenue_micros >= 0),
     -- Of the ad as sold; null while its registry record is not known here.
     currency TEXT CHECK (length(currency) = 3),
+    -- Why it is not billed, whatever has played: the break was not asked for by a viewer's player.
+    invalid_traffic TEXT CHECK (invalid_traffic IN ('crawler')),
+    CONSTRAINT invalid_traffic_earns_nothing
+        CHECK (invalid_traffic IS NULL OR (threshold_passed = 0 AND recognized_revenue_micros = 0)),
     CONSTRAINT revenue_only_past_the_threshold CHECK (threshold_passed = 1 OR recognized_revenue_micros = 0),
     CONSTRAINT nothing_recognized_on_unknown_terms
         CHECK (currency IS NOT NULL OR (threshold_passed = 0 AND recognized_revenue_micros = 0))

@@ -16,7 +16,9 @@ use crate::{
     data_dir::DataDir,
     log::{Received, SqliteLog},
 };
-use facts::{NOW, QUARTILES, beacon, committed, filled, house_record, record, uncommitted, unfilled};
+use facts::{
+    NOW, QUARTILES, beacon, by_crawler, committed, crawled, filled, house_record, record, uncommitted, unfilled,
+};
 
 #[path = "../../tests/support/facts.rs"]
 mod facts;
@@ -128,6 +130,14 @@ fn everything() -> Vec<Fact> {
         beacon(&rows[4], &sold, Event::Complete, 9),
         beacon(&filled(77, 0, &sold), &sold, Event::Start, 1),
     ]);
+    // What crawlers ask for and report, apart from and among what players do.
+    let crawlers = crawled(filled(7, 0, &sold));
+    facts.push(committed(&crawlers));
+    for (at, event) in (0..).zip(QUARTILES) {
+        facts.extend([beacon(&crawlers, &sold, event, at), by_crawler(beacon(&rows[0], &sold, event, at))]);
+    }
+    facts.extend([Event::Error, Event::NotUsed].map(|event| by_crawler(beacon(&rows[0], &sold, event, 1))));
+    facts.push(by_crawler(beacon(&rows[4], &sold, Event::Start, 1)));
     facts
 }
 
@@ -192,6 +202,47 @@ fn revenue_is_recognized_once_past_the_threshold_and_only_for_what_was_sold() {
     }
     assert_eq!(world.one::<u64>("SELECT threshold_passed FROM fct_ad_impressions WHERE flight_id = 9"), 1);
     assert_eq!(world.one::<String>("SELECT currency FROM fct_ad_impressions WHERE flight_id = 1"), "USD");
+}
+
+#[test]
+fn what_a_crawler_asks_for_or_reports_is_kept_and_earns_nothing_and_takes_nothing_away() {
+    let (sold, columns) = (record(1), "threshold_passed || ' ' || recognized_revenue_micros || ' ' || currency");
+    let all_of = |row: &Opportunity| QUARTILES.map(|event| beacon(row, &sold, event, 10)).to_vec();
+    let crawlers_of = |row: &Opportunity| all_of(row).into_iter().map(by_crawler).collect::<Vec<_>>();
+    let worth =
+        |world: &World| world.one::<Option<String>>(&format!("SELECT (SELECT {columns} FROM fct_ad_impressions)"));
+
+    // A crawler's break earns nothing, whoever plays it to its end.
+    let mut world = World::new();
+    let asked_by_crawler = crawled(filled(1, 0, &sold));
+    world.tell(vec![committed(&asked_by_crawler)]);
+    world.tell(all_of(&asked_by_crawler));
+    assert_eq!(worth(&world).as_deref(), Some("0 0 USD"));
+    assert_eq!(world.one::<String>("SELECT invalid_traffic FROM fct_ad_impressions"), "crawler");
+    assert_eq!(world.one::<String>("SELECT furthest_quartile FROM fct_ad_impressions"), "complete");
+
+    // A viewer's break of which only a crawler reports has not been played, and it is kept that one did.
+    let (row, mut world) = (filled(1, 0, &sold), World::new());
+    world.tell(vec![committed(&row)]);
+    world.tell(crawlers_of(&row));
+    assert_eq!(worth(&world), None);
+    assert_eq!(world.one::<Option<String>>("SELECT settled FROM fill_states"), None, "it expires like any other");
+    assert_eq!(world.one::<u64>("SELECT invalid_events FROM beacon_states"), 0b11111 << Event::Start.code());
+
+    // Before or after, it takes nothing from what the viewer's player reports.
+    for before in [true, false] {
+        let mut world = World::new();
+        let mut crawlers = crawlers_of(&row);
+        crawlers.extend([Event::Error, Event::NotUsed].map(|event| by_crawler(beacon(&row, &sold, event, 1))));
+        let (first, then) = if before { (crawlers, all_of(&row)) } else { (all_of(&row), crawlers) };
+        world.tell([vec![committed(&row)], first].concat());
+        world.tell(then.clone());
+        assert_eq!(worth(&world).as_deref(), Some("1 18333 USD"), "the crawler first: {before}");
+        assert_eq!(world.one::<u64>("SELECT start_at_ms FROM fct_ad_impressions"), NOW.0 + 10);
+        let duplicates = world.one::<u64>("SELECT duplicate FROM fact_counts");
+        world.tell(then.clone());
+        assert_eq!(world.one::<u64>("SELECT duplicate FROM fact_counts"), duplicates + then.len() as u64);
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ use slotkeeper_core::{
     id::{BreakId, OpportunityId, ViewerKey},
     keys::Pseudonyms,
     plan::Plan,
-    pod::{Opportunity, Pod},
+    pod::{InvalidTraffic, Opportunity, Pod},
     time::UnixMillis,
 };
 
@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     /// Its clock.
     pub(crate) now: UnixMillis,
+    /// Of whom the next breaks are.
+    pub(crate) invalid_traffic: Option<InvalidTraffic>,
     plan: Vec<u8>,
     viewers: BTreeMap<ViewerKey, Viewer>,
     breaks: u32,
@@ -58,7 +60,7 @@ impl World {
         let now = slotkeeper::clock::now();
         let made = plan::make(&mut contracts, &BTreeMap::new(), Some("http://o"), &keyring(), now).unwrap();
         Connection::open(folder.path().join("store.db")).unwrap().execute_batch(STORE).unwrap();
-        let world = Self { folder, now, plan: made.bytes, viewers: BTreeMap::new(), breaks: 0 };
+        let world = Self { folder, now, invalid_traffic: None, plan: made.bytes, viewers: BTreeMap::new(), breaks: 0 };
         world.fold();
         world
     }
@@ -107,7 +109,7 @@ impl World {
             viewer,
             session: None,
             permissions: Permissions::default(),
-            invalid_traffic: None,
+            invalid_traffic: self.invalid_traffic,
             opened_at: self.now,
             now: self.now,
         };
@@ -203,5 +205,6 @@ pub(crate) fn beacon(row: &Opportunity, slot: OpportunityId, event: Event, at: U
         at,
         received_at: at,
         session_id: None,
+        invalid_traffic: None,
     })
 }

@@ -9,7 +9,7 @@ use slotkeeper_core::{
     id::{AdId, AdvertiserId, BreakId, CampaignId, CreativeId, DecisionId, FlightId, OpportunityId, ViewerKey},
     impression::Quartile,
     money::{Currency, Money},
-    pod::{Eliminated, Fill, FillReason, Opportunity, Outcome, Search, UnfilledReason},
+    pod::{Eliminated, Fill, FillReason, InvalidTraffic, Opportunity, Outcome, Search, UnfilledReason},
     time::UnixMillis,
 };
 
@@ -105,6 +105,17 @@ pub(crate) fn uncommitted(row: &Opportunity) -> Fact {
     Fact::Opportunity { recording: Recording::Uncommitted, row: row.clone() }
 }
 
+/// A row as an edge makes it of a crawler's request.
+pub(crate) fn crawled(row: Opportunity) -> Opportunity {
+    Opportunity { invalid_traffic: Some(InvalidTraffic::Crawler), ..row }
+}
+
+/// A beacon as an edge sends it that had it from a crawler.
+pub(crate) fn by_crawler(fact: Fact) -> Fact {
+    let Fact::Beacon(beacon) = fact else { panic!("{fact:?} is no beacon") };
+    Fact::Beacon(BeaconFact { invalid_traffic: Some(InvalidTraffic::Crawler), ..beacon })
+}
+
 /// A beacon for `row` with a token of `record`, `at` milliseconds after [`NOW`].
 pub(crate) fn beacon(row: &Opportunity, record: &RegistryRecord, event: Event, at: u64) -> Fact {
     Fact::Beacon(BeaconFact {
@@ -115,5 +126,6 @@ pub(crate) fn beacon(row: &Opportunity, record: &RegistryRecord, event: Event, a
         at: NOW.plus_ms(at),
         received_at: NOW.plus_ms(at + 50),
         session_id: Some("s".into()),
+        invalid_traffic: None,
     })
 }
