@@ -78,6 +78,8 @@ events! {
     Error = 11 "error";
     /// The ad was delivered and will not be played.
     NotUsed = 12 "notUsed";
+    /// The viewer followed the ad's link.
+    ClickThrough = 13 "clickThrough";
 }
 
 impl Event {

@@ -70,6 +70,9 @@ pub struct BeaconFact {
     /// If whoever reported it is not a viewer's player: it is kept, and proves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid_traffic: Option<InvalidTraffic>,
+    /// Of an `error`, VAST's code for what went wrong, if the player said one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<u16>,
 }
 
 /// What the edge sends at once.

@@ -113,6 +113,7 @@ mod tests {
             received_at: NOW,
             session_id: None,
             invalid_traffic: None,
+            error_code: None,
         })]
     }
 

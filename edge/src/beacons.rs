@@ -31,6 +31,8 @@ struct Report {
     event: Event,
     at: UnixMillis,
     client: Client,
+    /// Of an error, what the player said of it.
+    error_code: Option<u16>,
 }
 
 impl Report {
@@ -61,6 +63,7 @@ impl Report {
             received_at,
             session_id: session_id.map(Into::into),
             invalid_traffic: self.client.invalid_traffic,
+            error_code: self.error_code,
         }))
     }
 }
@@ -84,7 +87,7 @@ pub(crate) async fn accept_batch(platform: &impl Platform, client: Client, body:
         let (line, event) = (index + 2, beacon.event);
         let opened = Token::open(beacon.token, &platform.settings().keys, now);
         match opened.map_err(TokenError::code).and_then(|token| allow(token, event)) {
-            Ok(token) => reports.push(Report { line, token, event, at: now.minus_ms(beacon.age_ms), client }),
+            Ok(token) => reports.push(Report { line, token, event, at: now.minus_ms(beacon.age_ms), client, error_code: None }),
             Err(code) => refused.push(RefusedBeacon { line, code: code.into() }),
         }
     }
@@ -117,7 +120,12 @@ pub(crate) async fn accept_batch(platform: &impl Platform, client: Client, body:
 }
 
 /// Accepts a pixel, whose token names its event.
-pub(crate) async fn accept_pixel(platform: &impl Platform, client: Client, token: &str) -> Reply {
+pub(crate) async fn accept_pixel(
+    platform: &impl Platform,
+    client: Client,
+    token: &str,
+    error_code: Option<u16>,
+) -> Reply {
     let now = platform.now();
     let token = match Token::open(token, &platform.settings().keys, now) {
         Ok(token) => token,
@@ -127,19 +135,25 @@ pub(crate) async fn accept_pixel(platform: &impl Platform, client: Client, token
         let message = "this token names no event; post it in a batch to /v1/beacons".into();
         return Reply::error(400, EVENT_NOT_ALLOWED, Some("token"), message);
     };
-    let report = Report { line: 0, token, event, at: now, client };
+    let error_code = error_code.filter(|_| event == Event::Error);
+    let report = Report { line: 0, token, event, at: now, client, error_code };
+    match record(platform, report, now).await {
+        Ok(()) => Reply::pixel(),
+        Err(refusal) => refusal,
+    }
+}
+
+/// Settles and hands over one event, or refuses it.
+async fn record(platform: &impl Platform, report: Report, now: UnixMillis) -> Result<(), Reply> {
     let settled = match settle(platform, core::slice::from_ref(&report), now).await {
         Ok(settled) => settled.into_iter().next().flatten(),
-        Err(error) => return not_taken(error),
+        Err(error) => return Err(not_taken(error)),
     };
     let Some(fact) = report.fact(settled, now, None) else {
         let message = "the claim of this token was released or has expired; its ad no longer counts".into();
-        return Reply::error(410, TOKEN_RELEASED, Some("token"), message);
+        return Err(Reply::error(410, TOKEN_RELEASED, Some("token"), message));
     };
-    match hand_over(platform, vec![fact]).await {
-        Ok(()) => Reply::pixel(),
-        Err(error) => not_taken(error),
-    }
+    hand_over(platform, vec![fact]).await.map_err(not_taken)
 }
 
 /// Settles what these reports settle, break by break; for each what its claim is now, or `None` if it touches none.

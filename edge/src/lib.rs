@@ -26,6 +26,8 @@ pub mod settle;
 pub mod sql;
 pub mod sqlite;
 pub mod store;
+pub mod vast;
+mod xml;
 
 pub use platform::Platform;
 pub use reply::Reply;
@@ -40,7 +42,8 @@ pub async fn serve(platform: &impl Platform, client: Client, route: Route, body:
         Route::Health => health::report(platform).await,
         Route::Break => breaks::open(platform, client, body).await,
         Route::Beacons => beacons::accept_batch(platform, client, body).await,
-        Route::Pixel { token } => beacons::accept_pixel(platform, client, &token).await,
+        Route::Pixel { token, error_code } => beacons::accept_pixel(platform, client, &token, error_code).await,
+        Route::Vast { query, base } => vast::answer(platform, client, &query, &base).await,
         Route::Receipt => receipts::accept(platform, body).await,
         Route::PutPlan => plans::put(platform, body).await,
         Route::ShipOutbox => outbox::ship_on_request(platform).await,

@@ -17,6 +17,8 @@ pub struct Head<'a> {
     pub method: &'a str,
     /// The path, without the query.
     pub path: &'a str,
+    /// Where the request came to: scheme and authority, without a slash at the end. Empty if it does not say.
+    pub base: &'a str,
     /// What stands behind the path's question mark, as sent; empty without one.
     pub query: &'a str,
     /// The `Authorization` header.
@@ -47,6 +49,11 @@ impl Head<'_> {
         }
     }
 
+    /// Where players reach this edge: what was set, or else where this request came to.
+    fn base(&self, settings: &Settings) -> String {
+        settings.public_url.clone().unwrap_or_else(|| self.base.to_owned())
+    }
+
     /// Whether it carries the bearer of the origin.
     pub(crate) fn is_from_origin(&self, settings: &Settings) -> bool {
         self.authorization
@@ -72,6 +79,15 @@ pub enum Route {
     Pixel {
         /// As sent.
         token: String,
+        /// VAST's code of an error, where the player said one.
+        error_code: Option<u16>,
+    },
+    /// `GET /v1/vast`
+    Vast {
+        /// The parameters, as sent.
+        query: String,
+        /// Where this edge is reached.
+        base: String,
     },
     /// `POST /v1/receipts`
     Receipt,
@@ -90,11 +106,12 @@ impl Route {
             "/healthz" => (Self::Health, "GET"),
             "/v1/breaks" => (Self::Break, "POST"),
             "/v1/beacons" => (Self::Beacons, "POST"),
+            "/v1/vast" => (Self::Vast { query: head.query.into(), base: head.base(settings) }, "GET"),
             "/v1/receipts" => (Self::Receipt, "POST"),
             "/v1/plan" => (Self::PutPlan, "PUT"),
             "/v1/outbox/ship" => (Self::ShipOutbox, "POST"),
             path => match path.strip_prefix("/v1/t/") {
-                Some(token) => (Self::Pixel { token: token.into() }, "GET"),
+                Some(token) => (Self::Pixel { token: token.into(), error_code: error_code(head.query) }, "GET"),
                 None => return Err(Reply::error(404, "not_found", None, format!("there is nothing at {path:?}"))),
             },
         };
@@ -120,7 +137,12 @@ impl Route {
             Self::Beacons => beacon::BATCH_BYTES_MAX,
             Self::Receipt => RECEIPT_CHARS_MAX,
             Self::PutPlan => PLAN_BYTES_MAX,
-            Self::Preflight | Self::Hello | Self::Health | Self::Pixel { .. } | Self::ShipOutbox => 0,
+            Self::Preflight
+            | Self::Hello
+            | Self::Health
+            | Self::Pixel { .. }
+            | Self::Vast { .. }
+            | Self::ShipOutbox => 0,
         }
     }
 
@@ -140,6 +162,20 @@ impl Route {
         let message = format!("the body is longer than the {} bytes allowed here", self.body_bytes_max());
         Reply::error(413, "body_too_large", Some("body"), message)
     }
+}
+
+/// The code in `?c=303`, which a player writes in place of `[ERRORCODE]`. An odd one is no reason to lose the event.
+fn error_code(query: &str) -> Option<u16> {
+    let code = query.split('&').find_map(|pair| pair.strip_prefix("c="))?;
+    code.parse().ok().filter(|code| (100..1000).contains(code))
+}
+
+/// The scheme and authority of an absolute URL; empty of any other.
+pub fn base_of(url: &str) -> &str {
+    let url = url.split(['?', '#']).next().unwrap_or(url);
+    let Some((scheme, rest)) = url.split_once("://") else { return "" };
+    let authority = rest.find('/').unwrap_or(rest.len());
+    &url[..scheme.len() + "://".len() + authority]
 }
 
 /// The path of a URL, absolute or not, without its query and fragment. Without the `url` crate and its tables.
@@ -162,15 +198,24 @@ mod tests {
     #[test]
     fn the_path_of_a_url_is_never_taken_from_its_query_nor_the_query_from_its_fragment() {
         let cases = [
-            ("https://edge.example/v1/breaks?x=1#y", "/v1/breaks", "x=1"),
-            ("/v1/breaks?next=http://other.example/v1/plan", "/v1/breaks", "next=http://other.example/v1/plan"),
-            ("/v1/breaks?a=?b", "/v1/breaks", "a=?b"),
-            ("https://edge.example?next=/v1/plan", "/", "next=/v1/plan"),
-            ("https://edge.example#/v1/plan?a=b", "/", ""),
-            ("", "/", ""),
+            ("https://edge.example/v1/breaks?x=1#y", "https://edge.example", "/v1/breaks", "x=1"),
+            ("/v1/breaks?next=http://other.example/v1/plan", "", "/v1/breaks", "next=http://other.example/v1/plan"),
+            ("http://[::1]:8080/v1/breaks?a=?b", "http://[::1]:8080", "/v1/breaks", "a=?b"),
+            ("https://edge.example?next=/v1/plan", "https://edge.example", "/", "next=/v1/plan"),
+            ("https://edge.example#/v1/plan?a=b", "https://edge.example", "/", ""),
+            ("", "", "/", ""),
         ];
-        for (url, path, query) in cases {
-            assert_eq!((path_of(url), query_of(url)), (path, query), "{url:?}");
+        for (url, base, path, query) in cases {
+            assert_eq!((base_of(url), path_of(url), query_of(url)), (base, path, query), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_code_is_three_digits_and_nothing_else() {
+        let cases =
+            [("c=303", Some(303)), ("x=1&c=900", Some(900)), ("c=[ERRORCODE]", None), ("c=99", None), ("", None)];
+        for (query, code) in cases {
+            assert_eq!(error_code(query), code, "{query:?}");
         }
     }
 }

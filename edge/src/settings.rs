@@ -15,6 +15,9 @@ pub struct Settings {
     pub pseudonyms: Pseudonyms,
     /// `origin_url`: where facts go, without a slash at the end.
     pub origin_url: String,
+    /// `public_url`: where players reach this edge, without a slash at the end; if it is not set, each is answered with
+    /// where its own request came to.
+    pub public_url: Option<String>,
     /// `edge_id`: what the origin calls this edge.
     pub edge_id: String,
     /// `store_deadline_ms`: how long one store call may take.
@@ -51,10 +54,11 @@ pub enum SettingsError {
 
 impl Settings {
     /// Every name, in the lower-case form that Spin's variables have.
-    pub const NAMES: [&'static str; 9] = [
+    pub const NAMES: [&'static str; 10] = [
         "keys",
         "pseudonym_key",
         "origin_url",
+        "public_url",
         "edge_id",
         "store_deadline_ms",
         "decision_deadline_ms",
@@ -84,15 +88,18 @@ impl Settings {
                 expected: "must not be less than decision_deadline_ms, which is a part of it",
             });
         }
-        let origin_url = required("origin_url")?.trim().trim_end_matches('/').to_owned();
-        if !origin_url.starts_with("http://") && !origin_url.starts_with("https://") {
-            return Err(SettingsError::Invalid { name: "origin_url", expected: "must begin with http:// or https://" });
-        }
+        let url = |name, text: String| {
+            let url = text.trim().trim_end_matches('/').to_owned();
+            let is_web = url.starts_with("http://") || url.starts_with("https://");
+            let expected = "must begin with http:// or https://";
+            is_web.then_some(url).ok_or(SettingsError::Invalid { name, expected })
+        };
         Ok(Self {
             keys: Keyring::parse(&required("keys")?)?,
             pseudonyms: Pseudonyms::parse(&required("pseudonym_key")?)
                 .ok_or(SettingsError::Invalid { name: "pseudonym_key", expected: "must be 64 hexadecimal digits" })?,
-            origin_url,
+            origin_url: url("origin_url", required("origin_url")?)?,
+            public_url: given("public_url").map(|text| url("public_url", text)).transpose()?,
             edge_id: required("edge_id").and_then(|id| {
                 let is_plain = id.len() <= CALLER_ID_BYTES_MAX && id.bytes().all(|byte| (b' '..=b'~').contains(&byte));
                 is_plain.then_some(id).ok_or(SettingsError::Invalid {

@@ -134,6 +134,7 @@ fn a_break() -> Vec<u8> {
             at: NOW,
             received_at: NOW,
             session_id: Some("s-1".into()),
+            error_code: None,
         }))
     }));
     serde_json::to_vec(&FactBatch { edge_id: "fuzz".into(), facts }).expect("string keys only")

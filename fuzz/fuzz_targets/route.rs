@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use slotkeeper_core::keys::Purpose;
-use slotkeeper_edge::{Head, Route, Settings, limit::admit, route::{path_of, query_of}};
+use slotkeeper_edge::{Head, Route, Settings, limit::admit, route::{base_of, path_of, query_of}};
 use slotkeeper_fuzz::{NOW, keyrings, seed, settings};
 
 static SETTINGS: LazyLock<Settings> = LazyLock::new(settings);
@@ -23,7 +23,7 @@ fuzz_target!(init: seed("plan", put_plan()), |bytes: &[u8]| {
     assert!(path.starts_with('/') && !path.contains(['?', '#']), "{url:?} has the path {path:?}");
     assert_eq!(path_of(&format!("https://host.example{path}?u=http://x/y#z://")), path, "the same path, elsewhere");
 
-    let head = Head { method, path, query: query_of(url), authorization, client_address: lines.next(), user_agent: lines.next().map(str::as_bytes), sec_gpc: lines.next() };
+    let head = Head { method, path, base: base_of(url), query: query_of(url), authorization, client_address: lines.next(), user_agent: lines.next().map(str::as_bytes), sec_gpc: lines.next() };
     let _ = head.client();
     let _ = admit(&mut None, &head, &SETTINGS, NOW);
     match Route::find(&head, &SETTINGS) {
@@ -31,7 +31,7 @@ fuzz_target!(init: seed("plan", put_plan()), |bytes: &[u8]| {
             let bearer = authorization.and_then(|value| value.strip_prefix("Bearer ")).expect("a bearer was asked for");
             assert!(is_ours(bearer), "{bearer:?} opened a call of the origin's");
         }
-        Ok(Route::Pixel { token }) => assert_eq!(path, format!("/v1/t/{token}")),
+        Ok(Route::Pixel { token, .. }) => assert_eq!(path, format!("/v1/t/{token}")),
         Ok(_) => {}
         Err(refusal) => assert!((400..500).contains(&refusal.status), "{refusal:?}"),
     }

@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use slotkeeper_core::limit::Limiter;
 use slotkeeper_edge::{
     Client, Head, Reply, Route, Settings, body, limit,
-    route::{BODY_DEADLINE_MS, path_of, query_of},
+    route::{BODY_DEADLINE_MS, base_of, path_of, query_of},
     serve,
 };
 use worker::{Env, Headers, Request, Response, ResponseBuilder, Result};
@@ -37,6 +37,7 @@ async fn read(mut request: Request, settings: &Settings) -> std::result::Result<
         method: &method,
         path: path_of(&url),
         query: query_of(&url),
+        base: base_of(&url),
         authorization: authorization.as_deref(),
         client_address: client_address.as_deref(),
         user_agent: user_agent.as_deref().map(str::as_bytes),

@@ -36,10 +36,17 @@ async fn read(request: Request, spin: &Spin) -> std::result::Result<(Client, Rou
     let text_of = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     // Spin adds its own after whatever the client has sent under that name, so only the last one is Spin's.
     let client_address = parts.headers.get_all("spin-client-addr").iter().next_back();
+    // Spin gives the authority with the URL, or leaves it in the `Host` header.
+    let authority = match parts.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => text_of("host").unwrap_or_default(),
+    };
+    let base = format!("{}://{authority}", parts.uri.scheme_str().unwrap_or("http"));
     let head = Head {
         method: parts.method.as_str(),
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
+        base: &base,
         authorization: text_of("authorization"),
         client_address: client_address.and_then(|value| value.to_str().ok()),
         user_agent: parts.headers.get("user-agent").map(HeaderValue::as_bytes),

@@ -503,6 +503,7 @@ async fn handle(world: &Rc<World>, edge: usize, call: &Call) -> Reply {
         method: call.method,
         path: &call.path,
         query: "",
+        base: "",
         authorization: Some(&world.admin),
         client_address: None,
         user_agent: None,
@@ -529,7 +530,7 @@ async fn handle(world: &Rc<World>, edge: usize, call: &Call) -> Reply {
             world.oracle.borrow_mut().beacons_arrived(text(), now);
             world.note(call.whose, "beacons", edge as u64, || format!("edge {edge} {:?}", text()));
         }
-        Route::Pixel { token } => {
+        Route::Pixel { token, .. } => {
             world.oracle.borrow_mut().pixel_arrived(token, now);
             world.note(call.whose, "pixel", edge as u64, || format!("edge {edge} {token}"));
         }
@@ -563,7 +564,7 @@ async fn handle(world: &Rc<World>, edge: usize, call: &Call) -> Reply {
                 oracle.beacons_acknowledged(world, text(), &reply.body, now);
             }
         }
-        (Route::Pixel { token }, 200) => oracle.pixel_acknowledged(world, token),
+        (Route::Pixel { token, .. }, 200) => oracle.pixel_acknowledged(world, token),
         (Route::Receipt, status) => {
             oracle.timed(world, "a receipt", took_ms, settings.origin_deadline_ms);
             if status == 202 {

@@ -129,6 +129,7 @@ CREATE TABLE IF NOT EXISTS beacon_states (
     not_used_at_ms INTEGER CHECK (not_used_at_ms >= 0),
     -- What crawlers reported, as bits by the events' codes. It proves nothing: it is in none of the times above.
     invalid_events INTEGER NOT NULL DEFAULT 0 CHECK (invalid_events BETWEEN 0 AND 65535),
+    click_through_at_ms INTEGER CHECK (click_through_at_ms >= 0),
     PRIMARY KEY (opportunity_id, ad_id, record_id)
 ) STRICT, WITHOUT ROWID;
 

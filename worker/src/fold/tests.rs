@@ -7,6 +7,8 @@ use slotkeeper_core::{
     beacon::Event,
     consent::Permissions,
     contract::{BreakPosition, RegistryRecord},
+    fact::BeaconFact,
+    id::{AdId, RecordId},
     pod::{Opportunity, Outcome, UnfilledReason},
 };
 
@@ -340,6 +342,18 @@ fn two_decisions_of_one_slot_under_two_ids_are_one_row() {
     world.tell(vec![committed(&first), uncommitted(&retry)]);
     assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_opportunities"), 1);
     assert_eq!(world.one::<String>("SELECT opportunity_id FROM fct_ad_opportunities"), id.to_string());
+}
+
+#[test]
+fn an_error_of_a_slot_that_no_ad_filled_is_kept_and_earns_nothing() {
+    let mut world = World::new();
+    let row = unfilled(1, 0);
+    let Fact::Beacon(error) = beacon(&row, &record(1), Event::Error, 5) else { unreachable!("a beacon") };
+    let error = BeaconFact { ad_id: AdId(0), record_id: RecordId::default(), error_code: Some(303), ..error };
+    world.tell(vec![Fact::Beacon(error), committed(&row)]);
+    assert_eq!(world.one::<u64>("SELECT error_at_ms FROM beacon_states WHERE ad_id = 0"), NOW.plus_ms(5).0);
+    assert_eq!(world.one::<String>("SELECT outcome FROM fct_ad_opportunities"), "unfilled");
+    assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_impressions"), 0);
 }
 
 #[test]

@@ -206,5 +206,6 @@ pub(crate) fn beacon(row: &Opportunity, slot: OpportunityId, event: Event, at: U
         received_at: at,
         session_id: None,
         invalid_traffic: None,
+        error_code: None,
     })
 }

@@ -127,5 +127,6 @@ pub(crate) fn beacon(row: &Opportunity, record: &RegistryRecord, event: Event, a
         received_at: NOW.plus_ms(at + 50),
         session_id: Some("s".into()),
         invalid_traffic: None,
+        error_code: None,
     })
 }
