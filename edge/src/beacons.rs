@@ -143,6 +143,12 @@ pub(crate) async fn accept_pixel(
     }
 }
 
+/// Hands over that an ad's link was followed. It settles no claim.
+pub(crate) async fn record_click(platform: &impl Platform, token: Token, now: UnixMillis) -> Result<(), Reply> {
+    let report = Report { line: 0, token, event: Event::ClickThrough, at: now, error_code: None };
+    record(platform, report, now).await
+}
+
 /// Settles and hands over one event, or refuses it.
 async fn record(platform: &impl Platform, report: Report, now: UnixMillis) -> Result<(), Reply> {
     let settled = match settle(platform, core::slice::from_ref(&report), now).await {
@@ -201,7 +207,7 @@ fn allow(token: Token, event: Event) -> Result<Token, &'static str> {
     }
 }
 
-fn refuse_token(error: TokenError) -> Reply {
+pub(crate) fn refuse_token(error: TokenError) -> Reply {
     let status = match error {
         TokenError::Malformed => 400,
         TokenError::UnknownKey(_) | TokenError::Forged => 403,

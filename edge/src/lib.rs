@@ -12,6 +12,7 @@ pub mod answer;
 pub mod beacons;
 pub mod body;
 pub mod breaks;
+mod clicks;
 pub mod health;
 pub mod limit;
 pub mod outbox;
@@ -27,6 +28,7 @@ pub mod sql;
 pub mod sqlite;
 pub mod store;
 pub mod vast;
+mod vmap;
 mod xml;
 
 pub use platform::Platform;
@@ -44,6 +46,8 @@ pub async fn serve(platform: &impl Platform, client: Client, route: Route, body:
         Route::Beacons => beacons::accept_batch(platform, client, body).await,
         Route::Pixel { token, error_code } => beacons::accept_pixel(platform, client, &token, error_code).await,
         Route::Vast { query, base } => vast::answer(platform, client, &query, &base).await,
+        Route::Vmap { query, base } => vmap::answer(platform, &query, &base).await,
+        Route::Click { token } => clicks::follow(platform, client, &token).await,
         Route::Receipt => receipts::accept(platform, body).await,
         Route::PutPlan => plans::put(platform, body).await,
         Route::ShipOutbox => outbox::ship_on_request(platform).await,

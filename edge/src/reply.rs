@@ -57,6 +57,11 @@ impl Reply {
         Self::new(200, "image/gif", PIXEL_GIF.to_vec())
     }
 
+    /// Sends a browser on to `location`.
+    pub fn redirect(location: String) -> Self {
+        Self::new(302, "text/plain; charset=utf-8", Vec::new()).with_header("location", location)
+    }
+
     /// The answer to a CORS preflight, good for a day.
     pub fn preflight() -> Self {
         let mut reply = Self { status: 204, headers: Vec::new(), body: Vec::new() };

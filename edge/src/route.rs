@@ -82,8 +82,20 @@ pub enum Route {
         /// VAST's code of an error, where the player said one.
         error_code: Option<u16>,
     },
+    /// `GET /v1/c/{token}`
+    Click {
+        /// As sent.
+        token: String,
+    },
     /// `GET /v1/vast`
     Vast {
+        /// The parameters, as sent.
+        query: String,
+        /// Where this edge is reached.
+        base: String,
+    },
+    /// `GET /v1/vmap`
+    Vmap {
         /// The parameters, as sent.
         query: String,
         /// Where this edge is reached.
@@ -107,12 +119,14 @@ impl Route {
             "/v1/breaks" => (Self::Break, "POST"),
             "/v1/beacons" => (Self::Beacons, "POST"),
             "/v1/vast" => (Self::Vast { query: head.query.into(), base: head.base(settings) }, "GET"),
+            "/v1/vmap" => (Self::Vmap { query: head.query.into(), base: head.base(settings) }, "GET"),
             "/v1/receipts" => (Self::Receipt, "POST"),
             "/v1/plan" => (Self::PutPlan, "PUT"),
             "/v1/outbox/ship" => (Self::ShipOutbox, "POST"),
-            path => match path.strip_prefix("/v1/t/") {
-                Some(token) => (Self::Pixel { token: token.into(), error_code: error_code(head.query) }, "GET"),
-                None => return Err(Reply::error(404, "not_found", None, format!("there is nothing at {path:?}"))),
+            path => match path.strip_prefix("/v1/").and_then(|path| path.split_once('/')) {
+                Some(("t", token)) => (Self::Pixel { token: token.into(), error_code: error_code(head.query) }, "GET"),
+                Some(("c", token)) => (Self::Click { token: token.into() }, "GET"),
+                _ => return Err(Reply::error(404, "not_found", None, format!("there is nothing at {path:?}"))),
             },
         };
         if head.method != method {
@@ -142,6 +156,8 @@ impl Route {
             | Self::Health
             | Self::Pixel { .. }
             | Self::Vast { .. }
+            | Self::Vmap { .. }
+            | Self::Click { .. }
             | Self::ShipOutbox => 0,
         }
     }

@@ -10,6 +10,8 @@
 mod linear;
 mod render;
 
+pub(crate) use linear::clock;
+
 use slotkeeper_core::{
     api::{BreakResponse, InvalidField, SlotOutcome, SlotResponse},
     beacon::Event,
@@ -98,7 +100,8 @@ pub(crate) async fn answer(platform: &impl Platform, query: &str, base: &str) ->
     with_trips(reply, platform)
 }
 
-fn form<'a>(params: &Params<'_>, base: &'a str, now: UnixMillis) -> Result<Form<'a>, InvalidField> {
+/// What the parameters say of the document.
+pub(crate) fn form<'a>(params: &Params<'_>, base: &'a str, now: UnixMillis) -> Result<Form<'a>, InvalidField> {
     let version = Version::asked(params)?;
     let not_used = params.parsed("notused", "0 or 1", |text| match text {
         "0" => Some(false),
@@ -124,10 +127,11 @@ fn document(response: &BreakResponse, form: &Form<'_>, keys: &Keyring) -> Reply 
 /// and is left out; if none is left, it is the empty VAST, with the URL to report that to.
 pub fn render(response: &BreakResponse, form: &Form<'_>, keys: &Keyring) -> Vec<u8> {
     let shows: Vec<_> = response.slots.iter().filter_map(|slot| show(slot, form.now, keys)).collect();
-    match shows.is_empty() {
-        true => render::no_ad(form, response.slots.first().map(|slot| error_token(slot, form.now).seal(keys))),
-        false => render::pod(&shows, form, keys),
+    if shows.is_empty() {
+        let error_token = response.slots.first().map(|slot| error_token(slot, form.now).seal(keys));
+        return render::no_ad(form, error_token);
     }
+    render::pod(&shows, form, keys)
 }
 
 /// An ad that can be played, with what it takes to report on it.

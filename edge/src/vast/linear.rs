@@ -3,7 +3,7 @@
 use slotkeeper_core::{api::MediaResponse, beacon::Event, keys::Keyring, plan::MediaSource};
 
 use super::{Form, Show, Version};
-use crate::xml::Xml;
+use crate::{clicks::click_through, xml::Xml};
 
 /// What is tracked of a video, each with the version from which on VAST knows it.
 const TRACKED: [(Event, Version); 11] = [
@@ -115,7 +115,7 @@ fn tracking_events(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyri
 
 /// A click leads by way of this edge to where the ad was booked to lead; clicks on an ad that leads nowhere are tracked.
 fn video_clicks(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyring) {
-    let leads = show.ad.presentation.click_through.is_some();
+    let leads = click_through(&show.ad.presentation).is_some();
     let trackers: Vec<_> = show.trackers(Event::ClickThrough).collect();
     if !leads && trackers.is_empty() {
         return;
@@ -127,7 +127,9 @@ fn video_clicks(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyring)
             }
         };
         let tracking = |xml: &mut Xml| {
-            trackers.iter().for_each(|url| xml.url("ClickTracking", &[], url));
+            for url in &trackers {
+                xml.url("ClickTracking", &[], url);
+            }
         };
         if form.version.is_4() {
             tracking(xml);
@@ -192,10 +194,8 @@ fn media_id(show: &Show<'_>, place: usize) -> String {
 /// Playlists of HLS and DASH are streamed, files are downloaded while they play.
 fn delivery(mime_type: &str) -> &'static str {
     let streamed = ["application/vnd.apple.mpegurl", "application/x-mpegurl", "application/dash+xml"];
-    match streamed.iter().any(|known| mime_type.eq_ignore_ascii_case(known)) {
-        true => "streaming",
-        false => "progressive",
-    }
+    let is_streamed = streamed.iter().any(|known| mime_type.eq_ignore_ascii_case(known));
+    if is_streamed { "streaming" } else { "progressive" }
 }
 
 /// `HH:MM:SS.mmm`.

@@ -36,10 +36,8 @@ fn ad(xml: &mut Xml, show: &Show<'_>, number: u32, form: &Form<'_>, keys: &Keyri
     let (id, sequence) = (show.ad.ad_id.to_string(), number.to_string());
     let sequence = Some(sequence.as_str()).filter(|_| form.version > Version::V2);
     xml.element("Ad", &[("id", Some(&id)), ("sequence", sequence)], |xml| {
-        xml.element("InLine", &[], |xml| match form.version.is_4() {
-            true => inline_4(xml, show, form, keys),
-            false => inline_2_and_3(xml, show, form, keys),
-        });
+        let inline = if form.version.is_4() { inline_4 } else { inline_2_and_3 };
+        xml.element("InLine", &[], |xml| inline(xml, show, form, keys));
     });
 }
 

@@ -13,7 +13,7 @@ use slotkeeper_core::{
     beacon::{Batch, Beacon, Event},
     fact::Recording,
     keys::Purpose,
-    plan::FlightSource,
+    plan::{FlightSource, TitleSource},
     pod::{Opportunity, UnfilledReason},
 };
 use tempfile::TempDir;
@@ -135,8 +135,13 @@ impl<R: Runtime> Edge<R> {
 
     /// Puts a plan of these flights in force.
     pub(crate) async fn publish(&self, flights: Vec<FlightSource>) {
+        self.publish_with(vec![], flights).await;
+    }
+
+    /// The same, with more titles than those there always are.
+    pub(crate) async fn publish_with(&self, titles: Vec<TitleSource>, flights: Vec<FlightSource>) {
         let version = self.plan_version.fetch_add(1, Relaxed) + 1;
-        let response = self.put_plan(world::plan(version, flights, &world::keys())).await;
+        let response = self.put_plan(world::plan_with(version, titles, flights, &world::keys())).await;
         assert_eq!(response.status(), 200, "{:?}", response.body());
         // A worker may decide from the plan it has for another second; a test does not want to wait for chance.
         self.until("the plan is in force", async || {

@@ -17,6 +17,7 @@ mod spin_faults;
 mod spin_redis;
 mod spin_up;
 mod suite;
+mod vast;
 mod workerd;
 mod world;
 
@@ -77,4 +78,13 @@ contract! {
     without_a_plan_every_slot_says_so
     a_page_on_any_site_may_call_the_edge
     a_break_costs_two_round_trips_at_most
+    every_version_of_vast_is_one_that_validators_accept
+    a_stock_player_and_the_sdk_get_the_same_break
+    what_a_stock_player_calls_lands_in_the_books
+    an_error_of_a_break_without_ads_is_recorded
+    a_click_leads_where_the_ad_was_booked_to_lead_and_nowhere_else
+    a_vast_whose_rows_nobody_takes_is_not_answered
+    a_malformed_query_is_refused_by_parameter
+    a_vmap_leads_to_every_break_of_the_title
+    tracking_leads_to_where_the_edge_says_it_is_reached
 }

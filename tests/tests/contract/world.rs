@@ -74,19 +74,30 @@ pub(crate) fn capped(id: u32, limit: u32) -> FlightSource {
 
 /// A plan of these flights, signed with `keys`.
 pub(crate) fn plan(version: u64, flights: Vec<FlightSource>, keys: &Keyring) -> Vec<u8> {
+    plan_with(version, vec![], flights, keys)
+}
+
+/// The same, with more titles than those there always are.
+pub(crate) fn plan_with(
+    version: u64,
+    mut titles: Vec<TitleSource>,
+    flights: Vec<FlightSource>,
+    keys: &Keyring,
+) -> Vec<u8> {
     let title = |id: &str, rating| TitleSource {
         title_id: id.into(),
         rating,
         genres: vec!["drama".into()],
         ..TitleSource::default()
     };
+    titles.extend([title("film", Rating::TvPg), title("cartoon", Rating::TvY)]);
     let source = PlanSource {
         version,
         created_at: now(),
         valid_from: now().minus_ms(DAY_MS),
         valid_until: now().plus_ms(DAY_MS),
         lease_ms: 3_600_000,
-        titles: vec![title("film", Rating::TvPg), title("cartoon", Rating::TvY)],
+        titles,
         flights,
     };
     build(&source, keys).unwrap()
