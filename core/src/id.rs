@@ -216,6 +216,18 @@ pub fn mint_request_id(seed: &[u8], now: UnixMillis) -> String {
     alloc::format!("{}", OpportunityId::mint(BreakId(id), 0, now))
 }
 
+/// A request id for one break of one playback: the same for every try, whenever it is made. `playback` is what the player
+/// calls itself, `asked` all that was asked.
+pub fn playback_request_id(playback: &str, asked: &str) -> String {
+    let mut hash = blake3::Hasher::new();
+    hash.update(&(playback.len() as u64).to_le_bytes()); // so that no part of one can pass for a part of the other
+    hash.update(playback.as_bytes());
+    hash.update(asked.as_bytes());
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash.finalize().as_bytes()[..16]);
+    alloc::format!("hls-{}", BreakId(id))
+}
+
 impl fmt::Display for OpportunityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, byte) in self.0.iter().enumerate() {

@@ -87,7 +87,9 @@ pub(crate) async fn accept_batch(platform: &impl Platform, client: Client, body:
         let (line, event) = (index + 2, beacon.event);
         let opened = Token::open(beacon.token, &platform.settings().keys, now);
         match opened.map_err(TokenError::code).and_then(|token| allow(token, event)) {
-            Ok(token) => reports.push(Report { line, token, event, at: now.minus_ms(beacon.age_ms), client, error_code: None }),
+            Ok(token) => {
+                reports.push(Report { line, token, event, at: now.minus_ms(beacon.age_ms), client, error_code: None })
+            }
             Err(code) => refused.push(RefusedBeacon { line, code: code.into() }),
         }
     }
@@ -144,8 +146,13 @@ pub(crate) async fn accept_pixel(
 }
 
 /// Hands over that an ad's link was followed. It settles no claim.
-pub(crate) async fn record_click(platform: &impl Platform, token: Token, now: UnixMillis) -> Result<(), Reply> {
-    let report = Report { line: 0, token, event: Event::ClickThrough, at: now, error_code: None };
+pub(crate) async fn record_click(
+    platform: &impl Platform,
+    client: Client,
+    token: Token,
+    now: UnixMillis,
+) -> Result<(), Reply> {
+    let report = Report { line: 0, token, event: Event::ClickThrough, at: now, client, error_code: None };
     record(platform, report, now).await
 }
 
@@ -160,6 +167,18 @@ async fn record(platform: &impl Platform, report: Report, now: UnixMillis) -> Re
         return Err(Reply::error(410, TOKEN_RELEASED, Some("token"), message));
     };
     hand_over(platform, vec![fact]).await.map_err(not_taken)
+}
+
+/// Reports `notUsed` of ads that were answered to a player that cannot show them, so that they hold nothing any longer. If
+/// that fails, their claims end with their leases.
+pub(crate) async fn give_back(platform: &impl Platform, tokens: Vec<Token>) {
+    let now = platform.now();
+    let client = Client::default(); // it is the edge itself that says so
+    let report = |token| Report { line: 0, token, event: Event::NotUsed, at: now, client, error_code: None };
+    let reports: Vec<_> = tokens.into_iter().map(report).collect();
+    let Ok(settled) = settle(platform, &reports, now).await else { return };
+    let facts = reports.iter().zip(settled).filter_map(|(report, settled)| report.fact(settled, now, None)).collect();
+    let _ = hand_over(platform, facts).await;
 }
 
 /// Settles what these reports settle, break by break; for each what its claim is now, or `None` if it touches none.

@@ -14,7 +14,7 @@ use slotkeeper_core::{
 };
 
 use crate::{
-    Platform, Reply,
+    Client, Platform, Reply,
     beacons::{record_click, refuse_token},
     platform::within,
     xml::clean_url,
@@ -27,7 +27,7 @@ pub(crate) fn click_through(presentation: &Presentation) -> Option<&str> {
 }
 
 /// Sends the viewer on.
-pub(crate) async fn follow(platform: &impl Platform, token: &str) -> Reply {
+pub(crate) async fn follow(platform: &impl Platform, client: Client, token: &str) -> Reply {
     let (now, settings) = (platform.now(), platform.settings());
     let token = match Token::open(token, &settings.keys, now) {
         Ok(token) => token,
@@ -45,7 +45,7 @@ pub(crate) async fn follow(platform: &impl Platform, token: &str) -> Reply {
         return Reply::error(410, "ad_unknown", Some("token"), message);
     };
     // Lost if it takes longer: see above.
-    let _ = within(platform.wait_ms(settings.decision_deadline_ms), record_click(platform, token, now)).await;
+    let _ = within(platform.wait_ms(settings.decision_deadline_ms), record_click(platform, client, token, now)).await;
     Reply::redirect(location(url))
 }
 

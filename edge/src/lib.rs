@@ -9,11 +9,13 @@
 //! Where to start reading: [`serve`], then [`breaks`] (the one path that must not go wrong).
 
 pub mod answer;
+mod asset_list;
 pub mod beacons;
 pub mod body;
 pub mod breaks;
 mod clicks;
 pub mod health;
+mod interstitials;
 pub mod limit;
 pub mod outbox;
 pub mod plans;
@@ -48,6 +50,8 @@ pub async fn serve(platform: &impl Platform, client: Client, route: Route, body:
         Route::Vast { query, base } => vast::answer(platform, client, &query, &base).await,
         Route::Vmap { query, base } => vmap::answer(platform, &query, &base).await,
         Route::Click { token } => clicks::follow(platform, client, &token).await,
+        Route::AssetList { query, base } => asset_list::answer(platform, client, &query, &base).await,
+        Route::Interstitials { query, base } => interstitials::answer(platform, &query, &base).await,
         Route::Receipt => receipts::accept(platform, body).await,
         Route::PutPlan => plans::put(platform, body).await,
         Route::ShipOutbox => outbox::ship_on_request(platform).await,

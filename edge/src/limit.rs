@@ -53,7 +53,16 @@ mod tests {
     }
 
     fn head<'a>(address: Option<&'a str>, authorization: Option<&'a str>) -> Head<'a> {
-        Head { method: "GET", path: "/", base: "", query: "", authorization, client_address: address, user_agent: None, sec_gpc: None }
+        Head {
+            method: "GET",
+            path: "/",
+            base: "",
+            query: "",
+            authorization,
+            client_address: address,
+            user_agent: None,
+            sec_gpc: None,
+        }
     }
 
     #[test]

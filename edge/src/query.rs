@@ -19,10 +19,10 @@ use slotkeeper_core::{
     time::UnixMillis,
 };
 
-use crate::{Platform, Reply, breaks::Asked};
+use crate::{Client, Platform, Reply, breaks::Asked};
 
 /// The break that a query string asks for at this edge, or the refusal to send.
-pub async fn ask(platform: &impl Platform, query: &str) -> Result<Asked, Reply> {
+pub async fn ask(platform: &impl Platform, client: Client, query: &str) -> Result<Asked, Reply> {
     let now = platform.now();
     let query = BreakQuery::parse(query, now).map_err(Reply::invalid)?;
     let bytes = if query.title_break.is_some() { platform.plan(None).await } else { None };
@@ -34,7 +34,7 @@ pub async fn ask(platform: &impl Platform, query: &str) -> Result<Asked, Reply> 
             Reply::try_again("plan_unavailable", message.into())
         }
     })?;
-    Ok(Asked::of(request, platform.settings(), now))
+    Asked::of(request, client, platform.settings(), now).map_err(Reply::invalid)
 }
 
 /// What a query string asks for.

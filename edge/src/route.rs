@@ -101,6 +101,20 @@ pub enum Route {
         /// Where this edge is reached.
         base: String,
     },
+    /// `GET /v1/asset-list`
+    AssetList {
+        /// The parameters, as sent.
+        query: String,
+        /// Where this edge is reached.
+        base: String,
+    },
+    /// `GET /v1/interstitials.m3u8`
+    Interstitials {
+        /// The parameters, as sent.
+        query: String,
+        /// Where this edge is reached.
+        base: String,
+    },
     /// `POST /v1/receipts`
     Receipt,
     /// `PUT /v1/plan`, by the origin.
@@ -120,6 +134,10 @@ impl Route {
             "/v1/beacons" => (Self::Beacons, "POST"),
             "/v1/vast" => (Self::Vast { query: head.query.into(), base: head.base(settings) }, "GET"),
             "/v1/vmap" => (Self::Vmap { query: head.query.into(), base: head.base(settings) }, "GET"),
+            "/v1/asset-list" => (Self::AssetList { query: head.query.into(), base: head.base(settings) }, "GET"),
+            "/v1/interstitials.m3u8" => {
+                (Self::Interstitials { query: head.query.into(), base: head.base(settings) }, "GET")
+            }
             "/v1/receipts" => (Self::Receipt, "POST"),
             "/v1/plan" => (Self::PutPlan, "PUT"),
             "/v1/outbox/ship" => (Self::ShipOutbox, "POST"),
@@ -158,6 +176,8 @@ impl Route {
             | Self::Vast { .. }
             | Self::Vmap { .. }
             | Self::Click { .. }
+            | Self::AssetList { .. }
+            | Self::Interstitials { .. }
             | Self::ShipOutbox => 0,
         }
     }

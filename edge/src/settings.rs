@@ -18,6 +18,8 @@ pub struct Settings {
     /// `public_url`: where players reach this edge, without a slash at the end; if it is not set, each is answered with
     /// where its own request came to.
     pub public_url: Option<String>,
+    /// `demo_hls_url`: where the demo's films lie as HLS, without a slash at the end; without it there is no demo playlist.
+    pub demo_hls_url: Option<String>,
     /// `edge_id`: what the origin calls this edge.
     pub edge_id: String,
     /// `store_deadline_ms`: how long one store call may take.
@@ -54,11 +56,12 @@ pub enum SettingsError {
 
 impl Settings {
     /// Every name, in the lower-case form that Spin's variables have.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "keys",
         "pseudonym_key",
         "origin_url",
         "public_url",
+        "demo_hls_url",
         "edge_id",
         "store_deadline_ms",
         "decision_deadline_ms",
@@ -88,18 +91,14 @@ impl Settings {
                 expected: "must not be less than decision_deadline_ms, which is a part of it",
             });
         }
-        let url = |name, text: String| {
-            let url = text.trim().trim_end_matches('/').to_owned();
-            let is_web = url.starts_with("http://") || url.starts_with("https://");
-            let expected = "must begin with http:// or https://";
-            is_web.then_some(url).ok_or(SettingsError::Invalid { name, expected })
-        };
+        let url = |name| given(name).map(|text| http_url(name, &text)).transpose();
         Ok(Self {
             keys: Keyring::parse(&required("keys")?)?,
             pseudonyms: Pseudonyms::parse(&required("pseudonym_key")?)
                 .ok_or(SettingsError::Invalid { name: "pseudonym_key", expected: "must be 64 hexadecimal digits" })?,
-            origin_url: url("origin_url", required("origin_url")?)?,
-            public_url: given("public_url").map(|text| url("public_url", text)).transpose()?,
+            origin_url: url("origin_url")?.ok_or(SettingsError::Missing("origin_url"))?,
+            public_url: url("public_url")?,
+            demo_hls_url: url("demo_hls_url")?,
             edge_id: required("edge_id").and_then(|id| {
                 let is_plain = id.len() <= CALLER_ID_BYTES_MAX && id.bytes().all(|byte| (b' '..=b'~').contains(&byte));
                 is_plain.then_some(id).ok_or(SettingsError::Invalid {
@@ -122,4 +121,14 @@ impl Settings {
             origin_deadline_ms: milliseconds("origin_deadline_ms", 2_000)?,
         })
     }
+}
+
+/// Without a slash at the end.
+fn http_url(name: &'static str, text: &str) -> Result<String, SettingsError> {
+    let url = text.trim().trim_end_matches('/');
+    let is_plain = url.bytes().all(|byte| (b'!'..=b'~').contains(&byte) && byte != b'"');
+    if is_plain && (url.starts_with("http://") || url.starts_with("https://")) {
+        return Ok(url.to_owned());
+    }
+    Err(SettingsError::Invalid { name, expected: "must be a URL that begins with http:// or https://" })
 }

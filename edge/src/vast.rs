@@ -22,7 +22,7 @@ use slotkeeper_core::{
 };
 
 use crate::{
-    Platform, Reply,
+    Client, Platform, Reply,
     breaks::{decided, with_trips},
     query::{self, Params, fault},
 };
@@ -83,12 +83,12 @@ pub struct Form<'a> {
 }
 
 /// Answers a break as VAST.
-pub(crate) async fn answer(platform: &impl Platform, query: &str, base: &str) -> Reply {
+pub(crate) async fn answer(platform: &impl Platform, client: Client, query: &str, base: &str) -> Reply {
     let form = match Params::new(query).and_then(|params| form(&params, base, platform.now())) {
         Ok(form) => form,
         Err(fault) => return Reply::invalid(fault),
     };
-    let asked = match query::ask(platform, query).await {
+    let asked = match query::ask(platform, client, query).await {
         Ok(asked) => asked,
         Err(refusal) => return refusal,
     };

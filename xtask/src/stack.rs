@@ -139,6 +139,8 @@ impl Stack {
         }
         let mut variables: Vec<_> = secrets.edge_variables().collect();
         variables.push(("origin_url".into(), format!("http://{origin_address}")));
+        variables.push(("public_url".into(), format!("http://{edge_address}")));
+        variables.push(("demo_hls_url".into(), format!("http://{origin_address}/media/hls")));
         variables.push(("edge_id".into(), edge.name.into()));
         let redis_address = place.redis_port.map(loopback);
         let redis = redis_address.map(|address| start_redis(address, &made(data.join("redis"))?)).transpose()?;

@@ -134,7 +134,7 @@ fn decided_from(flights: Vec<FlightSource>, slots: usize) -> BreakResponse {
         slots: vec![SlotRequest { max_duration_ms: 30_000, ..SlotRequest::default() }; slots],
         ..BreakRequest::default()
     };
-    let asked = Asked::of(request, &settings, NOW);
+    let asked = Asked::of(request, Client::default(), &settings, NOW).unwrap();
     let pod = decide(Some(&plan), &CapState::Known(Viewer::default()), &asked.occasion());
     answer(&pod, Some(&plan), &asked, &settings.keys)
 }
