@@ -214,14 +214,25 @@ impl<'a> Builder<'a> {
         Ok(out)
     }
 
-    /// The pages as the origin serves them: www/ as it is, and the SDK as /sdk.
+    /// The pages as the origin serves them: www/ as it is, the SDK as /sdk, and hls.js with its licence as /vendor.
     pub(crate) fn www(&self) -> Result<PathBuf> {
         let sdk = self.sdk()?;
         let out = self.workspace.www();
         clear(&out)?;
         copy_folder(&self.workspace.root.join("www"), &out)?;
         copy_folder(&sdk, &out.join("sdk"))?;
+        self.vendor(&out.join("vendor"))?;
         Ok(out)
+    }
+
+    /// What the pages take from npm.
+    fn vendor(&self, out: &Path) -> Result<()> {
+        fs::create_dir_all(out)?;
+        for (file, name) in [("dist/hls.min.mjs", "hls.min.mjs"), ("LICENSE", "hls.LICENSE.txt")] {
+            let source = self.workspace.npm_file("hls.js", file)?;
+            fs::copy(&source, out.join(name)).with_context(|| format!("cannot copy {}", source.display()))?;
+        }
+        Ok(())
     }
 
     fn bindgen(&self, target: &str, wasm: &Path, out: &Path, name: &str) -> Result<()> {

@@ -75,6 +75,7 @@ pub(crate) fn up(workspace: &Workspace, options: Options) -> Result<()> {
 
     println!();
     println!("  player     http://{}/player.html", stack.origin_address);
+    println!("  as HLS     http://{}/hls.html", stack.origin_address);
     println!("  dashboard  http://{}/slots.html", stack.origin_address);
     println!("  edge       http://{} ({})", stack.edge_address, runtime.name());
     if let Some(port) = redis_port {

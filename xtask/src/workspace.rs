@@ -83,6 +83,11 @@ impl Workspace {
         built(self.root.join("node_modules/.bin").join(name), "cargo xtask setup")
     }
 
+    /// A file of a package that came with `npm ci`.
+    pub fn npm_file(&self, package: &str, file: &str) -> Result<PathBuf> {
+        built(self.root.join("node_modules").join(package).join(file), "cargo xtask setup")
+    }
+
     /// The server program of Cloudflare's runtime, from npm.
     pub fn workerd(&self) -> Result<PathBuf> {
         let package = match (env::consts::OS, env::consts::ARCH) {
