@@ -4,16 +4,19 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use slotkeeper::{
-    contracts::{self, BookedFlight, Frequency, Per, scope_name},
+    contracts::{self, BookedAd, BookedFlight, Frequency, Per, scope_name},
     data_dir::DataDir,
     plan::delivered,
     say, tell,
 };
 use slotkeeper_core::{
     caps::{Cap, CapScope, Window},
+    contract::{Placement, PodPosition},
     id::FlightId,
     money::Money,
+    plan::Targeting,
     time::UnixMillis,
 };
 
@@ -95,6 +98,7 @@ impl Import {
                     .map(|(kind, tally)| format!("{} {kind} ({} new or changed)", tally.in_file, tally.written))
                     .collect();
                 say!("booked: {}", said.join(", "));
+                say_unresolved(contracts.booked()?.unresolved());
                 Ok(ExitCode::SUCCESS)
             }
             Err(contracts::ImportError::Invalid(invalid)) => {
@@ -139,15 +143,104 @@ impl Show {
         for (head, value) in names.filter(|(head, _)| *head != CAPS_HEAD) {
             say!("{head:<12}{value}");
         }
+        for (term, value) in terms(flight) {
+            say!("{term:<12}{value}");
+        }
+        say!("\nIt shows these creatives:\n");
+        table::print(
+            ["creative", "weight", "length", "video", "click", "trackers"],
+            &flight.ads.iter().map(shown).collect::<Vec<_>>(),
+        );
         let rows: Vec<_> = bookings(flight).flat_map(|booking| booking.rows()).collect();
         if rows.is_empty() {
-            say!("{CAPS_HEAD:<12}none");
+            say!("\nIts ads are under no caps");
             return Ok(ExitCode::SUCCESS);
         }
         say!("\nIts ads are under these caps, all at once:\n");
         table::print(["counts showings of the", "at most", "per", "booked on", "in time zone"], &rows);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The terms of a flight beside those in the table of all, in the words of a contracts file; only those that are booked.
+fn terms(flight: &BookedFlight) -> Vec<(&'static str, String)> {
+    let mut terms = vec![];
+    if flight.placement != Placement::Ad {
+        terms.push(("placement", word(&flight.placement)));
+    }
+    if flight.pod_position != PodPosition::Any {
+        terms.push(("in the pod", word(&flight.pod_position)));
+    }
+    if !flight.dayparts.is_empty() {
+        let dayparts: Vec<String> = flight.dayparts.iter().map(ToString::to_string).collect();
+        terms.push(("airs", format!("{} ({})", dayparts.join(", "), flight.frequency.time_zone)));
+    }
+    if !flight.ratings.is_empty() {
+        terms.push(("ratings", words(&flight.ratings)));
+    }
+    for (term, audience) in [("targeting", &flight.targeting), ("exclude", &flight.exclusion)] {
+        if !audience.is_empty() {
+            terms.push((term, dimensions(audience)));
+        }
+    }
+    terms
+}
+
+/// `countries US, CA; devices tv`.
+fn dimensions(audience: &Targeting) -> String {
+    let Targeting { titles, genres, positions, tiers, countries, devices, regions, segments, ratings } = audience;
+    let named = [
+        ("titles", titles),
+        ("genres", genres),
+        ("positions", positions),
+        ("tiers", tiers),
+        ("countries", countries),
+        ("regions", regions),
+        ("devices", devices),
+        ("segments", segments),
+    ];
+    let named = named.into_iter().map(|(name, values)| (name, values.join(", ")));
+    let told = named.chain([("ratings", words(ratings))]).filter(|(_, values)| !values.is_empty());
+    told.map(|(name, values)| format!("{name} {values}")).collect::<Vec<_>>().join("; ")
+}
+
+/// The names of things that have one in a contracts file.
+fn words<T: Serialize>(all: &[T]) -> String {
+    all.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
+fn word<T: Serialize>(one: &T) -> String {
+    let named = serde_json::to_value(one).ok();
+    named.as_ref().and_then(|name| name.as_str()).unwrap_or_default().into()
+}
+
+/// A creative as the table of one flight has it.
+fn shown(ad: &BookedAd) -> [String; 6] {
+    let files = || format!("{} files", ad.media.len());
+    let trackers = ad.trackers.len() + ad.presentation.trackers.len();
+    [
+        ad.creative.clone(),
+        ad.weight.to_string(),
+        if ad.vast.is_some() { "-".into() } else { format!("{} ms", ad.duration_ms) },
+        ad.vast.clone().unwrap_or_else(files),
+        ad.presentation.click_through.clone().unwrap_or_else(|| "-".into()),
+        trackers.to_string(),
+    ]
+}
+
+/// How many ids a line names.
+const NAMED_MAX: usize = 10;
+
+/// Says in one line which creatives are in no plan because nobody knows what they show; nothing if there are none.
+pub(crate) fn say_unresolved<S: AsRef<str>>(creatives: impl IntoIterator<Item = S>) {
+    let all: Vec<S> = creatives.into_iter().collect();
+    if all.is_empty() {
+        return;
+    }
+    let named: Vec<&str> = all.iter().take(NAMED_MAX).map(AsRef::as_ref).collect();
+    let more = all.len() - named.len();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    say!("in no plan, because the VAST of a third party is not resolved: {}{more}", named.join(", "));
 }
 
 /// What is booked on one thing that an ad belongs to.

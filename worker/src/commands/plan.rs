@@ -15,7 +15,7 @@ use slotkeeper_core::plan::{FlightSource, PlanSource};
 
 use super::{
     Data, Shared,
-    contracts::{caps, instant},
+    contracts::{caps, instant, say_unresolved},
     runtime,
 };
 use crate::table;
@@ -87,6 +87,7 @@ impl Publish {
             outcome => outcome?,
         };
         say!("plan {}", publication.version);
+        say_unresolved(&publication.unresolved);
         let rows: Vec<_> = publication.reports.iter().map(row).collect();
         table::print(["edge", "version before", "version after", "result"], &rows);
         let all_took_it = publication.reports.iter().all(|report| report.taken);

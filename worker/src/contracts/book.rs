@@ -2,7 +2,7 @@
 
 use slotkeeper_core::{
     caps::{CAPS_PER_FLIGHT_MAX, CapScope},
-    contract::{DemandClass, Rating},
+    contract::{DemandClass, Placement, PodPosition, Rating, TitleBreak},
     impression::Quartile,
     money::{Currency, Money},
     plan::{FLIGHTS_MAX, MediaSource, TITLES_MAX, Targeting},
@@ -10,9 +10,12 @@ use slotkeeper_core::{
 };
 
 use super::{
+    breaks,
+    dayparts::{self, Daypart},
     document::{Faults, Found, Node},
     fields::Fields,
     frequency::{BookedCap, Frequency, UTC},
+    presentation::{self, Extras},
     values,
 };
 
@@ -26,9 +29,11 @@ const GENRES_MAX: usize = 32;
 const TARGETS_MAX: usize = 200;
 const COMMITTED_MAX: u64 = 1_000_000_000_000;
 const WEIGHT_MAX: u32 = 1_000_000;
+/// Of a creative among those of its flight.
+const ROTATION_WEIGHT_MAX: u32 = 1_000;
 /// As long as a slot may be.
-const AD_MS_MAX: u32 = slotkeeper_core::api::SLOT_MS_MAX;
-const TITLE_MS_MAX: u32 = 7 * 24 * 3_600_000;
+pub(super) const AD_MS_MAX: u32 = slotkeeper_core::api::SLOT_MS_MAX;
+pub(super) const TITLE_MS_MAX: u32 = 7 * 24 * 3_600_000;
 
 /// Everything in one file.
 #[derive(Debug, Default, PartialEq)]
@@ -61,10 +66,19 @@ pub(super) struct Creative {
     pub(super) id: Found<String>,
     pub(super) advertiser: Found<String>,
     pub(super) name: String,
-    pub(super) duration_ms: u32,
     pub(super) universal_ad_id: String,
-    pub(super) media: Vec<MediaSource>,
+    pub(super) video: Video,
+    pub(super) extras: Extras,
     pub(super) frequency: Found<Frequency>,
+}
+
+/// Who serves what is shown.
+#[derive(Debug, PartialEq)]
+pub(super) enum Video {
+    /// We do, or who we say.
+    Files { duration_ms: u32, media: Vec<MediaSource> },
+    /// Whoever the VAST behind this URL says.
+    Vast(String),
 }
 
 #[derive(Debug, PartialEq)]
@@ -84,10 +98,30 @@ pub(super) struct Flight {
     pub(super) weight: Option<u32>,
     pub(super) frequency: Found<Frequency>,
     pub(super) ratings: Vec<Rating>,
-    pub(super) creatives: Vec<Found<String>>,
-    pub(super) targeted_titles: Vec<Found<String>>,
+    pub(super) placement: Placement,
+    pub(super) pod_position: PodPosition,
+    pub(super) dayparts: Vec<Daypart>,
+    pub(super) rotation: Vec<Rotated>,
+    /// Of `targeting` and `exclusion`.
+    pub(super) named_titles: Vec<Found<String>>,
     pub(super) targeting: Targeting,
+    pub(super) exclusion: Targeting,
     pub(super) paused: bool,
+}
+
+impl Flight {
+    /// What it shows.
+    pub(super) fn creatives(&self) -> impl Iterator<Item = &Found<String>> {
+        self.rotation.iter().map(|rotated| &rotated.creative)
+    }
+}
+
+/// A creative in a flight.
+#[derive(Debug, PartialEq)]
+pub(super) struct Rotated {
+    pub(super) creative: Found<String>,
+    /// Its share among the flight's.
+    pub(super) weight: u32,
 }
 
 #[derive(Debug, PartialEq)]
@@ -97,6 +131,7 @@ pub(super) struct Title {
     pub(super) rating: Rating,
     pub(super) genres: Vec<String>,
     pub(super) duration_ms: Option<u32>,
+    pub(super) breaks: Vec<TitleBreak>,
 }
 
 /// Reads all that can be read of a file's tree, and notes what cannot.
@@ -137,39 +172,37 @@ fn creative(fields: Fields<'_>) -> Option<Creative> {
     let id = fields.required("id", values::slug);
     let advertiser = fields.required("advertiser", values::slug);
     let name = fields.required("name", values::text(NAME_CHARS_MAX));
-    let duration_ms = fields.required("duration_ms", values::integer(1..=AD_MS_MAX));
     let universal_ad_id = fields.optional("universal_ad_id", values::text(NAME_CHARS_MAX));
-    let files = fields.tables("media", MEDIA_MAX);
-    if files.is_empty() {
-        fields.faults.note(fields.at, &format!("{}.media", fields.path), "a creative needs at least one file");
-    }
-    let media = files.into_iter().filter_map(media).collect();
+    let mut extras = presentation::read(&fields);
+    let video = video(&fields, &mut extras);
     let frequency = frequency(&fields, CapScope::Creative);
     fields.end();
     Some(Creative {
         id: id?,
         advertiser: advertiser?,
         name: name?.value,
-        duration_ms: duration_ms?.value,
         universal_ad_id: universal_ad_id.map_or_else(|| "unknown".into(), plain), // VAST 4.3's word for none
-        media,
+        video: video?,
+        extras,
         frequency,
     })
 }
 
-fn media(fields: Fields<'_>) -> Option<MediaSource> {
-    let url = fields.required("url", values::media_url);
-    let mime_type = fields.required("mime_type", values::mime_type);
-    let width = fields.required("width", values::integer(1..=16_384_u16));
-    let height = fields.required("height", values::integer(1..=16_384_u16));
-    fields.end();
-    Some(MediaSource {
-        url: url?.value,
-        mime_type: mime_type?.value,
-        width: width?.value,
-        height: height?.value,
-        ..MediaSource::default()
-    })
+fn video(fields: &Fields<'_>, extras: &mut Extras) -> Option<Video> {
+    if let Some(url) = fields.optional("vast", values::web_url) {
+        for name in ["duration_ms", "media", "mezzanine", "click_through", "skip_after_ms"] {
+            fields.forbidden(name, "the VAST of `vast` says that");
+        }
+        return Some(Video::Vast(url.value));
+    }
+    let duration_ms = fields.required("duration_ms", values::integer(1..=AD_MS_MAX)).map(plain);
+    let files = fields.tables("media", MEDIA_MAX);
+    if files.is_empty() {
+        fields.faults.note(fields.at, &format!("{}.media", fields.path), "a creative needs at least one file");
+    }
+    let media = files.into_iter().filter_map(presentation::media).collect();
+    presentation::read_own(fields, duration_ms, &mut extras.presentation);
+    Some(Video::Files { duration_ms: duration_ms?, media })
 }
 
 fn title(fields: Fields<'_>) -> Option<Title> {
@@ -178,6 +211,7 @@ fn title(fields: Fields<'_>) -> Option<Title> {
     let rating = fields.required("rating", values::rating);
     let genres = fields.values("genres", GENRES_MAX, values::caller_text);
     let duration_ms = fields.optional("duration_ms", values::integer(1..=TITLE_MS_MAX)).map(plain);
+    let breaks = breaks::read(&fields, duration_ms);
     fields.end();
     Some(Title {
         id: id?,
@@ -185,6 +219,7 @@ fn title(fields: Fields<'_>) -> Option<Title> {
         rating: rating?.value,
         genres: genres.into_iter().map(plain).collect(),
         duration_ms,
+        breaks,
     })
 }
 
@@ -196,12 +231,14 @@ fn flight(fields: Fields<'_>) -> Option<Flight> {
     let dates = dates(&fields, &frequency.value);
     let terms = class.as_ref().and_then(|class| terms(&fields, class.value));
     let ratings = fields.values("ratings", Rating::ALL.len(), values::rating);
-    let creatives = fields.values("creatives", CREATIVES_PER_FLIGHT_MAX, values::slug);
-    if creatives.is_empty() {
-        fields.faults.note(fields.at, &format!("{}.creatives", fields.path), "a flight needs at least one creative");
-    }
+    let placement = fields.optional("placement", values::placement).map(plain).unwrap_or_default();
+    let pod_position = fields.optional("pod_position", values::pod_position).map(plain).unwrap_or_default();
+    let dayparts = dayparts::read(&fields);
+    let rotation = rotation(&fields);
     let paused = fields.optional("paused", values::boolean).is_some_and(|paused| paused.value);
-    let (targeted_titles, targeting) = fields.table("targeting").map(targeting).unwrap_or_default();
+    let (mut named_titles, targeting) = fields.table("targeting").map(targeting).unwrap_or_default();
+    let (excluded_titles, exclusion) = fields.table("exclude").map(exclusion).unwrap_or_default();
+    named_titles.extend(excluded_titles);
     if class.is_some() {
         fields.end(); // without a class, it is not known which fields there are
     }
@@ -220,11 +257,36 @@ fn flight(fields: Fields<'_>) -> Option<Flight> {
         weight: terms.weight,
         frequency,
         ratings: ratings.into_iter().map(plain).collect(),
-        creatives,
-        targeted_titles,
+        placement,
+        pod_position,
+        dayparts,
+        rotation,
+        named_titles,
         targeting,
+        exclusion,
         paused,
     })
+}
+
+/// The flight's creatives: a list of them, of which each is shown as often as the others, or each with its weight.
+fn rotation(fields: &Fields<'_>) -> Vec<Rotated> {
+    let alike = fields.values("creatives", CREATIVES_PER_FLIGHT_MAX, values::slug);
+    if !alike.is_empty() {
+        fields.forbidden("rotation", "`creatives` says already what the flight shows, each as often as the others");
+        return alike.into_iter().map(|creative| Rotated { creative, weight: 1 }).collect();
+    }
+    let weighted = fields.tables("rotation", CREATIVES_PER_FLIGHT_MAX);
+    if weighted.is_empty() {
+        fields.faults.note(fields.at, &format!("{}.creatives", fields.path), "a flight needs at least one creative");
+    }
+    weighted.into_iter().filter_map(rotated).collect()
+}
+
+fn rotated(fields: Fields<'_>) -> Option<Rotated> {
+    let creative = fields.required("creative", values::slug);
+    let weight = fields.required("weight", values::integer(1..=ROTATION_WEIGHT_MAX));
+    fields.end();
+    Some(Rotated { creative: creative?, weight: weight?.value })
 }
 
 fn dates(fields: &Fields<'_>, frequency: &Frequency) -> Option<(UnixMillis, Found<UnixMillis>)> {
@@ -306,7 +368,22 @@ fn cap(fields: Fields<'_>, own: CapScope) -> Option<BookedCap> {
     Some(BookedCap { scope, limit: limit?.value, per: per?.value })
 }
 
+/// Whom a flight may be shown to, and the titles that it names.
 fn targeting(fields: Fields<'_>) -> (Vec<Found<String>>, Targeting) {
+    let read = audience(&fields);
+    fields.end();
+    read
+}
+
+/// Whom a flight may not be shown to, and the titles that it names.
+fn exclusion(fields: Fields<'_>) -> (Vec<Found<String>>, Targeting) {
+    let (titles, exclusion) = audience(&fields);
+    let ratings = fields.values("ratings", Rating::ALL.len(), values::rating).into_iter().map(plain).collect();
+    fields.end();
+    (titles, Targeting { ratings, ..exclusion })
+}
+
+fn audience(fields: &Fields<'_>) -> (Vec<Found<String>>, Targeting) {
     let list = |name, read: fn(&super::document::Value) -> Result<String, String>| -> Vec<String> {
         fields.values(name, TARGETS_MAX, read).into_iter().map(plain).collect()
     };
@@ -314,13 +391,14 @@ fn targeting(fields: Fields<'_>) -> (Vec<Found<String>>, Targeting) {
     let targeting = Targeting {
         titles: titles.iter().map(|title| title.value.clone()).collect(),
         genres: list("genres", values::caller_text),
-        positions: list("positions", values::position),
+        positions: list("positions", values::position_name),
         tiers: list("tiers", values::caller_text),
         countries: list("countries", values::country),
         devices: list("devices", values::caller_text),
-        ..Targeting::default()
+        regions: list("regions", values::region),
+        segments: list("segments", values::caller_text),
+        ratings: vec![],
     };
-    fields.end();
     (titles, targeting)
 }
 

@@ -1,9 +1,11 @@
 //! Reading what is booked.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, Row, Transaction, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
 use slotkeeper_core::{
-    contract::{DemandClass, Rating},
+    contract::{DemandClass, Placement, PodPosition, Presentation, Rating, Tracker},
     id::{AdId, AdvertiserId, CampaignId, CreativeId, FlightId},
     impression::Quartile,
     money::Money,
@@ -11,7 +13,7 @@ use slotkeeper_core::{
     time::UnixMillis,
 };
 
-use super::{frequency::Frequency, store};
+use super::{dayparts::Daypart, frequency::Frequency, store};
 
 /// Everything that is booked.
 #[derive(Debug, Default, Serialize)]
@@ -37,6 +39,8 @@ pub struct BookedFlight {
     pub advertiser_id: AdvertiserId,
     /// The advertiser's id in the contracts file.
     pub advertiser: String,
+    /// What viewers know them as.
+    pub advertiser_name: String,
     /// The campaign's competitive category.
     pub category: Option<String>,
     /// Guaranteed or house.
@@ -64,6 +68,16 @@ pub struct BookedFlight {
     pub ratings: Vec<Rating>,
     /// Whom it may be shown to.
     pub targeting: Targeting,
+    /// Whom it may not be shown to.
+    #[serde(skip_serializing_if = "Targeting::is_empty")]
+    pub exclusion: Targeting,
+    /// At which hours of its time zone it airs; none is always.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dayparts: Vec<Daypart>,
+    /// What it is sold as.
+    pub placement: Placement,
+    /// Where in a pod it may stand.
+    pub pod_position: PodPosition,
     /// Not to be sold from for now.
     pub paused: bool,
     /// Its creatives.
@@ -81,15 +95,39 @@ pub struct BookedAd {
     pub creative: String,
     /// What to call it.
     pub name: String,
-    /// Its length.
+    /// Its share among the ads of its flight.
+    pub weight: u32,
+    /// Where the VAST is that says what is shown, if a third party serves it. It has then no length and no files here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vast: Option<String>,
+    /// Its length, or 0.
     pub duration_ms: u32,
     /// Its registered id, or `unknown`.
     pub universal_ad_id: String,
     /// Its files as booked; a URL may be a path.
     pub media: Vec<MediaSource>,
+    /// What goes with it, as booked: the advertiser's name is the flight's, and a URL may be a path.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub presentation: Presentation,
+    /// Vendors' URLs that the origin calls.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trackers: Vec<Tracker>,
     /// What is booked on the creative, and holds for it besides what holds for its flight.
     #[serde(flatten)]
     pub frequency: Frequency,
+}
+
+impl Booked {
+    /// The creatives in flights that are not paused whose VAST a third party serves: nobody knows yet what they show. By
+    /// their ids in the contracts file.
+    pub fn unresolved(&self) -> BTreeSet<&str> {
+        let ads = self.flights.iter().filter(|flight| !flight.paused).flat_map(|flight| &flight.ads);
+        ads.filter(|ad| ad.vast.is_some()).map(|ad| ad.creative.as_str()).collect()
+    }
+}
+
+fn is_empty(presentation: &Presentation) -> bool {
+    *presentation == Presentation::default()
 }
 
 pub(super) fn read(db: &Connection) -> rusqlite::Result<Booked> {
@@ -114,10 +152,13 @@ fn titles(db: &Connection) -> rusqlite::Result<Vec<TitleSource>> {
             title_id: row.get(0)?,
             rating: name(row, 1)?,
             genres: json(row, 2)?,
-            ..TitleSource::default()
+            duration_ms: row.get(3)?,
+            breaks: json(row, 4)?,
         })
     };
-    db.prepare("SELECT title_id, rating, genres FROM titles ORDER BY title_id")?.query_map([], read)?.collect()
+    db.prepare("SELECT title_id, rating, genres, duration_ms, breaks FROM titles ORDER BY title_id")?
+        .query_map([], read)?
+        .collect()
 }
 
 fn flights(db: &Connection) -> rusqlite::Result<Vec<BookedFlight>> {
@@ -125,7 +166,7 @@ fn flights(db: &Connection) -> rusqlite::Result<Vec<BookedFlight>> {
         "SELECT f.flight_id, f.slug, c.campaign_id, c.slug, a.advertiser_id, a.slug, c.category, f.class,
              f.starts_at_ms, f.ends_at_ms, f.committed_impressions, f.cpm_micros, f.currency, f.completion_threshold,
              f.weight, f.ratings, f.targeting, f.paused, f.caps, f.min_gap, f.time_zone, c.caps, c.min_gap, c.time_zone,
-             a.caps, a.min_gap, a.time_zone
+             a.caps, a.min_gap, a.time_zone, a.name, f.exclusion, f.dayparts, f.placement, f.pod_position
          FROM flights f JOIN campaigns c USING (campaign_id) JOIN advertisers a USING (advertiser_id)
          ORDER BY f.flight_id",
     )?
@@ -155,6 +196,11 @@ fn flight(row: &Row<'_>) -> rusqlite::Result<BookedFlight> {
         frequency: frequency(row, 18)?,
         campaign_frequency: frequency(row, 21)?,
         advertiser_frequency: frequency(row, 24)?,
+        advertiser_name: row.get(27)?,
+        exclusion: json(row, 28)?,
+        dayparts: json(row, 29)?,
+        placement: name(row, 30)?,
+        pod_position: name(row, 31)?,
         ads: vec![],
     })
 }
@@ -170,12 +216,16 @@ fn ads(db: &Connection) -> rusqlite::Result<Vec<(u32, BookedAd)>> {
             universal_ad_id: row.get(6)?,
             media: json(row, 7)?,
             frequency: frequency(row, 8)?,
+            weight: row.get(11)?,
+            vast: row.get(12)?,
+            presentation: json(row, 13)?,
+            trackers: json(row, 14)?,
         };
         Ok((row.get(0)?, ad))
     };
     db.prepare(
-        "SELECT ads.flight_id, ads.ad_id, c.creative_id, c.slug, c.name, c.duration_ms, c.universal_ad_id, c.media,
-             c.caps, c.min_gap, c.time_zone
+        "SELECT ads.flight_id, ads.ad_id, c.creative_id, c.slug, c.name, iif(c.vast IS NULL, c.duration_ms, 0),
+             c.universal_ad_id, c.media, c.caps, c.min_gap, c.time_zone, ads.weight, c.vast, c.presentation, c.trackers
          FROM ads JOIN creatives c USING (creative_id) WHERE ads.booked = 1 ORDER BY ads.ad_id",
     )?
     .query_map([], read)?

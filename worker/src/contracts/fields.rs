@@ -81,6 +81,12 @@ impl<'a> Fields<'a> {
         (self.find(name).map_or(self.at, |field| field.node.at), self.path_of(name))
     }
 
+    /// Notes what is wrong with a field, at its place.
+    pub(super) fn fault(&self, name: &'static str, message: impl std::fmt::Display) {
+        let (at, path) = self.place_of(name);
+        self.faults.note(at, &path, message);
+    }
+
     /// Notes the fields that nobody asked for.
     pub(super) fn end(self) {
         let asked = self.asked.borrow();

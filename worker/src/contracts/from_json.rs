@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::document::{Faults, Field, Node, Value};
 
-/// How deep values may nest; contracts need 4.
+/// How deep values may nest; contracts need 8.
 const DEPTH_MAX: usize = 16;
 
 /// The tree of a JSON text; what cannot be read is noted.

@@ -5,12 +5,15 @@
 
 mod book;
 mod booked;
+mod breaks;
+mod dayparts;
 mod document;
 mod fields;
 mod frequency;
 mod from_json;
 mod from_toml;
 mod migrations;
+mod presentation;
 mod references;
 mod store;
 #[cfg(test)]
@@ -23,6 +26,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 pub(crate) use booked::read_in as booked_in;
 pub use booked::{Booked, BookedAd, BookedFlight};
+pub use dayparts::{Day, Daypart, NoTimeOfDay, TimeOfDay};
 pub use document::InvalidFile;
 pub use frequency::{BookedCap, Frequency, NoWindow, Per, Rolling, Unit, scope_name};
 pub use store::Tally;

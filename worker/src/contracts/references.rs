@@ -164,7 +164,7 @@ fn check_unique(book: &Book, faults: &Faults) {
     for ids in kinds {
         note_repeated(ids.into_iter(), faults);
     }
-    book.flights.iter().for_each(|flight| note_repeated(flight.creatives.iter(), faults));
+    book.flights.iter().for_each(|flight| note_repeated(flight.creatives(), faults));
 }
 
 fn note_repeated<'a>(ids: impl Iterator<Item = &'a Found<String>>, faults: &Faults) {
@@ -203,7 +203,7 @@ fn check_unmoved(book: &Book, known: &Known, faults: &Faults) {
 fn check_extended(book: &Book, known: &Known, faults: &Faults) {
     for flight in &book.flights {
         let Some(booked) = known.flights.get(&flight.id.value) else { continue };
-        let creatives = flight.creatives.iter().map(|creative| creative.value.as_str());
+        let creatives = flight.creatives().map(|creative| creative.value.as_str());
         let carried = known.carried(&flight.id.value, &flight.campaign.value, creatives);
         let for_life = carried.iter().any(|carried| carried.for_life);
         let latest = booked.ends_at.plus_ms(LIFETIME_GRACE_MS);
@@ -229,7 +229,7 @@ fn check_caps(book: &Book, known: &Known, faults: &Faults) {
     named.extend(book.creatives.iter().map(|one| ((CapScope::Creative, one.id.value.as_str()), &one.frequency)));
 
     let in_file = book.flights.iter().map(|one| {
-        let creatives: Vec<&str> = one.creatives.iter().map(|creative| creative.value.as_str()).collect();
+        let creatives: Vec<&str> = one.creatives().map(|creative| creative.value.as_str()).collect();
         (one.id.value.as_str(), one.campaign.value.as_str(), creatives)
     });
     let booked_before = known.flights.iter().filter(|(id, _)| !named.contains_key(&(CapScope::Flight, id.as_str())));
@@ -297,7 +297,7 @@ fn note_fixed(at: usize, path: &str, new: &str, booked: &str, faults: &Faults) {
 fn check_flight(flight: &Flight, known: &Known, faults: &Faults) {
     let owner = known.campaigns.get(&flight.campaign.value);
     must_exist(&flight.campaign, "campaign", owner.is_some(), faults);
-    for creative in &flight.creatives {
+    for creative in flight.creatives() {
         let creator = known.creatives.get(&creative.value);
         must_exist(creative, "creative", creator.is_some(), faults);
         if let (Some(owner), Some(creator)) = (owner, creator)
@@ -307,7 +307,7 @@ fn check_flight(flight: &Flight, known: &Known, faults: &Faults) {
             faults.note(creative.at, &creative.path, whose);
         }
     }
-    for title in &flight.targeted_titles {
+    for title in &flight.named_titles {
         must_exist(title, "title", known.titles.contains(&title.value), faults);
     }
 }

@@ -4,8 +4,9 @@ use rusqlite::{Connection, Row, named_params, params, types::Type};
 use slotkeeper_core::{contract::DemandClass, money::Currency};
 
 use super::{
-    book::{Advertiser, Book, Campaign, Creative, Flight, Title},
+    book::{Advertiser, Book, Campaign, Creative, Flight, Rotated, Title, Video},
     frequency::Frequency,
+    values::{placement_name, pod_position_name},
 };
 
 /// How many entries of a kind an import touched.
@@ -69,39 +70,60 @@ fn campaign(db: &Connection, one: &Campaign) -> rusqlite::Result<bool> {
     Ok(rows > 0)
 }
 
+/// The column must hold something; see `migrations/2_pods.sql`.
+const DURATION_MS_OF_VAST: u32 = 1;
+
 fn creative(db: &Connection, one: &Creative) -> rusqlite::Result<bool> {
     let terms = &one.frequency.value;
+    let (duration_ms, media, vast) = match &one.video {
+        Video::Files { duration_ms, media } => (*duration_ms, media.as_slice(), None),
+        Video::Vast(url) => (DURATION_MS_OF_VAST, [].as_slice(), Some(url)),
+    };
     let rows = db
         .prepare_cached(
-            "INSERT INTO creatives (slug, advertiser_id, name, duration_ms, universal_ad_id, media, caps, min_gap, time_zone)
-             VALUES (?1, (SELECT advertiser_id FROM advertisers WHERE slug = ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-             ON CONFLICT (slug) DO UPDATE SET name = ?3, duration_ms = ?4, universal_ad_id = ?5, media = ?6, caps = ?7,
-                 min_gap = ?8, time_zone = ?9
-             WHERE (name, duration_ms, universal_ad_id, media, caps, min_gap, time_zone)
-                 IS NOT (?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO creatives (slug, advertiser_id, name, duration_ms, universal_ad_id, media, vast, presentation,
+                 trackers, caps, min_gap, time_zone)
+             VALUES (:slug, (SELECT advertiser_id FROM advertisers WHERE slug = :advertiser), :name, :duration_ms,
+                 :universal_ad_id, :media, :vast, :presentation, :trackers, :caps, :min_gap, :time_zone)
+             ON CONFLICT (slug) DO UPDATE SET name = :name, duration_ms = :duration_ms,
+                 universal_ad_id = :universal_ad_id, media = :media, vast = :vast, presentation = :presentation,
+                 trackers = :trackers, caps = :caps, min_gap = :min_gap, time_zone = :time_zone
+             WHERE (name, duration_ms, universal_ad_id, media, vast, presentation, trackers, caps, min_gap, time_zone)
+                 IS NOT (:name, :duration_ms, :universal_ad_id, :media, :vast, :presentation, :trackers, :caps, :min_gap,
+                 :time_zone)",
         )?
-        .execute(params![
-            one.id.value,
-            one.advertiser.value,
-            one.name,
-            one.duration_ms,
-            one.universal_ad_id,
-            json(&one.media),
-            json(&terms.caps),
-            min_gap(terms),
-            terms.time_zone
-        ])?;
+        .execute(named_params! {
+            ":slug": one.id.value,
+            ":advertiser": one.advertiser.value,
+            ":name": one.name,
+            ":duration_ms": duration_ms,
+            ":universal_ad_id": one.universal_ad_id,
+            ":media": json(&media),
+            ":vast": vast,
+            ":presentation": json(&one.extras.presentation),
+            ":trackers": json(&one.extras.trackers),
+            ":caps": json(&terms.caps),
+            ":min_gap": min_gap(terms),
+            ":time_zone": terms.time_zone,
+        })?;
     Ok(rows > 0)
 }
 
 fn title(db: &Connection, one: &Title) -> rusqlite::Result<bool> {
     let rows = db
         .prepare_cached(
-            "INSERT INTO titles (title_id, name, rating, genres, duration_ms) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (title_id) DO UPDATE SET name = ?2, rating = ?3, genres = ?4, duration_ms = ?5
-             WHERE name <> ?2 OR rating <> ?3 OR genres <> ?4 OR duration_ms IS NOT ?5",
+            "INSERT INTO titles (title_id, name, rating, genres, duration_ms, breaks) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (title_id) DO UPDATE SET name = ?2, rating = ?3, genres = ?4, duration_ms = ?5, breaks = ?6
+             WHERE (name, rating, genres, duration_ms, breaks) IS NOT (?2, ?3, ?4, ?5, ?6)",
         )?
-        .execute(params![one.id.value, one.name, one.rating.as_str(), json(&one.genres), one.duration_ms])?;
+        .execute(params![
+            one.id.value,
+            one.name,
+            one.rating.as_str(),
+            json(&one.genres),
+            one.duration_ms,
+            json(&one.breaks)
+        ])?;
     Ok(rows > 0)
 }
 
@@ -110,16 +132,20 @@ fn flight(db: &Connection, one: &Flight) -> rusqlite::Result<bool> {
     let rows = db
         .prepare_cached(
             "INSERT INTO flights (slug, campaign_id, class, starts_at_ms, ends_at_ms, committed_impressions, cpm_micros,
-                 currency, completion_threshold, weight, caps, min_gap, time_zone, ratings, targeting, paused)
+                 currency, completion_threshold, weight, caps, min_gap, time_zone, ratings, targeting, paused, placement,
+                 pod_position, exclusion, dayparts)
              VALUES (:slug, (SELECT campaign_id FROM campaigns WHERE slug = :campaign), :class, :starts_at, :ends_at,
                  :committed, :cpm, :currency, :threshold, :weight, :caps, :min_gap, :time_zone, :ratings, :targeting,
-                 :paused)
+                 :paused, :placement, :pod_position, :exclusion, :dayparts)
              ON CONFLICT (slug) DO UPDATE SET starts_at_ms = :starts_at, ends_at_ms = :ends_at,
                  committed_impressions = :committed, cpm_micros = :cpm, completion_threshold = :threshold,
-                 weight = :weight, caps = :caps, min_gap = :min_gap, time_zone = :time_zone, ratings = :ratings, targeting = :targeting, paused = :paused
+                 weight = :weight, caps = :caps, min_gap = :min_gap, time_zone = :time_zone, ratings = :ratings,
+                 targeting = :targeting, paused = :paused, placement = :placement, pod_position = :pod_position,
+                 exclusion = :exclusion, dayparts = :dayparts
              WHERE (starts_at_ms, ends_at_ms, committed_impressions, cpm_micros, completion_threshold, weight, caps,
-                 min_gap, time_zone, ratings, targeting, paused) IS NOT (:starts_at, :ends_at, :committed, :cpm,
-                 :threshold, :weight, :caps, :min_gap, :time_zone, :ratings, :targeting, :paused)",
+                 min_gap, time_zone, ratings, targeting, paused, placement, pod_position, exclusion, dayparts)
+                 IS NOT (:starts_at, :ends_at, :committed, :cpm, :threshold, :weight, :caps, :min_gap, :time_zone, :ratings,
+                 :targeting, :paused, :placement, :pod_position, :exclusion, :dayparts)",
         )?
         .execute(named_params! {
             ":slug": one.id.value,
@@ -138,6 +164,10 @@ fn flight(db: &Connection, one: &Flight) -> rusqlite::Result<bool> {
             ":ratings": json(&one.ratings),
             ":targeting": json(&one.targeting),
             ":paused": one.paused,
+            ":placement": placement_name(one.placement),
+            ":pod_position": pod_position_name(one.pod_position),
+            ":exclusion": json(&one.exclusion),
+            ":dayparts": json(&one.dayparts),
         })?;
     Ok(book_ads(db, one)? || rows > 0)
 }
@@ -147,21 +177,22 @@ fn book_ads(db: &Connection, flight: &Flight) -> rusqlite::Result<bool> {
     let flight_id: u32 = db
         .prepare_cached("SELECT flight_id FROM flights WHERE slug = ?1")?
         .query_row([&flight.id.value], |row| row.get(0))?;
-    let names: Vec<&str> = flight.creatives.iter().map(|creative| creative.value.as_str()).collect();
+    let names: Vec<&str> = flight.creatives().map(|creative| creative.value.as_str()).collect();
     let mut written = db
         .prepare_cached(
             "UPDATE ads SET booked = 0 WHERE flight_id = ?1 AND booked = 1 AND creative_id NOT IN (
                  SELECT creative_id FROM creatives WHERE slug IN (SELECT value FROM json_each(?2)))",
         )?
         .execute(params![flight_id, json(&names)])?;
-    for name in names {
+    for Rotated { creative, weight } in &flight.rotation {
         written += db
             .prepare_cached(
-                "INSERT INTO ads (flight_id, creative_id, booked)
-                 VALUES (?1, (SELECT creative_id FROM creatives WHERE slug = ?2), 1)
-                 ON CONFLICT (flight_id, creative_id) DO UPDATE SET booked = 1 WHERE booked = 0",
+                "INSERT INTO ads (flight_id, creative_id, booked, weight)
+                 VALUES (?1, (SELECT creative_id FROM creatives WHERE slug = ?2), 1, ?3)
+                 ON CONFLICT (flight_id, creative_id) DO UPDATE SET booked = 1, weight = ?3
+                 WHERE (booked, weight) IS NOT (1, ?3)",
             )?
-            .execute(params![flight_id, name])?;
+            .execute(params![flight_id, creative.value, weight])?;
     }
     Ok(written > 0)
 }

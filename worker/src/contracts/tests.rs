@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod terms;
+
 const DEMO: &str = include_str!("../../demo/contracts.toml");
 
 struct World {
@@ -350,11 +352,11 @@ fn bookings_made_before_caps_had_words_are_kept() {
         assert_eq!(flights[1].frequency, Frequency::default());
         assert_eq!(flights[0].ads[0].ad_id.0, 4);
         let version: u32 = contracts.db().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-        assert_eq!(version, 1);
+        assert_eq!(version, 2);
     }
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let refused = Contracts::open(&path).err().unwrap().to_string();
-    assert!(refused.contains("contracts.db is of version 99; this slotkeeper knows versions up to 1"), "{refused}");
+    assert!(refused.contains("contracts.db is of version 99; this slotkeeper knows versions up to 2"), "{refused}");
 }
 
 #[test]
@@ -390,7 +392,7 @@ fn what_a_plan_has_room_for_is_bounded_over_all_files_together() {
     run(
         &mut world,
         "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 200000)
-         INSERT INTO titles SELECT 't' || n, 'T', 'TV-PG', '[]', NULL FROM n",
+         INSERT INTO titles (title_id, name, rating, genres) SELECT 't' || n, 'T', 'TV-PG', '[]' FROM n",
     );
     let title = |id: &str| format!("[[titles]]\nid = \"{id}\"\nname = \"T\"\nrating = \"TV-PG\"\n");
     world.import(&title("t7"));

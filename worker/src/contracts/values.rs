@@ -5,14 +5,16 @@ use std::{ops::RangeInclusive, str::FromStr};
 use jiff::{Timestamp, civil, tz::TimeZone};
 use slotkeeper_core::{
     api::CALLER_ID_BYTES_MAX,
+    beacon::Event,
     caps::CapScope,
-    contract::{BreakPosition, DemandClass, Rating},
+    contract::{BreakPosition, DemandClass, Placement, PodPosition, Rating},
     impression::Quartile,
     money::Currency,
     time::UnixMillis,
 };
 
 use super::{
+    dayparts::{Day, NoTimeOfDay, TimeOfDay},
     document::Value,
     frequency::{NoWindow, Per, Rolling},
 };
@@ -152,17 +154,44 @@ fn parsed<T: FromStr<Err = NoWindow>>(value: &Value, bound: NoWindow) -> Read<T>
     str_of(value).map_err(|_| bound.to_string())?.parse().map_err(|bound: NoWindow| bound.to_string())
 }
 
-/// Where a media file is: an HTTP URL, or a path at the origin's public address.
+/// The longest URL, in bytes.
+const URL_BYTES_MAX: usize = 2_048;
+
+/// What players reach of ours: an HTTP URL, or a path at the origin's public address.
 pub(super) fn media_url(value: &Value) -> Read<String> {
     let text = str_of(value)?;
-    let absolute = text.starts_with("http://") || text.starts_with("https://");
-    let relative = text.starts_with('/') && !text.starts_with("//");
-    let plain = text.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
-    if (absolute || relative) && plain && text.len() <= 2_048 {
+    let relative = text.starts_with('/') && !text.starts_with("//") && is_plain(text);
+    if relative || is_web_url(text) {
         return Ok(text.into());
     }
-    Err("must be an http(s) URL or a path from the origin's root such as \"/media/ad.webm\", of at most 2048 bytes"
-        .into())
+    Err(format!(
+        "must be an http(s) URL or a path from the origin's root such as \"/media/ad.webm\", of at most {URL_BYTES_MAX} \
+         bytes"
+    ))
+}
+
+/// Where somebody else's server is: an HTTP URL.
+pub(super) fn web_url(value: &Value) -> Read<String> {
+    let text = str_of(value)?;
+    if is_web_url(text) {
+        return Ok(text.into());
+    }
+    Err(format!(
+        "must be an http(s) URL such as \"https://example.com/x\", without a user in it, of at most {URL_BYTES_MAX} bytes"
+    ))
+}
+
+fn is_plain(text: &str) -> bool {
+    text.len() <= URL_BYTES_MAX && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte))
+}
+
+fn is_web_url(text: &str) -> bool {
+    // Parsers forgive `https:///x` and `https:\\x`; who fires the URL may not.
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let written_out =
+        rest.is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '['));
+    let sound = |url: reqwest::Url| url.has_host() && url.username().is_empty() && url.password().is_none();
+    written_out && is_plain(text) && reqwest::Url::parse(text).is_ok_and(sound)
 }
 
 /// A MIME type.
@@ -181,6 +210,33 @@ pub(super) fn country(value: &Value) -> Read<String> {
         return Ok(text.into());
     }
     Err("must be two capital letters (ISO 3166-1) such as \"US\"".into())
+}
+
+/// An ISO 3166-2 code.
+pub(super) fn region(value: &Value) -> Read<String> {
+    let text = str_of(value)?;
+    let sound = text.split_once('-').is_some_and(|(country, part)| {
+        country.len() == 2
+            && country.bytes().all(|byte| byte.is_ascii_uppercase())
+            && (1..=3).contains(&part.len())
+            && part.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    });
+    if sound { Ok(text.into()) } else { Err("must be a code of ISO 3166-2 such as \"US-CA\"".into()) }
+}
+
+/// RFC 6381's names of codecs.
+pub(super) fn codecs(value: &Value) -> Read<String> {
+    let text = str_of(value)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".,_+- ".contains(&byte);
+    if (1..=128).contains(&text.len()) && text.bytes().all(plain) {
+        return Ok(text.into());
+    }
+    Err("must be the names of RFC 6381, such as \"avc1.64001f, mp4a.40.2\", of at most 128 bytes".into())
+}
+
+/// A time of day.
+pub(super) fn time_of_day(value: &Value) -> Read<TimeOfDay> {
+    str_of(value).ok().and_then(|text| text.parse().ok()).ok_or_else(|| NoTimeOfDay.to_string())
 }
 
 /// One of a set of named things.
@@ -221,10 +277,68 @@ pub(super) fn cap_scope(value: &Value) -> Read<CapScope> {
     )
 }
 
-/// Where a break stands, by name.
-pub(super) fn position(value: &Value) -> Read<String> {
+/// Where a break stands.
+pub(super) fn position(value: &Value) -> Read<BreakPosition> {
     let all = [BreakPosition::Preroll, BreakPosition::Midroll, BreakPosition::Postroll];
-    one_of(value, &all.map(|position| (position.as_str(), position.as_str()))).map(String::from)
+    one_of(value, &all.map(|position| (position.as_str(), position)))
+}
+
+/// Where a break stands, by name.
+pub(super) fn position_name(value: &Value) -> Read<String> {
+    position(value).map(|position| position.as_str().into())
+}
+
+/// What a flight is sold as, and what a slot is for.
+pub(super) fn placement(value: &Value) -> Read<Placement> {
+    one_of(value, &[Placement::Ad, Placement::Bumper, Placement::Sponsorship].map(|one| (placement_name(one), one)))
+}
+
+/// A placement's name in files and tables.
+pub(super) fn placement_name(placement: Placement) -> &'static str {
+    match placement {
+        Placement::Ad => "ad",
+        Placement::Bumper => "bumper",
+        Placement::Sponsorship => "sponsorship",
+    }
+}
+
+/// Where in a pod a flight may stand.
+pub(super) fn pod_position(value: &Value) -> Read<PodPosition> {
+    one_of(value, &[PodPosition::Any, PodPosition::First, PodPosition::Last].map(|one| (pod_position_name(one), one)))
+}
+
+/// A pod position's name in files and tables.
+pub(super) fn pod_position_name(position: PodPosition) -> &'static str {
+    match position {
+        PodPosition::Any => "any",
+        PodPosition::First => "first",
+        PodPosition::Last => "last",
+    }
+}
+
+/// A day of the week.
+pub(super) fn day(value: &Value) -> Read<Day> {
+    one_of(value, &Day::ALL.map(|day| (day.as_str(), day)))
+}
+
+/// What can happen to an ad.
+pub(super) fn event(value: &Value) -> Read<Event> {
+    let all: Vec<_> = Event::ALL.iter().map(|event| (event.as_str(), *event)).collect();
+    one_of(value, &all)
+}
+
+/// Who calls a vendor's URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// The origin, once the event is accepted.
+    Server,
+    /// Whoever plays the ad.
+    Player,
+}
+
+/// `server` or `player`.
+pub(super) fn caller(value: &Value) -> Read<Caller> {
+    one_of(value, &[("server", Caller::Server), ("player", Caller::Player)])
 }
 
 #[cfg(test)]
@@ -270,6 +384,39 @@ mod tests {
             ["//evil/x", "ftp://a", "media/x", "/a b", "javascript:x"]
                 .iter()
                 .all(|url| media_url(&text_value(url)).is_err())
+        );
+    }
+
+    #[test]
+    fn what_others_serve_has_a_host_and_no_user() {
+        let longest = format!("https://v.example/{}", "x".repeat(URL_BYTES_MAX - 18));
+        for sound in ["http://a", "https://v.example/p?e=[ERRORCODE]&cb=[CACHEBUSTING]", "https://[::1]:8/x", &longest]
+        {
+            assert!(web_url(&text_value(sound)).is_ok(), "{sound}");
+        }
+        let odd = [
+            "/x",
+            "https://",
+            "http:///x",
+            "https:a.example",
+            "HTTPS://a",
+            "https://u@a/",
+            "https://:p@a/",
+            "https://a b/",
+        ];
+        for odd in odd.into_iter().chain([format!("{longest}x").as_str(), "javascript:alert(1)", "https://ä.example/"])
+        {
+            assert!(web_url(&text_value(odd)).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_region_is_a_country_and_a_part_of_it() {
+        assert!(["US-CA", "DE-BY", "GB-ENG", "FR-75C", "CZ-1"].iter().all(|text| region(&text_value(text)).is_ok()));
+        assert!(
+            ["US", "us-ca", "US-", "US-CALI", "USA-CA", "US-C A", "-CA"]
+                .iter()
+                .all(|text| region(&text_value(text)).is_err())
         );
     }
 }

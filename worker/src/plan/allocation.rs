@@ -28,6 +28,7 @@ pub fn allocation(flight: &BookedFlight, delivered: u64, now: UnixMillis) -> u32
 #[cfg(test)]
 mod tests {
     use slotkeeper_core::{
+        contract::{Placement, PodPosition},
         id::{AdvertiserId, CampaignId, FlightId},
         impression::Quartile,
         money::{Currency, Money},
@@ -47,6 +48,7 @@ mod tests {
             campaign: "c".into(),
             advertiser_id: AdvertiserId(1),
             advertiser: "a".into(),
+            advertiser_name: "A".into(),
             category: None,
             class: DemandClass::Guaranteed,
             starts_at: START,
@@ -60,6 +62,10 @@ mod tests {
             advertiser_frequency: Frequency::default(),
             ratings: vec![],
             targeting: Targeting::default(),
+            exclusion: Targeting::default(),
+            dayparts: vec![],
+            placement: Placement::Ad,
+            pod_position: PodPosition::Any,
             paused: false,
             ads: vec![],
         }

@@ -5,6 +5,7 @@
 
 mod allocation;
 mod caps;
+mod dayparts;
 mod keep;
 mod publish;
 mod source;
@@ -25,6 +26,7 @@ pub use allocation::allocation;
 pub use keep::{KEPT_BYTES_MAX, KEPT_MS, kept};
 pub use publish::{EdgeReport, Folding, Publication, Publisher, keep_publishing};
 pub use source::PublicUrlMissing;
+use source::Sellable;
 
 use crate::{
     contracts::{Contracts, booked_in},
@@ -46,6 +48,8 @@ pub struct MadePlan {
     pub source: PlanSource,
     /// What the edges get.
     pub bytes: Vec<u8>,
+    /// Creatives whose ads it leaves out, because nobody knows yet what their VAST shows: their ids in the contracts file.
+    pub unresolved: Vec<String>,
 }
 
 /// Why no plan was made. Nothing is stored then.
@@ -115,7 +119,8 @@ pub fn make(
     let commit = contracts.db().transaction_with_behavior(TransactionBehavior::Immediate)?;
     let booked = booked_in(&commit)?;
     let validity = (now.minus_ms(CLOCK_SKEW_MS), now.plus_ms(VALID_MS));
-    let (flights, records) = source::flights(&booked, delivered, public_url, now, validity)?;
+    let unresolved = booked.unresolved().into_iter().map(String::from).collect();
+    let Sellable { flights, records } = source::sellable(&booked, delivered, public_url, now, validity)?;
     let source = PlanSource {
         version: next_version(&commit, now)?,
         created_at: now,
@@ -133,7 +138,7 @@ pub fn make(
     }
     keep::keep(&commit, &source)?;
     commit.commit()?;
-    Ok(MadePlan { source, bytes })
+    Ok(MadePlan { source, bytes, unresolved })
 }
 
 /// The plan that was made last.

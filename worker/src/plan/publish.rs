@@ -45,6 +45,8 @@ pub struct Publication {
     pub version: u64,
     /// Each edge's part.
     pub reports: Vec<EdgeReport>,
+    /// Creatives whose ads it leaves out, as [`MadePlan::unresolved`].
+    pub unresolved: Vec<String>,
 }
 
 /// One edge's part in a publication.
@@ -85,7 +87,7 @@ impl Publisher {
             let report = |push: PushReport| Ok(EdgeReport { taken: taken(&mut contracts, &push)?, push });
             reports.into_iter().map(report).collect()
         });
-        Ok(Publication { version: made.source.version, reports: reports.await? })
+        Ok(Publication { version: made.source.version, reports: reports.await?, unresolved: made.unresolved })
     }
 
     /// Makes the next plan, and keeps it. Makes none while the log is not folded up to `folded_to`.

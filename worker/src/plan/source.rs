@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use slotkeeper_core::{
     caps::{Cap, CapScope},
-    contract::RegistryRecord,
+    contract::{Presentation, RegistryRecord, Verification},
     id::FlightId,
-    plan::{AdSource, FlightSource, MediaSource},
+    plan::{AdSource, FlightSource, MediaSource, Span},
     time::UnixMillis,
 };
 
-use super::{allocation, caps::caps};
+use super::{LEASE_MS, allocation, caps::caps, dayparts};
 use crate::contracts::{Booked, BookedAd, BookedFlight};
 
-/// A creative's file is booked as a path, and nobody said of which origin.
+/// Something of a creative is booked as a path, and nobody said of which origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("creative {creative}: its file {path} is a path; say with --public-url where players reach this origin")]
 pub struct PublicUrlMissing {
@@ -23,36 +23,49 @@ pub struct PublicUrlMissing {
     pub path: String,
 }
 
-type Flights = (Vec<FlightSource>, Vec<RegistryRecord>);
+/// What a plan holds of flights.
+#[derive(Debug, Default)]
+pub(super) struct Sellable {
+    pub(super) flights: Vec<FlightSource>,
+    /// Of their ads.
+    pub(super) records: Vec<RegistryRecord>,
+}
 
-/// The flights that a plan made now must hold, with the records of their ads. Paused flights, and those that end before
-/// or start after the plan's validity, are left out.
-pub(super) fn flights(
+/// The flights that a plan made now must hold, with the records of their ads. Left out are paused flights, those that are
+/// over for so long that no token of theirs lives, and those that start, or air, after the plan's validity only.
+pub(super) fn sellable(
     booked: &Booked,
     delivered: &BTreeMap<FlightId, u64>,
     public_url: Option<&str>,
     now: UnixMillis,
     validity: (UnixMillis, UnixMillis),
-) -> Result<Flights, PublicUrlMissing> {
-    let (mut flights, mut records) = (Vec::new(), Vec::new());
-    let sellable = |flight: &&BookedFlight| !flight.paused && flight.ends_at > now && flight.starts_at < validity.1;
-    for flight in booked.flights.iter().filter(sellable) {
+) -> Result<Sellable, PublicUrlMissing> {
+    let mut sellable = Sellable::default();
+    // What ended is not shown any more, but a fill of its last moment is asked about for as long as its token lives.
+    let is_wanted = |flight: &&BookedFlight| {
+        !flight.paused && flight.ends_at.plus_ms(LEASE_MS.into()) > now && flight.starts_at < validity.1
+    };
+    for flight in booked.flights.iter().filter(is_wanted) {
+        let Some(airs) = airs(flight, validity) else { continue };
         let mut ads = Vec::with_capacity(flight.ads.len());
-        for booked_ad in &flight.ads {
+        for booked_ad in flight.ads.iter().filter(|ad| ad.vast.is_none()) {
             let record = record(flight, booked_ad);
             let caps = caps(&booked_ad.frequency, CapScope::Creative, validity);
-            ads.push(ad(booked_ad, &record, caps, public_url)?);
-            records.push(record);
+            ads.push(ad(flight, booked_ad, &record, caps, public_url)?);
+            sellable.records.push(record);
+        }
+        if ads.is_empty() {
+            continue;
         }
         let delivered = delivered.get(&flight.flight_id).copied().unwrap_or(0);
-        flights.push(FlightSource {
+        sellable.flights.push(FlightSource {
             flight_id: flight.flight_id,
             campaign_id: flight.campaign_id,
             advertiser_id: flight.advertiser_id,
             class: flight.class,
             starts_at: flight.starts_at,
             ends_at: flight.ends_at,
-            allocation: allocation(flight, delivered, now),
+            allocation: if flight.ends_at > now { allocation(flight, delivered, now) } else { 0 },
             caps: [
                 caps(&flight.advertiser_frequency, CapScope::Advertiser, validity),
                 caps(&flight.campaign_frequency, CapScope::Campaign, validity),
@@ -62,11 +75,24 @@ pub(super) fn flights(
             ratings: flight.ratings.clone(),
             category: flight.category.clone(),
             targeting: flight.targeting.clone(),
+            exclusion: flight.exclusion.clone(),
+            airs,
+            placement: flight.placement,
+            pod_position: flight.pod_position,
             ads,
-            ..FlightSource::default()
         });
     }
-    Ok((flights, records))
+    Ok(sellable)
+}
+
+/// When a flight airs, with no span for always; `None` if it does not, nor did while tokens of today were minted.
+fn airs(flight: &BookedFlight, (valid_from, valid_until): (UnixMillis, UnixMillis)) -> Option<Vec<Span>> {
+    if flight.dayparts.is_empty() {
+        return Some(vec![]);
+    }
+    let asked_about = (valid_from.minus_ms(LEASE_MS.into()), valid_until);
+    let airs = dayparts::airs(&flight.dayparts, &flight.frequency.zone(), asked_about);
+    (!airs.is_empty()).then_some(airs)
 }
 
 /// The ad as sold now. It does not name its files: where a video lies changes no contract.
@@ -84,24 +110,21 @@ fn record(flight: &BookedFlight, ad: &BookedAd) -> RegistryRecord {
         ends_at: flight.ends_at,
         duration_ms: ad.duration_ms,
         universal_ad_id: ad.universal_ad_id.clone(),
-        trackers: vec![],
+        trackers: ad.trackers.clone(),
     }
 }
 
 fn ad(
+    flight: &BookedFlight,
     ad: &BookedAd,
     record: &RegistryRecord,
     caps: Vec<Cap>,
     public_url: Option<&str>,
 ) -> Result<AdSource, PublicUrlMissing> {
-    let media = ad.media.iter().map(|file| {
-        if !file.url.starts_with('/') {
-            return Ok(file.clone());
-        }
-        let missing = || PublicUrlMissing { creative: ad.creative.clone(), path: file.url.clone() };
-        let origin = public_url.ok_or_else(missing)?.trim_end_matches('/');
-        Ok(MediaSource { url: format!("{origin}{}", file.url), ..file.clone() })
-    });
+    let reached = |url: &str| reached(url, &ad.creative, public_url);
+    let file = |file: &MediaSource| Ok(MediaSource { url: reached(&file.url)?, ..file.clone() });
+    let script = |one: &Verification| Ok(Verification { url: reached(&one.url)?, ..one.clone() });
+    let booked = &ad.presentation;
     Ok(AdSource {
         ad_id: ad.ad_id,
         creative_id: ad.creative_id,
@@ -110,7 +133,24 @@ fn ad(
         duration_ms: ad.duration_ms,
         universal_ad_id: ad.universal_ad_id.clone(),
         name: ad.name.clone(),
-        media: media.collect::<Result<_, _>>()?,
-        ..AdSource::default()
+        media: ad.media.iter().map(file).collect::<Result<_, _>>()?,
+        weight: ad.weight,
+        presentation: Presentation {
+            advertiser: Some(flight.advertiser_name.clone()),
+            click_through: booked.click_through.as_deref().map(reached).transpose()?,
+            verifications: booked.verifications.iter().map(script).collect::<Result<_, _>>()?,
+            mezzanine: booked.mezzanine.as_ref().map(file).transpose()?,
+            ..booked.clone()
+        },
     })
+}
+
+/// The URL as players know it: a path is one of the origin's public address.
+fn reached(url: &str, creative: &str, public_url: Option<&str>) -> Result<String, PublicUrlMissing> {
+    if !url.starts_with('/') {
+        return Ok(url.into());
+    }
+    let missing = || PublicUrlMissing { creative: creative.into(), path: url.into() };
+    let origin = public_url.ok_or_else(missing)?.trim_end_matches('/');
+    Ok(format!("{origin}{url}"))
 }
