@@ -535,6 +535,17 @@ fn bookings_made_before_pods_are_kept_and_mean_what_they_meant() {
     assert_eq!(version, 2);
 }
 
+/// All but the one that leaves something out stand for themselves, after those before them.
+#[test]
+fn the_examples_of_the_book_can_be_booked() {
+    let book = include_str!("../../../../docs/booking.md");
+    let examples: Vec<&str> = book.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let whole: Vec<&str> = examples.into_iter().filter(|example| !example.contains("# …")).collect();
+    let mut world = World::new();
+    let imported = world.import(&whole.concat());
+    assert_eq!(imported.map(|(_, tally)| tally.written), [1, 1, 5, 5, 1]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
