@@ -1,10 +1,11 @@
-//! The data directory: all state of an origin, three SQLite files.
+//! The data directory: all state of an origin, four SQLite files.
 //!
 //! | file | what | if it is lost |
 //! | --- | --- | --- |
 //! | `log.db` | every batch of facts as received; the source of truth | the facts are lost |
 //! | `contracts.db` | what is booked, the registry of ads as sold, the plans published | bookings are lost |
-//! | `fold.db` | the tables folded from the two others | it is folded again |
+//! | `trackers.db` | which vendors were called, and which are to be | some are not called; none twice |
+//! | `fold.db` | the tables folded from log and contracts | it is folded again |
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -70,6 +71,11 @@ impl DataDir {
     /// The folded tables' file.
     pub fn fold(&self) -> PathBuf {
         self.0.join("fold.db")
+    }
+
+    /// The vendors' calls' file.
+    pub fn trackers(&self) -> PathBuf {
+        self.0.join("trackers.db")
     }
 
     /// The bookings' file.

@@ -2,7 +2,7 @@
 //!
 //! Facts come in at the [`collector`] and are durable in the [`log`] before they are acknowledged; the [`fold`] turns
 //! them into rows and impressions; [`contracts`] are imported and published as a [`plan`] to the [`edges`]; the [`api`]
-//! shows all of it. [`serve`] is all of it in one process.
+//! shows all of it; [`trackers`] are called. [`serve`] is all of it in one process.
 //!
 //! **Invariants.** What is acknowledged is fsynced. What is folded can be folded again from `log.db` and `contracts.db`,
 //! byte for byte. Nothing here decides what fills a slot: that is `slotkeeper-core`, at the edge.
@@ -31,3 +31,4 @@ pub mod registry;
 pub mod replay;
 pub mod serve;
 mod server;
+pub mod trackers;

@@ -26,10 +26,12 @@ use crate::{
     fold::{Fold, FoldError, Progress, Runner},
     limit,
     log::{LogError, LogWriter, SqliteLog},
+    outbound::HostPort,
     plan::{Folding, Publisher, keep_publishing},
     registry::Registry,
     replay::Replayer,
     server::{self, Bounds},
+    trackers::{self, Trackers, TrackersError},
 };
 
 /// How long open requests may go on once the origin is told to stop.
@@ -51,10 +53,20 @@ pub struct Options {
     pub www: Option<PathBuf>,
     /// How often to publish a fresh plan; never without.
     pub publish_every: Option<Duration>,
+    /// Whether and how vendors' trackers are called.
+    pub trackers: Option<TrackerOptions>,
     /// How many requests of pages and API one address may make a minute; 0 is as many as it likes.
     pub requests_per_minute: u32,
     /// Where players reach this origin; without, the address it listens on.
     pub public_url: Option<String>,
+}
+
+/// How vendors' trackers are called.
+pub struct TrackerOptions {
+    /// What that may cost.
+    pub limits: trackers::Limits,
+    /// Who may be called wherever they are.
+    pub exempt: Vec<HostPort>,
 }
 
 /// Why the origin cannot serve.
@@ -72,6 +84,9 @@ pub enum ServeError {
     /// Another database of the data directory.
     #[error("data directory: {0}")]
     Database(#[from] rusqlite::Error),
+    /// Calling vendors.
+    #[error(transparent)]
+    Trackers(#[from] TrackersError),
     /// The HTTP client.
     #[error("edges: {0}")]
     Edges(#[from] EdgeError),
@@ -103,6 +118,9 @@ pub async fn serve(
     let _lock = data.lock_for_serving()?;
     drop(Contracts::open(&data.contracts())?); // makes the tables that the readers below expect
     let fold = Fold::open(&data.fold(), Registry::open(&data.contracts())?)?;
+    // Before anything can be logged: a new one begins at the log's end.
+    let trackers =
+        options.trackers.map(|trackers| Trackers::open(&data, trackers.limits, trackers.exempt)).transpose()?;
     let (log, writer) = LogWriter::start(SqliteLog::open(&data.log())?)?;
     let logged = *log.durable_seq().borrow();
     let client = EdgeClient::new(&options.keys)?;
@@ -123,6 +141,7 @@ pub async fn serve(
         stop: stopping.subscribe(),
         durable_seq: log.durable_seq(),
         fold: progress.subscribe(),
+        trackers: trackers.as_ref().map(Trackers::progress),
         minting_key_id: options.keys.minting(Purpose::Admin).0,
         edges: Arc::clone(&edges),
         edges_seen: EdgesSeen::new(&edges),
@@ -132,6 +151,9 @@ pub async fn serve(
     let feed = api.feed.clone();
     let runner = Runner::new(fold, Box::new(SqliteLog::open(&data.log())?));
     tasks.spawn(runner.run(log.durable_seq(), stopping.subscribe(), progress, move |changed| feed.tell(changed)));
+    if let Some(trackers) = trackers {
+        tasks.spawn(trackers.run(log.durable_seq(), stopping.subscribe()));
+    }
     for edge in edges.iter() {
         tasks.spawn(keep_shipping(client.clone(), edge.clone(), api.edges_seen.clone(), stopping.subscribe()));
     }

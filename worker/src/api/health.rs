@@ -5,7 +5,7 @@ use serde::Serialize;
 use slotkeeper_core::keys::KeyId;
 
 use super::Api;
-use crate::edges::EdgeSeen;
+use crate::{edges::EdgeSeen, trackers::TrackerProgress};
 
 /// `GET /healthz`.
 #[derive(Debug, Serialize)]
@@ -20,6 +20,8 @@ pub struct OriginHealth {
     pub fold_lag: u64,
     /// Why the fold does not go on, if so.
     pub fold_error: Option<String>,
+    /// How calling vendors goes; null where it is off.
+    pub trackers: Option<TrackerProgress>,
     /// The key that this origin mints with.
     pub minting_key_id: KeyId,
     /// The edges, as last seen.
@@ -35,6 +37,7 @@ pub(super) async fn health(State(api): State<Api>) -> Json<OriginHealth> {
         fold_offset: fold.consumed_seq,
         fold_lag: log_seq.saturating_sub(fold.consumed_seq),
         fold_error: fold.error,
+        trackers: api.trackers.as_ref().map(|trackers| trackers.borrow().clone()),
         minting_key_id: api.minting_key_id,
         edges: api.edges_seen.all(),
     })

@@ -36,6 +36,7 @@ use crate::{
     explain::{Explanation, explain},
     fold::Progress,
     replay::{ReplayError, Replayer},
+    trackers::TrackerProgress,
 };
 use slots::{Cursor, PAGE_SLOTS_DEFAULT, PAGE_SLOTS_MAX, Page, SlotReader};
 use stream::Feed;
@@ -63,6 +64,8 @@ pub struct Api {
     pub durable_seq: watch::Receiver<u64>,
     /// How far it is folded.
     pub fold: watch::Receiver<Progress>,
+    /// How calling vendors goes; absent where it is off.
+    pub trackers: Option<watch::Receiver<TrackerProgress>>,
     /// The key that this origin mints with.
     pub minting_key_id: KeyId,
     /// As configured.

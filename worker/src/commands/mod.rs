@@ -6,6 +6,7 @@ mod explain;
 mod keys;
 mod plan;
 mod serve;
+mod trackers;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -38,6 +39,9 @@ enum Command {
     /// Check the laws against what is stored: tables, log, bookings and, where given, the stores of the edges. Ends with 3
     /// if one is broken
     Audit(audit::Audit),
+    /// Show what became of the calls to vendors, and make those again that were given up
+    #[command(subcommand)]
+    Trackers(trackers::Trackers),
     /// Make secrets, and replace them
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -51,6 +55,7 @@ impl Cli {
             Command::Plan(plan) => plan.run(),
             Command::Explain(explain) => explain.run(),
             Command::Audit(audit) => audit.run(),
+            Command::Trackers(trackers) => trackers.run(),
             Command::Keys(keys) => keys.run(),
         }
     }

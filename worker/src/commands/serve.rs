@@ -6,8 +6,10 @@ use anyhow::Context as _;
 use clap::Args;
 use slotkeeper::{
     edges::Streams,
+    outbound::HostPort,
     say,
-    serve::{Options, serve},
+    serve::{Options, TrackerOptions, serve},
+    trackers::Limits,
 };
 use slotkeeper_core::{limit::REQUESTS_PER_MINUTE_DEFAULT, redis::Shards};
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,6 +45,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     redis: Redis,
+
+    #[command(flatten)]
+    trackers: Trackers,
 }
 
 /// The outboxes of edges whose store is Redis.
@@ -59,6 +64,67 @@ struct Redis {
     /// The edge under whose name the facts from there are booked
     #[arg(long = "redis-edge-id", env = "SLOTKEEPER_REDIS_EDGE_ID", default_value = "spin", value_name = "NAME")]
     edge_id: String,
+}
+
+/// Calling the vendors whose trackers are booked.
+#[derive(Args)]
+struct Trackers {
+    /// Call no vendor. What comes meanwhile is called for when this is left out again, if it is not too old then
+    #[arg(long, env = "SLOTKEEPER_NO_TRACKERS")]
+    no_trackers: bool,
+
+    /// A vendor that may be called although its address is not public; give it once for each. For tests and labs
+    #[arg(long, env = "SLOTKEEPER_ALLOW_PRIVATE", value_delimiter = ',', value_name = "HOST:PORT")]
+    allow_private: Vec<HostPort>,
+
+    /// How many vendors' URLs are called at once
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    trackers_at_once: u16,
+
+    /// How many of one vendor are called at once
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    vendor_at_once: u16,
+
+    /// How many of one vendor are called a second
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    vendor_rate: u32,
+
+    /// How often a call is tried before it is a dead letter
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    tracker_attempts: u32,
+
+    /// The wait after a call's first failure; four times as long after each further one, an hour at most
+    #[arg(long, default_value_t = 10_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    tracker_backoff_ms: u64,
+
+    /// How long after its slot opened an event is called for
+    #[arg(long, default_value_t = 72, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(1..=720))]
+    tracker_age_hours: u64,
+
+    /// How many calls may wait in all; past it, the log is not read on until some are made
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    tracker_queue: u64,
+
+    /// How many calls may wait for one vendor; past it, they are dead letters at once
+    #[arg(long, default_value_t = 200_000, value_name = "N")]
+    vendor_queue: u64,
+}
+
+impl Trackers {
+    fn options(self) -> Option<TrackerOptions> {
+        let limits = Limits {
+            in_flight_max: usize::from(self.trackers_at_once),
+            vendor_in_flight_max: usize::from(self.vendor_at_once),
+            vendor_rate_per_s: self.vendor_rate,
+            attempts_max: self.tracker_attempts,
+            backoff: Duration::from_millis(self.tracker_backoff_ms),
+            age_max: Duration::from_hours(self.tracker_age_hours),
+            queue_max: self.tracker_queue,
+            vendor_queue_max: self.vendor_queue,
+            ..Limits::default()
+        };
+        (!self.no_trackers).then_some(TrackerOptions { limits, exempt: self.allow_private })
+    }
 }
 
 impl Redis {
@@ -79,6 +145,7 @@ impl Serve {
             listen: self.listen,
             www: self.www,
             publish_every: (self.publish_every > 0).then(|| Duration::from_secs(self.publish_every)),
+            trackers: self.trackers.options(),
             requests_per_minute: self.requests_per_minute,
             public_url: self.shared.public_url()?,
         };

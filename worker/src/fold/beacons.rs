@@ -24,8 +24,7 @@ pub(super) fn apply(
     beacon: &BeaconFact,
     changed: &mut BTreeSet<OpportunityId>,
 ) -> rusqlite::Result<Verdict> {
-    let session_fits = beacon.session_id.as_ref().is_none_or(|session| session.len() <= SESSION_ID_BYTES_MAX);
-    if beacon.at > TIME_MAX || !session_fits {
+    if !is_within_bounds(beacon) {
         return Ok(Verdict::Refused);
     }
     if beacon.invalid_traffic.is_some() {
@@ -60,6 +59,12 @@ fn note_invalid(db: &Connection, beacon: &BeaconFact) -> rusqlite::Result<Verdic
             1u32 << beacon.event.code()
         ])?;
     Ok(if noted == 0 { Verdict::Duplicate } else { Verdict::Fresh })
+}
+
+/// Whether a beacon is one that an edge can have sent; any other is refused.
+pub(crate) fn is_within_bounds(beacon: &BeaconFact) -> bool {
+    let session_fits = beacon.session_id.as_ref().is_none_or(|session| session.len() <= SESSION_ID_BYTES_MAX);
+    beacon.at <= TIME_MAX && session_fits
 }
 
 /// What was reported of one slot by tokens of one ad as sold.

@@ -107,7 +107,8 @@ pub(crate) fn opportunity_id(row: &Row<'_>, column: usize) -> rusqlite::Result<O
     parsed(row, column)
 }
 
-fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+/// Reads what has a text form from a text column.
+pub(crate) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
     T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
 {

@@ -35,10 +35,11 @@ use crate::{
     log::{Entry, Log, LogError},
     registry::Registry,
 };
-pub(crate) use beacons::{STATE_COLUMNS, read_state};
+pub(crate) use beacons::{STATE_COLUMNS, is_within_bounds, read_state};
 use counts::{Counts, Verdict};
 pub use fill_states::FillStates;
 pub(crate) use fill_states::fill_state;
+pub(crate) use impressions::parsed;
 pub use opportunities::Place;
 pub(crate) use opportunities::{Columns, columns_of, rows_of};
 pub use runner::{Progress, Runner};
@@ -224,13 +225,13 @@ fn last_entry(db: &Connection) -> rusqlite::Result<Option<String>> {
 }
 
 /// Whether the log holds the entry of this hash at `seq`.
-fn is_at(log: &dyn Log, seq: u64, known: Option<&str>) -> Result<bool, LogError> {
+pub(crate) fn is_at(log: &dyn Log, seq: u64, known: Option<&str>) -> Result<bool, LogError> {
     let found = log.read(seq - 1, 1)?;
-    Ok(found.first().is_some_and(|entry| entry.seq == seq && Some(hash(entry).as_str()) == known))
+    Ok(found.first().is_some_and(|entry| entry.seq == seq && Some(entry_hash(entry).as_str()) == known))
 }
 
 /// Of an entry: its place, its time and its bytes.
-fn hash(entry: &Entry) -> String {
+pub(crate) fn entry_hash(entry: &Entry) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&entry.seq.to_le_bytes());
     hasher.update(&entry.received.at.0.to_le_bytes());
@@ -240,7 +241,7 @@ fn hash(entry: &Entry) -> String {
 
 fn note_consumed(db: &Connection, last: &Entry) -> rusqlite::Result<u64> {
     db.prepare_cached("UPDATE fold_offset SET consumed_seq = ?1")?.execute([last.seq])?;
-    db.prepare_cached("INSERT OR REPLACE INTO fold_last_entry VALUES (1, ?1)")?.execute([hash(last)])?;
+    db.prepare_cached("INSERT OR REPLACE INTO fold_last_entry VALUES (1, ?1)")?.execute([entry_hash(last)])?;
     Ok(last.seq)
 }
 
