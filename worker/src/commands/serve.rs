@@ -70,16 +70,21 @@ struct Redis {
 #[derive(Args)]
 struct Trackers {
     /// Call no vendor. What comes meanwhile is called for when this is left out again, if it is not too old then
-    #[arg(long, env = "SLOTKEEPER_NO_TRACKERS")]
-    no_trackers: bool,
+    #[arg(long = "no-trackers", env = "SLOTKEEPER_NO_TRACKERS")]
+    off: bool,
 
     /// A vendor that may be called although its address is not public; give it once for each. For tests and labs
     #[arg(long, env = "SLOTKEEPER_ALLOW_PRIVATE", value_delimiter = ',', value_name = "HOST:PORT")]
     allow_private: Vec<HostPort>,
 
     /// How many vendors' URLs are called at once
-    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    trackers_at_once: u16,
+    #[arg(
+        long = "trackers-at-once",
+        default_value_t = 64,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=1024)
+    )]
+    at_once: u16,
 
     /// How many of one vendor are called at once
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -113,7 +118,7 @@ struct Trackers {
 impl Trackers {
     fn options(self) -> Option<TrackerOptions> {
         let limits = Limits {
-            in_flight_max: usize::from(self.trackers_at_once),
+            in_flight_max: usize::from(self.at_once),
             vendor_in_flight_max: usize::from(self.vendor_at_once),
             vendor_rate_per_s: self.vendor_rate,
             attempts_max: self.tracker_attempts,
@@ -123,7 +128,7 @@ impl Trackers {
             vendor_queue_max: self.vendor_queue,
             ..Limits::default()
         };
-        (!self.no_trackers).then_some(TrackerOptions { limits, exempt: self.allow_private })
+        (!self.off).then_some(TrackerOptions { limits, exempt: self.allow_private })
     }
 }
 

@@ -112,15 +112,15 @@ mod tests {
         }
     }
 
-    fn answer(status: u16, retry_after: Option<&str>) -> Result<Answer, OutboundError> {
+    fn answer(status: u16, retry_after: Option<&str>) -> Answer {
         let mut headers = HeaderMap::new();
         retry_after.map(|text| headers.insert(header::RETRY_AFTER, text.parse().unwrap()));
         let url = "https://v.example/next".into();
-        Ok(Answer { url, status: StatusCode::from_u16(status).unwrap(), headers, body: vec![] })
+        Answer { url, status: StatusCode::from_u16(status).unwrap(), headers, body: vec![] }
     }
 
-    fn failure(fault: Fault) -> Result<Answer, OutboundError> {
-        Err(OutboundError { url: "https://v.example/next".into(), fault })
+    fn failure(fault: Fault) -> OutboundError {
+        OutboundError { url: "https://v.example/next".into(), fault }
     }
 
     fn judged(attempts: u32, outcome: Result<Answer, OutboundError>) -> (Verdict, Health) {
@@ -130,25 +130,25 @@ mod tests {
     #[test]
     fn an_answer_decides_what_becomes_of_a_call() {
         for status in [200, 204, 206, 304, 302] {
-            assert_eq!(judged(1, answer(status, None)), (Verdict::Delivered, Health::Up), "{status}");
+            assert_eq!(judged(1, Ok(answer(status, None))), (Verdict::Delivered, Health::Up), "{status}");
         }
         for status in [400, 401, 403, 404, 410, 451] {
             let dead = Verdict::Dead { why: format!("answered {status}") };
-            assert_eq!(judged(1, answer(status, None)), (dead, Health::Up));
+            assert_eq!(judged(1, Ok(answer(status, None))), (dead, Health::Up));
         }
         for status in [408, 425, 429, 500, 502, 503, 504] {
-            let (Verdict::Again { at, url, why }, Health::Failing) = judged(1, answer(status, None)) else {
+            let (Verdict::Again { at, url, why }, Health::Failing) = judged(1, Ok(answer(status, None))) else {
                 panic!("{status}")
             };
             assert!((NOW.plus_ms(5_000)..=NOW.plus_ms(10_000)).contains(&at), "{status}");
             assert_eq!((url.as_str(), why), ("https://v.example/next", format!("answered {status}")));
         }
         for fault in [Fault::TimedOut(Limits::default().deadline), Fault::Broken("reset".into())] {
-            assert!(matches!(judged(1, failure(fault)), (Verdict::Again { .. }, Health::Failing)));
+            assert!(matches!(judged(1, Err(failure(fault))), (Verdict::Again { .. }, Health::Failing)));
         }
         let private = ConnectError::NotPublic { host: "v".into(), address: [10, 0, 0, 1].into(), what: "private" };
         for fault in [Fault::Url("odd"), Fault::TooManyRedirects(3), Fault::Connect(private)] {
-            assert!(matches!(judged(1, failure(fault)), (Verdict::Dead { .. }, Health::Up)));
+            assert!(matches!(judged(1, Err(failure(fault))), (Verdict::Dead { .. }, Health::Up)));
         }
     }
 
@@ -160,17 +160,17 @@ mod tests {
             ("Wed, 18 Nov 2026 11:08:40 GMT", 120_000),
             ("999999999999999999", RETRY_AFTER_MS_MAX),
         ] {
-            let (Verdict::Again { at, .. }, health) = judged(1, answer(429, Some(text))) else { panic!("{text}") };
+            let (Verdict::Again { at, .. }, health) = judged(1, Ok(answer(429, Some(text)))) else { panic!("{text}") };
             assert_eq!(health, Health::Busy(NOW.plus_ms(wait_ms)), "{text}");
             assert!(at >= NOW.plus_ms(wait_ms.max(5_000)), "{text}");
         }
-        assert!(matches!(judged(1, answer(429, Some("soon"))), (Verdict::Again { .. }, Health::Failing)));
+        assert!(matches!(judged(1, Ok(answer(429, Some("soon")))), (Verdict::Again { .. }, Health::Failing)));
     }
 
     #[test]
     fn tries_are_spread_over_hours_and_end() {
         let waits: Vec<u64> = (1..8)
-            .map(|attempts| match judged(attempts, answer(503, None)).0 {
+            .map(|attempts| match judged(attempts, Ok(answer(503, None))).0 {
                 Verdict::Again { at, .. } => at.since_ms(NOW),
                 other => panic!("{other:?}"),
             })
@@ -178,9 +178,9 @@ mod tests {
         assert!(waits.windows(2).all(|two| two[0] < two[1] || two[1] >= BACKOFF_MS_MAX / 2), "{waits:?}");
         assert!((3_600_000..4 * 3_600_000).contains(&waits.iter().sum::<u64>()), "{waits:?}");
         let dead = Verdict::Dead { why: "given up after 8 attempts: answered 503".into() };
-        assert_eq!(judged(8, answer(503, None)).0, dead);
+        assert_eq!(judged(8, Ok(answer(503, None))).0, dead);
         let old = Job { give_up_at: NOW.plus_ms(1_000), ..job(1) };
         let dead = Verdict::Dead { why: "given up for its age: answered 503".into() };
-        assert_eq!(judge(&old, answer(503, None), &Limits::default(), NOW).0, dead);
+        assert_eq!(judge(&old, Ok(answer(503, None)), &Limits::default(), NOW).0, dead);
     }
 }
