@@ -617,3 +617,19 @@ fn a_buy_of_the_first_or_the_last_place_stands_there_or_nowhere() {
         }
     }
 }
+
+#[test]
+fn a_creative_whose_own_cap_keeps_it_out_leaves_its_place_to_another_of_its_flight() {
+    let once = Cap { scope: CapScope::Advertiser, ..daily(1) };
+    let bumper = FlightSource { placement: Placement::Bumper, advertiser_id: AdvertiserId(1), ..flight(2) };
+    let mut rotating = flight(1);
+    rotating.ads = vec![AdSource { caps: vec![once], weight: 1_000, ..ad(11, 15_000) }, ad(12, 15_000)];
+    let plan = plan_of(vec![rotating, bumper]);
+    let mut asked = request(2);
+    asked.slots[0].placement = Placement::Bumper;
+    for seed in 0..10 {
+        let pod = decide_at(&plan, &known(), &asked, seed);
+        let ads: Vec<u32> = pod.slots.iter().filter_map(|slot| Some(slot.fill()?.ad_id.0)).collect();
+        assert_eq!(ads, [2, 12]);
+    }
+}
