@@ -216,7 +216,7 @@ fn word<T: Serialize>(one: &T) -> String {
 
 /// A creative as the table of one flight has it.
 fn shown(ad: &BookedAd) -> [String; 6] {
-    let files = || format!("{} files", ad.media.len());
+    let files = || if ad.media.len() == 1 { "1 file".into() } else { format!("{} files", ad.media.len()) };
     let trackers = ad.trackers.len() + ad.presentation.trackers.len();
     [
         ad.creative.clone(),

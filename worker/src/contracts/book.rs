@@ -175,6 +175,7 @@ fn creative(fields: Fields<'_>) -> Option<Creative> {
     let universal_ad_id = fields.optional("universal_ad_id", values::text(NAME_CHARS_MAX));
     let mut extras = presentation::read(&fields);
     let video = video(&fields, &mut extras);
+    presentation::check_size(&fields, &extras);
     let frequency = frequency(&fields, CapScope::Creative);
     fields.end();
     Some(Creative {

@@ -9,6 +9,8 @@ use super::{book::TITLE_MS_MAX, fields::Fields, values};
 
 /// The most breaks of one title.
 const BREAKS_MAX: usize = 64;
+/// All of them together, as JSON: a plan holds them.
+const BYTES_MAX: usize = 32 * 1024;
 
 /// The `breaks` of a title that is `title_ms` long, if that is known.
 pub(super) fn read(title: &Fields<'_>, title_ms: Option<u32>) -> Vec<TitleBreak> {
@@ -16,6 +18,10 @@ pub(super) fn read(title: &Fields<'_>, title_ms: Option<u32>) -> Vec<TitleBreak>
     for fields in title.tables("breaks", BREAKS_MAX) {
         let before = breaks.last().map(place);
         breaks.extend(title_break(fields, title_ms, before));
+    }
+    let bytes = serde_json::to_string(&breaks).map_or(0, |json| json.len());
+    if bytes > BYTES_MAX {
+        title.fault("breaks", format!("{bytes} bytes as JSON; a title's breaks may have {BYTES_MAX}"));
     }
     breaks
 }

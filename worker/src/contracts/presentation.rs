@@ -16,6 +16,8 @@ const VERIFICATIONS_MAX: usize = 16;
 const VENDOR_CHARS_MAX: usize = 200;
 const PARAMETERS_CHARS_MAX: usize = 4_096;
 const TRACKERS_MAX: usize = 32;
+/// All of it together, as JSON: a plan holds it, and every answer with the ad in it.
+const BYTES_MAX: usize = 32 * 1024;
 const BITRATE_KBPS_MAX: u32 = 1_000_000;
 const PIXELS_MAX: u16 = 16_384;
 
@@ -52,6 +54,20 @@ pub(super) fn read_own(creative: &Fields<'_>, duration_ms: Option<u32>, presenta
     let skippable = 0..=duration_ms.map_or(super::book::AD_MS_MAX, |ms| ms.saturating_sub(1));
     presentation.skip_after_ms = creative.optional("skip_after_ms", values::integer(skippable)).map(|ms| ms.value);
     presentation.mezzanine = creative.table("mezzanine").and_then(media);
+}
+
+/// Notes what is more than a plan and an answer can carry of each ad.
+pub(super) fn check_size(creative: &Fields<'_>, extras: &Extras) {
+    let bytes_of = |json: serde_json::Result<String>| json.map_or(0, |json| json.len());
+    let presented = bytes_of(serde_json::to_string(&extras.presentation));
+    let called = bytes_of(serde_json::to_string(&extras.trackers));
+    if presented + called > BYTES_MAX {
+        let message = format!(
+            "{} bytes with its categories, verifications and mezzanine, as JSON; a creative may have {BYTES_MAX}",
+            presented + called
+        );
+        creative.fault("trackers", message);
+    }
 }
 
 /// A file of a creative.

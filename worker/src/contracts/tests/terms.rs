@@ -302,7 +302,7 @@ fn refused(cases: &[(String, &str)], text: impl Fn(&str) -> String) {
     for (lines, expected) in cases {
         let faults = World::new().faults(&text(lines), Format::Toml);
         let at = faults.iter().find(|fault| fault.contains(expected));
-        let at = at.unwrap_or_else(|| panic!("{lines}: {faults:#?}"));
+        let at = at.unwrap_or_else(|| panic!("{expected}: {faults:.200?}"));
         let mut place = at.split(':').skip(1).map(str::parse::<usize>);
         assert!(matches!((place.next(), place.next()), (Some(Ok(1..)), Some(Ok(1..)))), "{at}");
     }
@@ -413,6 +413,13 @@ fn what_goes_with_a_creative_is_refused_with_field_value_and_bound() {
             "creatives[0].trackers: 33 entries; there may be 32",
         ),
         (
+            format!(
+                "trackers = [{}]",
+                many(&format!("{{ event = \"start\", url = \"https://a.example/{}\" }}", "x".repeat(2_000)), 17)
+            ),
+            " bytes with its categories, verifications and mezzanine, as JSON; a creative may have 32768",
+        ),
+        (
             "mezzanine = { url = \"/m\", mime_type = \"video/mp4\", width = 0, height = 1 }".into(),
             "creatives[0].mezzanine.width: 0 must be a whole number from 1 to 16384",
         ),
@@ -426,6 +433,9 @@ fn what_goes_with_a_creative_is_refused_with_field_value_and_bound() {
 fn a_titles_breaks_are_refused_with_field_value_and_bound() {
     let midroll =
         |at: &str| format!("[[titles.breaks]]\nposition = \"midroll\"\n{at}\nslots = [{{ max_duration_ms = 6000 }}]\n");
+    let long = many("{ max_duration_ms = 600000, min_duration_ms = 1000 }", 16);
+    let slots_of_midroll =
+        |at: u32, slots: &str| format!("[[titles.breaks]]\nposition = \"midroll\"\nat_ms = {at}\nslots = [{slots}]\n");
     let preroll = "[[titles.breaks]]\nposition = \"preroll\"\n";
     let pod = |fields: &str| format!("{preroll}pod = {{ {fields} }}");
     let slots = |fields: &str| format!("{preroll}slots = [{{ {fields} }}]");
@@ -455,6 +465,10 @@ fn a_titles_breaks_are_refused_with_field_value_and_bound() {
         (
             (1..=65).map(|at| midroll(&format!("at_ms = {at}"))).collect(),
             "titles[0].breaks: 65 entries; there may be 64",
+        ),
+        (
+            (1..=64).map(|at| slots_of_midroll(at, &long)).collect::<Vec<_>>().concat(),
+            "bytes as JSON; a title's breaks may have 32768",
         ),
         (
             slots("max_duration_ms = 999"),
