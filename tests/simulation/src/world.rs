@@ -144,6 +144,8 @@ impl World {
                 decision_deadline_ms: 600,
                 answer_deadline_ms: 1_000,
                 origin_deadline_ms: 2_000,
+                public_url: None,
+                demo_hls_url: None,
             }),
             ahead_ms: Cell::new(if is_skewed { minutes(&rng, 4) } else { 0 }),
             lives: Cell::new(0),
