@@ -70,6 +70,8 @@ pub enum DemandClass {
     /// Committed impressions under a contract.
     #[default]
     Guaranteed,
+    /// What an auction gave for a slot that guaranteed demand left.
+    Auction,
     /// Our own promotion: fills what nobody paid for.
     House,
 }

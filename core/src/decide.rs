@@ -22,9 +22,14 @@ mod verdict;
 use alloc::{string::String, vec::Vec};
 
 pub use self::search::{Effort, LOOKS_MAX, Worth};
-use self::{field::Field, shape::Shape, verdict::Verdicts};
+use self::{
+    field::{Field, OfferRecord},
+    shape::Shape,
+    verdict::Verdicts,
+};
 use crate::{
     api::BreakRequest,
+    auction::Auction,
     caps::{CapState, Claim, ClaimState, Showing},
     consent::Permissions,
     contract::{DemandClass, PodPosition},
@@ -50,6 +55,8 @@ pub struct Occasion<'a> {
     pub permissions: Permissions,
     /// If the request is not a viewer's.
     pub invalid_traffic: Option<InvalidTraffic>,
+    /// What an auction gave.
+    pub auction: &'a Auction,
     /// When the break opened: the time in its opportunity ids.
     pub opened_at: UnixMillis,
     /// The clock.
@@ -111,15 +118,21 @@ pub fn decide_before(
 fn decide_from(plan: &Plan<'_>, caps: &CapState, scribe: &Scribe<'_>, witness: &mut impl Witness) -> Vec<Opportunity> {
     let occasion = scribe.occasion;
     let shape = Shape::of(occasion.request);
-    let field = Field::gather(plan, caps, &shape, occasion, witness);
+    let offers: Vec<OfferRecord> = occasion.auction.offers().iter().map(OfferRecord::of).collect();
+    let field = Field::gather(plan, caps, &shape, occasion, &offers, witness);
     let found = search::best(&field, &shape);
     witness.searched(&found.effort);
     let rows = rows(&field, &shape, &found);
     let mut verdicts = Verdicts::of(&field, &shape, &rows);
     let candidates = u16::try_from(field.considered).unwrap_or(u16::MAX);
+    let is_unasked = matches!(occasion.auction, Auction::Unavailable { .. });
     let slots = (0..).zip(&rows).map(|(index, row)| {
-        let eliminated = verdicts.tell(index, witness);
-        let outcome = match row.holds.map(|at| &field.contenders[at]) {
+        let mut eliminated = verdicts.tell(index, witness);
+        let holds = row.holds.map(|at| &field.contenders[at]);
+        if is_unasked && holds.is_none_or(|holds| holds.class != DemandClass::Guaranteed) {
+            eliminated.count(UnfilledReason::AuctionUnavailable);
+        }
+        let outcome = match holds {
             Some(contender) => Outcome::Filled(scribe.fill(plan, contender, index)),
             None => {
                 Outcome::Unfilled { unfilled_reason: eliminated.nearest().unwrap_or(UnfilledReason::NoEligibleDemand) }
@@ -222,6 +235,7 @@ impl Scribe<'_> {
         Fill {
             fill_reason: match contender.class {
                 DemandClass::Guaranteed => FillReason::Guaranteed,
+                DemandClass::Auction => FillReason::Auction,
                 DemandClass::House => FillReason::HouseAd,
             },
             ad_id: contender.ad.ad_id(),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     api::{BreakRequest, Tracking},
+    auction::Auction,
     caps::{CapState, Viewer},
     consent::{Permissions, Privacy},
     decide::{Occasion, Witness, decide_before},
@@ -43,6 +44,9 @@ pub struct Decision {
     /// If the request was not a viewer's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid_traffic: Option<InvalidTraffic>,
+    /// What an auction gave.
+    #[serde(default, skip_serializing_if = "Auction::is_not_asked")]
+    pub auction: Auction,
     /// The viewer's claims, as stored and base64url; null where they were not known.
     #[serde(serialize_with = "write_caps", deserialize_with = "read_caps")]
     pub caps: CapState,
@@ -68,6 +72,7 @@ impl Decision {
             },
             permissions: occasion.permissions,
             invalid_traffic: occasion.invalid_traffic,
+            auction: occasion.auction.clone(),
             caps: caps.clone(),
         }
     }
@@ -92,6 +97,7 @@ impl Decision {
             session: self.session,
             permissions: self.permissions,
             invalid_traffic: self.invalid_traffic,
+            auction: &self.auction,
             opened_at: self.opened_at,
             now: self.decided_at,
         };

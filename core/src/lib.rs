@@ -16,6 +16,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod api;
+pub mod auction;
 pub mod beacon;
 pub mod caps;
 pub mod consent;

@@ -2,10 +2,11 @@
 
 use slotkeeper_core::{
     api::{AdResponse, BreakResponse, MediaResponse, Pixel, SlotOutcome, SlotResponse, Tracking},
+    auction::Offer,
     beacon::Event,
     keys::Keyring,
     plan::Plan,
-    pod::{Fill, Opportunity, Outcome, Pod},
+    pod::{Fill, FillReason, Opportunity, Outcome, Pod},
     token::{EventClass, Token},
 };
 
@@ -29,17 +30,22 @@ pub fn answer(pod: &Pod, plan: Option<&Plan<'_>>, asked: &Asked, keys: &Keyring)
         break_id: asked.break_id,
         plan_version: plan.map(Plan::version),
         decided_at_ms: asked.now,
-        slots: pod.slots.iter().map(|slot| answer_slot(slot, plan, asked.request.tracking, keys)).collect(),
+        slots: pod.slots.iter().map(|slot| answer_slot(slot, (plan, pod), asked.request.tracking, keys)).collect(),
         receipt: None,
     }
 }
 
-fn answer_slot(slot: &Opportunity, plan: Option<&Plan<'_>>, tracking: Tracking, keys: &Keyring) -> SlotResponse {
+fn answer_slot(
+    slot: &Opportunity,
+    from: (Option<&Plan<'_>>, &Pod),
+    tracking: Tracking,
+    keys: &Keyring,
+) -> SlotResponse {
     let outcome = match &slot.outcome {
         Outcome::Unfilled { unfilled_reason } => SlotOutcome::Unfilled { unfilled_reason: *unfilled_reason },
         Outcome::Filled(fill) => SlotOutcome::Filled {
             fill_reason: fill.fill_reason,
-            ad: Box::new(answer_ad(fill, plan)),
+            ad: Box::new(answer_ad(fill, from)),
             token: seal(slot, fill, EventClass::Any, keys),
             expires_at_ms: fill.expires_at,
             pixels: (tracking == Tracking::Pixels).then(|| pixels(slot, fill, keys)),
@@ -48,7 +54,11 @@ fn answer_slot(slot: &Opportunity, plan: Option<&Plan<'_>>, tracking: Tracking, 
     SlotResponse { slot_index: slot.slot_index, opportunity_id: slot.opportunity_id, outcome }
 }
 
-fn answer_ad(fill: &Fill, plan: Option<&Plan<'_>>) -> AdResponse {
+fn answer_ad(fill: &Fill, (plan, pod): (Option<&Plan<'_>>, &Pod)) -> AdResponse {
+    let offers = pod.decision.auction.offers();
+    if let Some(offer) = offers.iter().find(|offer| fill.fill_reason == FillReason::Auction && offer.fills(fill)) {
+        return answer_offer(fill, offer);
+    }
     let ad = plan.and_then(|plan| plan.ad(fill.ad_id)); // the plan it was decided from: always there
     let media = ad.iter().flat_map(|ad| &ad.media).map(|file| MediaResponse {
         url: file.url.into(),
@@ -66,6 +76,26 @@ fn answer_ad(fill: &Fill, plan: Option<&Plan<'_>>) -> AdResponse {
         duration_ms: fill.duration_ms,
         media: media.collect(),
         presentation: ad.map(|ad| ad.presentation).unwrap_or_default(),
+    }
+}
+
+fn answer_offer(fill: &Fill, offer: &Offer) -> AdResponse {
+    let media = offer.media.iter().map(|file| MediaResponse {
+        url: file.url.clone(),
+        mime_type: file.mime_type.clone(),
+        width: file.width,
+        height: file.height,
+        bitrate_kbps: file.bitrate_kbps,
+        codecs: file.codecs.clone(),
+    });
+    AdResponse {
+        ad_id: fill.ad_id,
+        creative_id: fill.booking.creative_id,
+        universal_ad_id: offer.record.universal_ad_id.clone(),
+        name: offer.name.clone(),
+        duration_ms: fill.duration_ms,
+        media: media.collect(),
+        presentation: offer.presentation.clone(),
     }
 }
 

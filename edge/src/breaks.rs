@@ -13,11 +13,12 @@
 //! No pod is answered whose rows are not durable somewhere or in the answer itself, and no capped ad is in a pod whose
 //! claims are not committed. All of it takes no longer than `answer_deadline_ms`, whatever store and origin do.
 
-use std::{future::Future, pin::pin, rc::Rc};
+use std::{cell::OnceCell, future::Future, pin::pin, rc::Rc};
 
 use serde::{Deserialize, Serialize};
 use slotkeeper_core::{
     api::{BreakRequest, BreakResponse, InvalidField},
+    auction::Auction,
     caps::{CapState, Viewer},
     consent::{Identity, Permissions},
     decide::{Occasion, decide},
@@ -33,6 +34,7 @@ use slotkeeper_core::{
 use crate::{
     Client, Platform, Reply, Settings,
     answer::answer,
+    auction::{left, openrtb::Left},
     platform::within,
     store::{ATTEMPTS_MAX, Commit, Committed, NewState, Store, StoreError, until_not_lost},
 };
@@ -98,9 +100,10 @@ impl Asked {
         })
     }
 
-    /// What its decision is about.
-    pub fn occasion(&self) -> Occasion<'_> {
+    /// What its decision is about, with what an auction gave.
+    pub fn occasion<'a>(&'a self, auction: &'a Auction) -> Occasion<'a> {
         Occasion {
+            auction,
             request: &self.request,
             break_id: self.break_id,
             viewer: self.viewer,
@@ -171,25 +174,29 @@ pub(crate) async fn decided(platform: &impl Platform, asked: &Asked) -> Vec<u8> 
     }
 }
 
-/// Decides where the viewer's state is, and commits. `plan` finds a plan by version, as [`Platform::plan`] does.
+/// Decides where the viewer's state is, and commits. `plan` finds a plan by version, as [`Platform::plan`] does; `auction`
+/// asks for offers for what is left, once at most.
 pub async fn decide_at(
     store: &impl Store,
     plan: impl AsyncFn(Option<u64>) -> Option<Rc<[u8]>>,
+    auction: impl AsyncFn(&[Left]) -> Auction,
     settings: &Settings,
     asked: &Asked,
 ) -> Result<Vec<u8>, StoreError> {
+    let offered = OnceCell::new();
     // Past the limit the break is decided without claims, which can lose to nothing but this very break's own commit;
     // the one more view after that finds it.
     until_not_lost(ATTEMPTS_MAX + 2, async |number| {
-        attempt_at(store, &plan, settings, asked, number > ATTEMPTS_MAX).await
+        attempt_at(store, &plan, (&auction, &offered), settings, asked, number > ATTEMPTS_MAX).await
     })
     .await
 }
 
-/// The answer; `None` if the commit lost a race.
+/// The answer; `None` if the commit lost a race. What the auction gave is kept in `offered` for the next attempt.
 async fn attempt_at(
     store: &impl Store,
     plan: impl AsyncFn(Option<u64>) -> Option<Rc<[u8]>>,
+    (auction, offered): (impl AsyncFn(&[Left]) -> Auction, &OnceCell<Auction>),
     settings: &Settings,
     asked: &Asked,
     is_contended: bool,
@@ -206,7 +213,15 @@ async fn attempt_at(
         }
         _ => CapState::Unavailable, // contended or unreadable: when in doubt, do not fill
     };
-    let (pod, response) = decide_and_answer(plan_bytes.as_deref(), &caps, settings, asked);
+    let plan = plan_bytes.as_deref().and_then(|bytes| Plan::open(bytes).ok());
+    let known = offered.get().unwrap_or(&Auction::NotAsked);
+    let mut pod = decide(plan.as_ref(), &caps, &asked.occasion(known));
+    let left = if settings.auction.is_some() && offered.get().is_none() { left(asked, &pod) } else { Vec::new() };
+    if !left.is_empty() {
+        let answered = auction(&left).await;
+        pod = decide(plan.as_ref(), &caps, &asked.occasion(offered.get_or_init(|| answered)));
+    }
+    let response = answer(&pod, plan.as_ref(), asked, &settings.keys);
     let commit = Commit {
         break_id: asked.break_id,
         viewer: asked.viewer,
@@ -249,7 +264,7 @@ async fn decided_without_store(
 
 fn decide_and_answer(plan: Option<&[u8]>, caps: &CapState, settings: &Settings, asked: &Asked) -> (Pod, BreakResponse) {
     let plan = plan.and_then(|bytes| Plan::open(bytes).ok());
-    let pod = decide(plan.as_ref(), caps, &asked.occasion());
+    let pod = decide(plan.as_ref(), caps, &asked.occasion(&Auction::NotAsked));
     let response = answer(&pod, plan.as_ref(), asked, &settings.keys);
     (pod, response)
 }

@@ -10,6 +10,7 @@
 
 pub mod answer;
 mod asset_list;
+pub mod auction;
 pub mod beacons;
 pub mod body;
 pub mod breaks;

@@ -6,6 +6,8 @@ use slotkeeper_core::{
     limit::{REQUESTS_PER_MINUTE_DEFAULT, REQUESTS_PER_MINUTE_MAX},
 };
 
+use crate::auction::AuctionSettings;
+
 /// Everything that is configured.
 #[derive(Clone)]
 pub struct Settings {
@@ -33,6 +35,8 @@ pub struct Settings {
     pub requests_per_minute: u32,
     /// `origin_deadline_ms`: how long the origin may take to make facts durable.
     pub origin_deadline_ms: u64,
+    /// The auction for what guaranteed demand leaves; none, unless `auction_url` is given.
+    pub auction: Option<AuctionSettings>,
 }
 
 /// A setting that cannot be used. Never shows a secret.
@@ -56,7 +60,7 @@ pub enum SettingsError {
 
 impl Settings {
     /// Every name, in the lower-case form that Spin's variables have.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 15] = [
         "keys",
         "pseudonym_key",
         "origin_url",
@@ -68,6 +72,10 @@ impl Settings {
         "answer_deadline_ms",
         "origin_deadline_ms",
         "requests_per_minute",
+        "auction_url",
+        "auction_deadline_ms",
+        "auction_currency",
+        "auction_hosts",
     ];
 
     /// Reads the settings through a platform's look-up. An empty value is a missing one.
@@ -119,6 +127,7 @@ impl Settings {
                 )?,
             },
             origin_deadline_ms: milliseconds("origin_deadline_ms", 2_000)?,
+            auction: AuctionSettings::read(given, milliseconds("auction_deadline_ms", 200)?, decision_deadline_ms)?,
         })
     }
 }

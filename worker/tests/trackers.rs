@@ -157,6 +157,8 @@ impl World {
             at,
             received_at: at,
             session_id: None,
+            invalid_traffic: None,
+            error_code: None,
         })
     }
 

@@ -5,11 +5,14 @@ use alloc::{vec, vec::Vec};
 use core::ops::Range;
 
 use super::{Occasion, Witness, eligible::Eligibility, lottery, shape::Shape};
+use zerocopy::FromZeros as _;
+
 use crate::{
+    auction::Offer,
     caps::{Booking, CLAIMS_MAX, Cap, CapScope, CapState, Claim, ClaimState, Viewer, Window},
     contract::{DemandClass, Placement, PodPosition},
     id::OpportunityId,
-    plan::{AdRecord, FlightRecord, Plan},
+    plan::{AdRecord, CLASS_AUCTION, FlightRecord, Plan},
     pod::{Eliminated, UnfilledReason},
     time::UnixMillis,
 };
@@ -28,12 +31,41 @@ pub(super) struct Contender<'a> {
     pub(super) bar: Option<UnfilledReason>,
     /// Until when its showing counts for some cap; if so, it takes a claim.
     pub(super) counts_until: Option<UnixMillis>,
-    /// What it is worth: its duration times its merit. Guaranteed demand counts in the upper half, the rest in the lower,
-    /// so that all promotions together are worth less than any guaranteed ad.
+    /// What it is worth: its duration times its merit, or an offer's price. Guaranteed demand counts in the upper half, the
+    /// rest in the lower, and there offers above promotions: so all promotions together are worth less than any offer, and
+    /// all of both less than any guaranteed ad.
     pub(super) value: i128,
     /// The caps of its flight and its own that a pod can reach, as places in [`Field::limits`].
     limits: [Range<u32>; 2],
 }
+
+/// An auction's offer in the shape of what is booked.
+pub(super) struct OfferRecord {
+    flight: FlightRecord,
+    ad: AdRecord,
+    /// Hundredths of a currency unit for a thousand, at least one.
+    price: u32,
+}
+
+impl OfferRecord {
+    pub(super) fn of(offer: &Offer) -> Self {
+        let booking = offer.booking();
+        let mut flight = FlightRecord::new_zeroed();
+        flight.advertiser_id = booking.advertiser_id.0.into();
+        flight.class = CLASS_AUCTION;
+        let mut ad = AdRecord::new_zeroed();
+        ad.ad_id = offer.record.ad_id.0.into();
+        ad.creative_id = booking.creative_id.0.into();
+        ad.record_id = offer.record.record_id().0;
+        ad.duration_ms = offer.record.duration_ms.into();
+        ad.weight = 1.into();
+        let price = (offer.record.cpm.micros / 10_000).clamp(1, PRICE_MAX);
+        Self { flight, ad, price: u32::try_from(price).unwrap_or(1) }
+    }
+}
+
+/// Ten thousand for a thousand: dearer offers are worth no more than that to a pod.
+const PRICE_MAX: i64 = 1_000_000;
 
 /// A cap that ads of one pod can reach together.
 #[derive(Clone, Copy)]
@@ -66,6 +98,7 @@ impl<'a> Field<'a> {
         caps: &CapState,
         shape: &Shape<'_>,
         occasion: &Occasion<'_>,
+        offers: &'a [OfferRecord],
         witness: &mut impl Witness,
     ) -> Self {
         let eligibility = Eligibility::of(plan, occasion);
@@ -93,8 +126,35 @@ impl<'a> Field<'a> {
                 }
             }
         }
-        field.value(shape, occasion);
+        field.value(shape, occasion, !offers.is_empty());
+        for offer in offers {
+            field.enter_offer(offer, shape);
+        }
         field
+    }
+
+    /// An auction's ad competes like a paid flight of one ad, for its price; it has no cap, and no share in the lottery.
+    fn enter_offer(&mut self, offer: &'a OfferRecord, shape: &Shape<'_>) {
+        let OfferRecord { flight, ad, price } = offer;
+        let mut contender = Contender {
+            ad,
+            booking: flight.booking(ad),
+            category: 0,
+            duration_ms: ad.duration_ms.get(),
+            class: DemandClass::Auction,
+            placement: Placement::Ad,
+            position: PodPosition::Any,
+            bar: None,
+            counts_until: None,
+            value: 0,
+            limits: [0..0, 0..0],
+        };
+        if shape.takes(&contender) {
+            contender.value = i128::from(*price) << lottery::PROMOTIONS_BITS;
+        }
+        self.considered += 1;
+        self.contenders.push(contender);
+        self.flights.push((flight, self.contenders.len() - 1..self.contenders.len()));
     }
 
     fn enter(
@@ -192,9 +252,9 @@ impl<'a> Field<'a> {
     }
 
     /// Draws the lottery among the ads that some place of the break takes.
-    fn value(&mut self, shape: &Shape<'_>, occasion: &Occasion<'_>) {
+    fn value(&mut self, shape: &Shape<'_>, occasion: &Occasion<'_>, beside_offers: bool) {
         let mut merits = vec![0u128; self.contenders.len()];
-        let mut greatest = [0u128; 2];
+        let mut greatest = [0u128; 3];
         let weight = |contender: &Contender<'_>| contender.ad.weight.get().max(1);
         for (flight, range) in &self.flights {
             let contenders = &self.contenders[range.clone()];
@@ -212,14 +272,17 @@ impl<'a> Field<'a> {
                 }
             }
         }
-        let shorter = greatest.map(lottery::level);
+        // Beside offers, promotions make room for prices: one more of either is worth more than all lots of the next.
+        let house_bits = if beside_offers { lottery::MERIT_BITS_BESIDE_OFFERS } else { lottery::MERIT_BITS };
+        let bits = [lottery::MERIT_BITS, 0, house_bits];
+        let shorter = [0, 1, 2].map(|class: usize| lottery::level(greatest[class], bits[class]));
         for (contender, merit) in self.contenders.iter_mut().zip(merits) {
             if merit > 0 {
                 let merit = (merit >> shorter[contender.class as usize]).max(1);
                 let value = i128::try_from(merit).unwrap_or(i128::MAX) * i128::from(contender.duration_ms);
                 contender.value = match contender.class {
                     DemandClass::Guaranteed => value << 64,
-                    DemandClass::House => value,
+                    DemandClass::Auction | DemandClass::House => value,
                 };
             }
         }
@@ -304,7 +367,7 @@ impl Contender<'_> {
 
     /// Whether it takes part in competitive separation. Promotions compete with nobody, nor do bumpers and sponsorships.
     fn competes(&self) -> bool {
-        self.class == DemandClass::Guaranteed && self.placement == Placement::Ad
+        self.class != DemandClass::House && self.placement == Placement::Ad
     }
 
     /// Whether the two may not be in one pod: rivals, or the same video.

@@ -10,6 +10,11 @@ use crate::id::{AdId, BreakId, FlightId};
 /// of demand fit one number of 128.
 pub(super) const MERIT_BITS: u32 = 36;
 
+/// The same of promotions beside offers, and how many bits 16 of them take then: offers stand above, and 16 of those, at
+/// most 2^20 each, stay within the 64 bits below guaranteed demand.
+pub(super) const MERIT_BITS_BESIDE_OFFERS: u32 = 12;
+pub(super) const PROMOTIONS_BITS: u32 = 36;
+
 /// The merit of one ad before [`level`]: its flight's allocation, times its share among `shares` in all, over its draw.
 pub(super) fn merit((flight, allocation): (FlightId, u32), (ad, share, shares): (AdId, u32, u64), of: BreakId) -> u128 {
     // A promotion without any weight comes after all others.
@@ -20,9 +25,9 @@ pub(super) fn merit((flight, allocation): (FlightId, u32), (ad, share, shares): 
     (weight.max(1) << 40) / u128::from(exponential)
 }
 
-/// By how many bits the merits of one class must be shortened, if `greatest` is the greatest of them.
-pub(super) fn level(greatest: u128) -> u32 {
-    (u128::BITS - greatest.leading_zeros()).saturating_sub(MERIT_BITS)
+/// By how many bits the merits of one class must be shortened to have no more than `bits`, if `greatest` is the greatest.
+pub(super) fn level(greatest: u128, bits: u32) -> u32 {
+    (u128::BITS - greatest.leading_zeros()).saturating_sub(bits)
 }
 
 /// `-log2((draw + 1) / 2^32)` of the draw's upper 32 bits, as fixed point with 32 fraction bits. At most 32 in value, so

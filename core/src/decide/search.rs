@@ -26,6 +26,8 @@ use crate::pod::Search;
 pub const LOOKS_MAX: u32 = 60_000;
 /// How often the price of time is bettered, at most. Any price gives a bound; it is mostly found in five.
 const PRICES_MAX: usize = 12;
+/// The highest price of a millisecond: times that of 16 ads of ten minutes, it stays within 125 bits. Any price is a bound.
+const PRICE_MAX: i128 = 1 << 100;
 
 /// What a pod is worth in its break's lottery: milliseconds times merit, of guaranteed demand and of promotions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -210,7 +212,7 @@ fn price(groups: &[Group], kinds: usize, time_ms: u32) -> i128 {
         return 0;
     }
     for _ in 0..PRICES_MAX {
-        price = (too_long.0 - fits.0) / (too_long.1 - fits.1).max(1);
+        price = ((too_long.0 - fits.0) / (too_long.1 - fits.1).max(1)).min(PRICE_MAX);
         let (value, ms) = at_price(price);
         if ms > time_ms {
             if (value, ms) == too_long {

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     api::{SlotRequest, Tracking},
+    auction::Auction,
     caps::{Cap, CapScope, Viewer, Window},
     consent::Permissions,
     contract::{BreakPosition, Rating},
@@ -15,6 +16,7 @@ use crate::{
     plan::{AdSource, FlightSource, PlanSource, Targeting, TitleSource, build},
 };
 
+mod offers;
 mod pods;
 
 const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
@@ -117,6 +119,7 @@ fn occasion(request: &BreakRequest, seed: u8) -> Occasion<'_> {
         session: None,
         permissions: Permissions::default(),
         invalid_traffic: None,
+        auction: &Auction::NotAsked,
         opened_at: NOW,
         now: NOW,
     }
@@ -329,6 +332,7 @@ fn without_a_valid_plan_every_slot_says_so() {
         session: None,
         permissions: Permissions::default(),
         invalid_traffic: None,
+        auction: &Auction::NotAsked,
         opened_at: now,
         now,
     };
@@ -365,6 +369,7 @@ fn flights_win_in_proportion_to_what_they_still_need() {
             session: None,
             permissions: Permissions::default(),
             invalid_traffic: None,
+            auction: &Auction::NotAsked,
             request: &asked,
             break_id: BreakId(*blake3::hash(&id).as_bytes().first_chunk().unwrap()),
             viewer: ViewerKey::default(),
@@ -469,7 +474,7 @@ proptest! {
         prop_assert!(Plan::verify(&plan, &keys()).is_err());
         if let Ok(opened) = Plan::open(&plan) { // as a store that rots would hand it to us
             let asked = request(3);
-            let occasion = Occasion { request: &asked, break_id: BreakId([1; 16]), viewer: ViewerKey::default(), session: None, permissions: Permissions::default(), invalid_traffic: None, opened_at: NOW, now: NOW };
+            let occasion = Occasion { request: &asked, break_id: BreakId([1; 16]), viewer: ViewerKey::default(), session: None, permissions: Permissions::default(), invalid_traffic: None, auction: &Auction::NotAsked, opened_at: NOW, now: NOW };
             prop_assert_eq!(decide(Some(&opened), &known(), &occasion).slots.len(), 3);
         }
     }

@@ -9,7 +9,7 @@ use super::{
     shape::{Place, Shape},
 };
 use crate::{
-    contract::PodPosition,
+    contract::{DemandClass, PodPosition},
     pod::{Eliminated, UnfilledReason},
 };
 
@@ -106,16 +106,21 @@ impl<'v, 'f> Verdicts<'v, 'f> {
         let winner = self.rows[slot].holds;
         let wants_all = witness.wants_all();
         for ((flight, contenders), alone) in self.field.flights.iter().zip(&self.alone) {
+            let is_booked = flight.class() != DemandClass::Auction; // a witness hears of flights
             if let Some(winner) = winner.filter(|winner| contenders.contains(winner)) {
-                witness.won(slot_index, flight.id(), self.field.contenders[winner].ad.ad_id());
+                if is_booked {
+                    witness.won(slot_index, flight.id(), self.field.contenders[winner].ad.ad_id());
+                }
                 continue;
             }
             match alone.unwrap_or_else(|| self.verdict(slot, opening, contenders)) {
                 Verdict::Lost(reason) => {
                     eliminated.count(reason);
-                    witness.lost(Some(slot_index), flight.id(), reason);
+                    if is_booked {
+                        witness.lost(Some(slot_index), flight.id(), reason);
+                    }
                 }
-                Verdict::Outranked if wants_all => witness.outranked(slot_index, flight.id()),
+                Verdict::Outranked if wants_all && is_booked => witness.outranked(slot_index, flight.id()),
                 Verdict::Outranked => {}
             }
         }

@@ -120,6 +120,9 @@ fn check(source: &PlanSource) -> Result<(), PlanBuildError> {
                 "must be named in ratings",
             ));
         }
+        if flight.class == DemandClass::Auction {
+            return Err(invalid(&name("class"), "auction", "must be guaranteed or house"));
+        }
         if flight.starts_at >= flight.ends_at {
             return Err(invalid(&name("ends_at"), flight.ends_at.0, "must be after starts_at"));
         }

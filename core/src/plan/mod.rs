@@ -36,6 +36,9 @@ use crate::{
 /// The largest plan accepted, in bytes.
 pub const PLAN_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// What no flight of a plan is: an auction's offer.
+pub(crate) const CLASS_AUCTION: u8 = 2;
+
 /// The most flights one decision looks at; the index hands out the most important first.
 pub const CANDIDATES_MAX: usize = 1024;
 
@@ -156,6 +159,7 @@ impl<'a> Plan<'a> {
             of(self.clauses, flight.clauses).is_some()
                 && of(self.attributes, flight.exclusion).is_some()
                 && of(self.spans, flight.airs).is_some()
+                && flight.class < CLASS_AUCTION
                 && flight.placement <= Placement::Sponsorship as u8
                 && flight.pod_position <= PodPosition::Last as u8
                 && of(self.ads, flight.ads).is_some_and(|ads| !ads.is_empty() && ads.iter().all(fits))
@@ -380,7 +384,11 @@ pub struct Ad<'a> {
 
 impl FlightRecord {
     pub(crate) fn class(&self) -> DemandClass {
-        if self.class == 0 { DemandClass::Guaranteed } else { DemandClass::House }
+        match self.class {
+            0 => DemandClass::Guaranteed,
+            CLASS_AUCTION => DemandClass::Auction,
+            _ => DemandClass::House,
+        }
     }
 
     pub(crate) fn id(&self) -> FlightId {

@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
+use futures_util::StreamExt as _;
 use slotkeeper_core::{caps::Settled, keys::Purpose, plan::Plan, time::UnixMillis};
 use slotkeeper_edge::{
     Platform, Settings,
+    auction::Outbound,
     breaks::Asked,
     outbox::Shipped,
     platform::{OriginError, PlanStored, store_call, within},
@@ -16,7 +18,10 @@ use slotkeeper_edge::{
     settle::Settling,
     store::StoreError,
 };
-use worker::{Date, Delay, Env, Fetch, Headers, Method, Request, RequestInit, Response, Result, js_sys::Uint8Array};
+use worker::{
+    Date, Delay, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response, Result,
+    js_sys::Uint8Array,
+};
 
 /// How long a worker decides from its plan before it asks whether there is a newer one.
 const PLAN_FRESH_MS: u64 = 1_000;
@@ -105,6 +110,34 @@ pub(crate) async fn post_facts(
         Some(Ok(response)) if response.status_code() == 202 => Ok(()),
         Some(Ok(response)) => Err(OriginError(format!("it answered {}", response.status_code()))),
     }
+}
+
+/// Sends a request to neither store nor origin; the body of its answer, empty for a 204.
+pub(crate) async fn send(outbound: Outbound) -> std::result::Result<Vec<u8>, String> {
+    let failed = |error: worker::Error| error.to_string();
+    let mut init = RequestInit::new();
+    if let Some(body) = &outbound.body {
+        let headers = Headers::new();
+        headers.set("content-type", "application/json").map_err(failed)?;
+        headers.set("x-openrtb-version", "2.6").map_err(failed)?;
+        init.with_method(Method::Post).with_headers(headers).with_body(Some(body.as_str().into()));
+    }
+    init.with_redirect(RequestRedirect::Manual);
+    let request = Request::new_with_init(&outbound.url, &init).map_err(failed)?;
+    let mut response = Fetch::Request(request).send().await.map_err(failed)?;
+    match response.status_code() {
+        204 => return Ok(Vec::new()),
+        200 => {}
+        status => return Err(format!("it answered {status}")),
+    }
+    let (mut stream, mut body) = (response.stream().map_err(failed)?, Vec::new());
+    while let Some(chunk) = stream.next().await {
+        body.extend_from_slice(&chunk.map_err(failed)?);
+        if body.len() > outbound.bytes_max {
+            return Err(format!("its answer is longer than {} bytes", outbound.bytes_max));
+        }
+    }
+    Ok(body)
 }
 
 /// The plan: what this isolate has if it is fresh, else what the plan keeper has; and while the keeper cannot be asked,

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use slotkeeper_edge::{
+    auction::{auction, openrtb::Left},
     breaks::{Asked, decide_at},
     outbox::ship,
     route::path_of,
@@ -11,7 +12,7 @@ use slotkeeper_edge::{
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
 use crate::{
-    platform::{self, PLAN_TRIPS, deployment, now, post_facts},
+    platform::{self, PLAN_TRIPS, deployment, now, post_facts, send, wait_ms},
     store::ShardStore,
 };
 
@@ -69,7 +70,8 @@ impl Shard {
         let settings = &deployment.settings;
         let trips = Cell::new(0);
         let plan = async |_version| platform::plan(&self.env, settings.store_deadline_ms, &trips).await.ok().flatten();
-        match decide_at(&self.store, plan, settings, asked).await {
+        let offers = async |left: &[Left]| auction(asked, left, settings, wait_ms, send).await;
+        match decide_at(&self.store, plan, offers, settings, asked).await {
             Ok(answer) => {
                 let response = Response::from_bytes(answer)?;
                 response.headers().set(PLAN_TRIPS, &trips.get().to_string())?;

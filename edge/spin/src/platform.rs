@@ -6,9 +6,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use http_body_util::BodyExt as _;
 use slotkeeper_core::{caps::Settled, keys::Purpose, plan::Plan, time::UnixMillis};
 use slotkeeper_edge::{
     Platform, Settings,
+    auction::{Outbound, auction, openrtb::Left},
     breaks::{Asked, decide_at},
     outbox::{Shipped, ship},
     platform::{OriginError, PlanStored, store_call, within},
@@ -198,7 +200,9 @@ impl Platform for Spin {
     }
 
     async fn decide_at_store(&self, asked: &Asked) -> Result<Vec<u8>, StoreError> {
-        decide_at(&self.store, async |version| self.plan_or_newest(version).await, self.settings(), asked).await
+        let plan = async |version| self.plan_or_newest(version).await;
+        let offers = async |left: &[Left]| auction(asked, left, self.settings(), |ms| self.wait_ms(ms), send).await;
+        decide_at(&self.store, plan, offers, self.settings(), asked).await
     }
 
     async fn settle_at_store(&self, settling: &Settling) -> Result<Vec<Settled>, StoreError> {
@@ -232,6 +236,32 @@ impl Platform for Spin {
     fn store_trips(&self) -> Vec<(&'static str, u32)> {
         vec![self.store.trips(), ("key-value", self.key_value_trips.get())]
     }
+}
+
+/// Sends a request to neither store nor origin; the body of its answer, empty for a 204.
+async fn send(outbound: Outbound) -> Result<Vec<u8>, String> {
+    let request = match outbound.body {
+        Some(body) => http::Request::<()>::post(outbound.url)
+            .header("content-type", "application/json")
+            .header("x-openrtb-version", "2.6")
+            .body(FullBody::new(bytes::Bytes::from(body))),
+        None => http::Request::<()>::get(outbound.url).body(FullBody::new(bytes::Bytes::new())),
+    };
+    let request = request.map_err(|error| error.to_string())?.into_request().map_err(|error| format!("{error:?}"))?;
+    let response = http::send(request).await.map_err(|error| format!("{error:?}"))?;
+    match response.status().as_u16() {
+        204 => return Ok(Vec::new()),
+        200 => {}
+        status => return Err(format!("it answered {status}")),
+    }
+    let (mut incoming, mut body) = (response.into_body(), Vec::new());
+    while let Some(frame) = incoming.frame().await {
+        body.extend_from_slice(&frame.map_err(|error| format!("{error:?}"))?.into_data().unwrap_or_default());
+        if body.len() > outbound.bytes_max {
+            return Err(format!("its answer is longer than {} bytes", outbound.bytes_max));
+        }
+    }
+    Ok(body)
 }
 
 fn plan_key(version: u64) -> String {

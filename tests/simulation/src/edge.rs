@@ -6,6 +6,7 @@
 use std::{future::Future, pin::Pin, rc::Rc};
 
 use slotkeeper_core::{
+    auction::Auction,
     caps::{CapState, Settled, Transition, Viewer},
     decide::decide,
     fact::{FactBatch, Recording},
@@ -15,6 +16,7 @@ use slotkeeper_core::{
 use slotkeeper_edge::{
     Platform, Settings,
     answer::answer,
+    auction::openrtb::Left,
     breaks::{Asked, decide_at, facts},
     outbox::{Shipped, ship},
     platform::{OriginError, PlanStored, store_call, within},
@@ -145,7 +147,7 @@ impl Edge {
     async fn decide_degraded_and_capped(&self, asked: &Asked) -> Result<Vec<u8>, StoreError> {
         let bytes = self.plan_of_version(None).await;
         let plan = bytes.as_deref().and_then(|bytes| Plan::open(bytes).ok());
-        let pod = decide(plan.as_ref(), &CapState::Known(Viewer::default()), &asked.occasion());
+        let pod = decide(plan.as_ref(), &CapState::Known(Viewer::default()), &asked.occasion(&Auction::NotAsked));
         let response = answer(&pod, plan.as_ref(), asked, &self.settings.keys);
         let facts = facts(pod, Recording::Uncommitted);
         let batch = FactBatch { edge_id: self.settings.edge_id.clone(), facts };
@@ -185,6 +187,11 @@ impl Edge {
         }
         ship(store, &self.settings, self.now(), post).await
     }
+}
+
+/// No auction is simulated.
+async fn no_auction(_left: &[Left]) -> Auction {
+    Auction::NotAsked
 }
 
 /// Ships loads of a shard's outbox until it is empty; what the alarm of a shard does.
@@ -247,13 +254,21 @@ impl Platform for Edge {
     async fn decide_at_store(&self, asked: &Asked) -> Result<Vec<u8>, StoreError> {
         let decided = match self.world.layout {
             Layout::Shared => {
-                decide_at(&self.store, async |version| self.plan(version).await, &self.settings, asked).await
+                decide_at(&self.store, async |version| self.plan(version).await, no_auction, &self.settings, asked)
+                    .await
             }
             Layout::Sharded => {
                 let there = asked.clone();
                 let decide_there = move |shard: Self, store: StoreHandle| -> Answered<Vec<u8>> {
                     Box::pin(async move {
-                        decide_at(&store, async |version| shard.plan(version).await, &shard.settings, &there).await
+                        decide_at(
+                            &store,
+                            async |version| shard.plan(version).await,
+                            no_auction,
+                            &shard.settings,
+                            &there,
+                        )
+                        .await
                     })
                 };
                 self.at_shard(asked.viewer.bucket(), decide_there).await

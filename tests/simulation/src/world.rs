@@ -146,6 +146,7 @@ impl World {
                 origin_deadline_ms: 2_000,
                 public_url: None,
                 demo_hls_url: None,
+                auction: None,
             }),
             ahead_ms: Cell::new(if is_skewed { minutes(&rng, 4) } else { 0 }),
             lives: Cell::new(0),

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "all of it is test code, where a panic is the answer")]
 
 mod abuse;
+mod auction;
 mod collector;
 mod edge;
 mod hls;
@@ -78,6 +79,11 @@ contract! {
     plans_published_in_a_race_leave_the_newest_in_force
     without_a_plan_every_slot_says_so
     a_page_on_any_site_may_call_the_edge
+    what_guaranteed_demand_leaves_is_auctioned_once_and_the_winner_is_in_the_books
+    an_auction_that_fails_costs_its_deadline_and_the_row_says_so
+    an_auctions_wrappers_lead_only_where_they_may
+    a_dynamic_pods_rest_is_auctioned_as_one_and_filled_by_several
+    without_permission_an_auction_hears_of_nobody
     a_break_costs_two_round_trips_at_most
     every_version_of_vast_is_one_that_validators_accept
     a_stock_player_and_the_sdk_get_the_same_break

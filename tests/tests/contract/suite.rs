@@ -50,6 +50,13 @@ pub(crate) use crate::hls::{
     an_asset_list_without_an_ad_is_empty_and_its_rows_are_stored, what_a_late_joiner_cannot_be_shown_is_given_back,
 };
 
+pub(crate) use crate::auction::{
+    a_dynamic_pods_rest_is_auctioned_as_one_and_filled_by_several,
+    an_auction_that_fails_costs_its_deadline_and_the_row_says_so, an_auctions_wrappers_lead_only_where_they_may,
+    what_guaranteed_demand_leaves_is_auctioned_once_and_the_winner_is_in_the_books,
+    without_permission_an_auction_hears_of_nobody,
+};
+
 pub(crate) async fn every_slot_is_filled_or_unfilled_and_explained<R: Runtime>(edge: Edge<R>) {
     let mut unsuitable = flight(2);
     unsuitable.ratings = vec![Rating::TvY];

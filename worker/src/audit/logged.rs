@@ -60,6 +60,8 @@ pub(super) struct Logged {
     pub(super) events: HashMap<Token, HashMap<Event, Seen>>,
     /// How many slots each decision was asked for, and of which break.
     pub(super) decisions: BTreeMap<DecisionId, (BreakId, usize)>,
+    /// Ads as auctions sold them, as JSON, by the address of their content.
+    pub(super) auction_records: HashMap<String, String>,
     /// Entries that no build of today can read.
     pub(super) unreadable: usize,
     /// Rows that no table holds: they contradict themselves, or are out of bounds.
@@ -127,6 +129,11 @@ impl Logged {
                 }
             }
             Fact::Decision(decision) => {
+                for offer in decision.auction.offers() {
+                    let json = serde_json::to_string(&offer.record).unwrap_or_default();
+                    let id = blake3::hash(json.as_bytes()).to_hex()[..16].to_owned();
+                    self.auction_records.insert(id, json);
+                }
                 self.decisions.insert(decision.id(), (decision.break_id, decision.asked.slots_max()));
             }
             Fact::Beacon(beacon) => {

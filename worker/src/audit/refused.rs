@@ -1,6 +1,7 @@
 //! Which facts cannot be folded, by a reading of the bounds of its own: they stay in the log, and no table holds them.
 
 use slotkeeper_core::{
+    contract::{DemandClass, RegistryRecord},
     decision::Decision,
     fact::BeaconFact,
     id::{BreakId, OpportunityId},
@@ -11,6 +12,8 @@ use slotkeeper_core::{
 const LAST_MS: u64 = 253_402_300_799_999;
 /// The most slots of a break.
 const SLOTS_MAX: usize = 16;
+/// The most offers of an auction that a break keeps.
+const OFFERS_MAX: usize = 16;
 /// The longest id of a caller, in bytes.
 const CALLER_ID_MAX: usize = 128;
 /// The longest id of a session, in bytes.
@@ -36,6 +39,8 @@ pub(super) fn decision(decision: &Decision) -> bool {
     let is_long = |text: &String| text.len() > CALLER_ID_MAX;
     decision.opened_at.0.max(decision.decided_at.0) > LAST_MS
         || decision.plan_version.is_some_and(|version| version > i64::MAX as u64)
+        || decision.auction.offers().len() > OFFERS_MAX
+        || decision.auction.offers().iter().any(|offer| is_a_contracts(&offer.record))
         || decision.asked.slots_max() == 0
         || decision.asked.slots_max() > SLOTS_MAX
         || is_long(&decision.asked.title_id)
@@ -43,6 +48,11 @@ pub(super) fn decision(decision: &Decision) -> bool {
         || decision.asked.country.as_ref().is_some_and(is_long)
         || decision.asked.region.as_ref().is_some_and(is_long)
         || decision.asked.device.as_ref().is_some_and(is_long)
+}
+
+/// Whether a record says that a contract sold it, which no auction may say.
+fn is_a_contracts(record: &RegistryRecord) -> bool {
+    record.class != DemandClass::Auction || record.flight_id.0 != 0 || record.campaign_id.0 != 0
 }
 
 /// Whether a beacon is out of bounds.

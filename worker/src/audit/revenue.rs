@@ -50,7 +50,12 @@ pub(super) fn check(books: &Books, contracts: &Connection) -> Result<Law, AuditE
         let Some(worth) = stands.then(|| worth(books, row)).flatten() else { continue };
         let record_id = row.row.fill().map(|fill| fill.record_id.to_string()).unwrap_or_default();
         if !records.contains_key(&record_id) {
-            records.insert(record_id.clone(), record(contracts, &record_id)?);
+            let sold_by_auction = books.logged.auction_records.get(&record_id);
+            let found = match sold_by_auction.and_then(|json| serde_json::from_str(json).ok()) {
+                Some(found) => Some(found),
+                None => record(contracts, &record_id)?,
+            };
+            records.insert(record_id.clone(), found);
         }
         let worth = priced(worth, records[&record_id].as_ref(), row.row.invalid_traffic);
         outlived(books, row, &mut law);
@@ -171,7 +176,7 @@ fn priced(mut worth: Worth, record: Option<&Json>, invalid_traffic: Option<Inval
     if invalid_traffic.is_some() {
         worth.threshold_passed = false; // asked for by no viewer's player
     }
-    if worth.threshold_passed && record["class"] == "guaranteed" {
+    if worth.threshold_passed && record["class"] != "house" {
         // A thousandth, half a micro up.
         worth.micros = cpm / 1_000 + i64::from(cpm % 1_000 >= 500);
     }

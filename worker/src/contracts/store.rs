@@ -205,6 +205,7 @@ fn min_gap(terms: &Frequency) -> Option<String> {
 pub(super) fn class_name(class: DemandClass) -> &'static str {
     match class {
         DemandClass::Guaranteed => "guaranteed",
+        DemandClass::Auction => "auction",
         DemandClass::House => "house",
     }
 }

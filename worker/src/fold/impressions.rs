@@ -11,7 +11,7 @@ use slotkeeper_core::{
     money::Money,
 };
 
-use super::beacons;
+use super::{beacons, decisions};
 use crate::registry::Registry;
 
 /// How many impressions whose terms have become known are derived again in one step.
@@ -33,7 +33,7 @@ impl Worth {
             return Self { threshold_passed: false, recognized_revenue_micros: 0, currency: None };
         };
         let threshold_passed = is_valid && state.passes(record.completion_threshold);
-        let earns = threshold_passed && record.class == DemandClass::Guaranteed;
+        let earns = threshold_passed && record.class != DemandClass::House;
         Self {
             threshold_passed,
             recognized_revenue_micros: if earns { Money::per_impression(record.cpm).micros } else { 0 },
@@ -63,7 +63,11 @@ pub(super) fn derive(db: &Connection, registry: &mut Registry, id: OpportunityId
         db.prepare_cached("DELETE FROM fct_ad_impressions WHERE opportunity_id = ?1")?.execute([id.to_string()])?;
         return Ok(());
     };
-    let worth = Worth::of(&state, registry.get(row.record)?, row.invalid_traffic.is_none());
+    let is_valid = row.invalid_traffic.is_none();
+    let worth = match decisions::auction_record(db, row.record)? {
+        Some(sold) => Worth::of(&state, Some(&sold), is_valid),
+        None => Worth::of(&state, registry.get(row.record)?, is_valid),
+    };
     write(db, id, &row, &state, furthest, &worth)
 }
 
@@ -76,7 +80,7 @@ pub(super) fn on_terms_now_known(
     let mut known = BTreeSet::new();
     let mut after = String::new();
     while let Some(record) = next_unknown(db, &after)? {
-        if registry.get(record)?.is_some() {
+        if registry.get(record)?.is_some() || decisions::auction_record(db, record)?.is_some() {
             let mut select = db.prepare_cached(
                 "SELECT opportunity_id FROM fct_ad_impressions WHERE currency IS NULL AND record_id = ?1 LIMIT ?2",
             )?;

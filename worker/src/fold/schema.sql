@@ -107,6 +107,12 @@ CREATE TABLE IF NOT EXISTS decisions (
     break_id TEXT NOT NULL CHECK (length(break_id) = 32),
     content TEXT NOT NULL CHECK (json_valid(content))
 ) STRICT, WITHOUT ROWID;
+-- Ads as an auction sold them, by the address of their content, from the decisions above. (What contracts sold is in the
+-- registry.)
+CREATE TABLE IF NOT EXISTS auction_records (
+    record_id TEXT NOT NULL PRIMARY KEY CHECK (length(record_id) = 16),
+    record TEXT NOT NULL CHECK (json_valid(record))
+) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS decisions_by_break ON decisions (break_id);
 
 -- What was reported, by what the token said, whether or not the slot's row has come or agrees: each event at the

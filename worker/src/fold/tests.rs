@@ -498,6 +498,7 @@ fn a_decision_is_kept_once_under_its_address_and_refused_past_its_bounds() {
         },
         permissions: Permissions::default(),
         invalid_traffic: None,
+        auction: slotkeeper_core::auction::Auction::NotAsked,
         caps: CapState::Known(Viewer::default()),
     };
     let long = "x".repeat(129);

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use slotkeeper_core::{
     api::{BreakRequest, SlotRequest, Tracking},
+    auction::Auction,
     caps::{Cap, CapScope, CapState, Viewer, Window},
     consent::Permissions,
     contract::BreakPosition,
@@ -63,6 +64,7 @@ impl Audience {
             session: None,
             permissions: Permissions::default(),
             invalid_traffic: None,
+            auction: &Auction::NotAsked,
             request: &request,
             break_id: BreakId([seed; 16]),
             viewer: ViewerKey::default(),

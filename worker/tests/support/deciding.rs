@@ -14,6 +14,7 @@ use slotkeeper::{
 };
 use slotkeeper_core::{
     api::{BreakRequest, SlotRequest, Tracking},
+    auction::Auction,
     beacon::Event,
     caps::{CapState, Settled, Transition, Viewer},
     consent::Permissions,
@@ -110,6 +111,7 @@ impl World {
             session: None,
             permissions: Permissions::default(),
             invalid_traffic: self.invalid_traffic,
+            auction: &Auction::NotAsked,
             opened_at: self.now,
             now: self.now,
         };

@@ -120,7 +120,7 @@ impl<'a> Rules<'a> {
         let merits: Vec<u128> = (0..self.ads.len()).map(|at| if runs[at] { merit(at) } else { 0 }).collect();
         let of_class = |class| {
             let merits = merits.iter().zip(&self.ads).filter(move |(_, (flight, _))| flight.class == class);
-            lottery::level(*merits.map(|(merit, _)| merit).max().unwrap_or(&0))
+            lottery::level(*merits.map(|(merit, _)| merit).max().unwrap_or(&0), lottery::MERIT_BITS)
         };
         let worth = |(at, (flight, ad)): (usize, &(&FlightSource, &AdSource))| {
             let merit = if merits[at] == 0 { 0 } else { (merits[at] >> of_class(flight.class)).max(1) };

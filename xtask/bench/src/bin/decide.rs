@@ -8,6 +8,7 @@ use std::{env, fs, hint::black_box};
 use anyhow::{Context as _, Result, bail, ensure};
 use slotkeeper_core::{
     api::{BreakRequest, SlotRequest, Tracking},
+    auction::Auction,
     caps::{Booking, Cap, CapScope, CapState, Claim, ClaimState, Viewer, Window},
     consent::Permissions,
     contract::{BreakPosition, DemandClass, Rating},
@@ -41,6 +42,7 @@ fn main() -> Result<()> {
                 session: None,
                 permissions: Permissions::default(),
                 invalid_traffic: None,
+                auction: &Auction::NotAsked,
                 request: &request,
                 break_id: BreakId([1; 16]),
                 viewer: ViewerKey([2; 16]),
