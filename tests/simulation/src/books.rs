@@ -99,10 +99,10 @@ fn conservation(
         let with_receipt_only = committed.is_none() && book.answered == book.with_receipt;
         if book.rows.is_empty() && with_receipt_only {
             if book.answered > 0 {
-                oracle.tally.rows_lost_with_their_viewer += book.slots as u64;
+                oracle.tally.rows_lost_with_their_viewer += *book.slots().start() as u64;
             }
         } else {
-            for place in 0..book.slots {
+            for place in 0..book.made() {
                 let place = u8::try_from(place).unwrap_or(u8::MAX);
                 let row = standing.remove(&(id.to_string(), place));
                 oracle.hold(world, "1 conservation", whose, row.is_some(), || {

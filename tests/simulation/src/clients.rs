@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use slotkeeper_core::{
-    api::{BreakRequest, BreakResponse, SlotOutcome, SlotRequest, Tracking},
+    api::{BreakRequest, BreakResponse, PodRequest, SlotOutcome, SlotRequest, Tracking},
     beacon::{Batch, Event},
-    contract::BreakPosition,
-    id::{BreakId, OpportunityId},
+    contract::{BreakPosition, Placement},
+    id::{AdId, BreakId, OpportunityId},
     time::UnixMillis,
 };
 use slotkeeper_edge::Reply;
@@ -110,18 +110,34 @@ impl Player {
         random[..8].copy_from_slice(&rng.next().to_le_bytes());
         let its_clock = world.clock.now_ms().saturating_sub(rng.below(3 * MINUTE_MS)) + rng.below(3 * MINUTE_MS);
         let dated = || OpportunityId::mint(BreakId(random), 0, UnixMillis(its_clock)).to_string();
+        let placement = || {
+            if rng.chance(0.9) { Placement::Ad } else { *rng.pick(&[Placement::Bumper, Placement::Sponsorship]) }
+        };
+        let slot = |_| SlotRequest {
+            max_duration_ms: *rng.pick(&[15_000, 30_000, 30_000, 60_000]),
+            placement: placement(),
+            ..SlotRequest::default()
+        };
+        let pod = rng.chance(0.25).then(|| PodRequest {
+            duration_ms: *rng.pick(&[15_000, 45_000, 90_000]),
+            max_ads: *rng.pick(&[1, 3, 6]),
+            max_ad_ms: if rng.chance(0.3) { 15_000 } else { 0 },
+            ..PodRequest::default()
+        });
+        let previous_ads =
+            if rng.chance(0.2) { vec![AdId(u32::try_from(rng.between(10, 130)).unwrap_or_default())] } else { vec![] };
         let request = BreakRequest {
             request_id: if rng.chance(0.85) { dated() } else { format!("request {}", rng.next()) },
             profile_id: profile.id.clone(),
             session_id: rng.chance(0.93).then(|| self.session.clone()),
             title_id: format!("title-{}", rng.below(20)),
             position: *rng.pick(&[BreakPosition::Preroll, BreakPosition::Midroll, BreakPosition::Postroll]),
-            slots: (0..*rng.pick(&[1, 2, 2, 3, 3, 4, 5, 6]))
-                .map(|_| SlotRequest {
-                    max_duration_ms: *rng.pick(&[15_000, 30_000, 30_000, 60_000]),
-                    ..SlotRequest::default()
-                })
-                .collect(),
+            slots: match pod {
+                Some(_) => vec![],
+                None => (0..*rng.pick(&[1, 2, 2, 3, 3, 4, 5, 6])).map(slot).collect(),
+            },
+            pod,
+            previous_ads,
             max_duration_ms: rng.chance(0.3).then(|| *rng.pick(&[30_000, 60_000, 120_000])),
             tier: None,
             country: None,

@@ -5,12 +5,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     rc::Rc,
 };
 
 use slotkeeper_core::{
     api::{BeaconResponse, BreakRequest, BreakResponse, SlotOutcome},
     beacon::{Batch, Event},
+    contract::{Placement, PodPosition},
     decision::Decision,
     fact::{BeaconFact, Fact, FactBatch, Recording},
     id::{BreakId, DecisionId, OpportunityId, RecordId, SessionKey, ViewerKey},
@@ -61,13 +63,29 @@ pub struct ViewerBook {
 /// What is known of a break.
 pub struct BreakBook {
     pub viewer: ViewerKey,
-    pub slots: usize,
+    pub asked: BreakRequest,
     pub committed: Option<Committed>,
     /// How often it was answered without a commit, and how often of those with a receipt only.
     pub answered: u32,
     pub with_receipt: u32,
     /// What is durable at the origin.
     pub rows: Vec<(Recording, Opportunity)>,
+}
+
+impl BreakBook {
+    /// How many slots it may have.
+    pub fn slots(&self) -> RangeInclusive<usize> {
+        match &self.asked.pod {
+            Some(pod) => 1..=usize::from(pod.max_ads),
+            None => self.asked.slots.len()..=self.asked.slots.len(),
+        }
+    }
+
+    /// How many it has, by the rows that are durable.
+    pub fn made(&self) -> usize {
+        let last = self.rows.iter().map(|(_, row)| usize::from(row.slot_index) + 1).max();
+        last.unwrap_or_default().clamp(*self.slots().start(), *self.slots().end())
+    }
 }
 
 pub struct Committed {
@@ -149,8 +167,8 @@ impl Oracle {
     pub fn asked(&mut self, break_id: BreakId, viewer: ViewerKey, request: &BreakRequest) {
         if !self.breaks.contains_key(&break_id) {
             self.tally.breaks += 1;
-            let slots = request.slots.len();
-            let fresh = BreakBook { viewer, slots, committed: None, answered: 0, with_receipt: 0, rows: Vec::new() };
+            let asked = request.clone();
+            let fresh = BreakBook { viewer, asked, committed: None, answered: 0, with_receipt: 0, rows: Vec::new() };
             self.breaks.insert(break_id, fresh);
         }
     }
@@ -172,19 +190,67 @@ impl Oracle {
             .collect();
         self.commits += 1;
         let order = self.commits;
-        let known = self.breaks.get(&id).map(|book| (book.slots, book.viewer, book.committed.is_some()));
-        self.hold(world, "5 a retry is no second break", Some(whose), known.is_none_or(|known| !known.2), || {
-            format!("break {id} is committed a second time")
-        });
-        let agrees = known.is_some_and(|(slots, viewer, _)| slots == rows.len() && viewer == whose);
+        let known = self.breaks.get(&id).map(|book| (book.slots(), book.viewer, book.committed.is_some()));
+        self.hold(
+            world,
+            "5 a retry is no second break",
+            Some(whose),
+            known.as_ref().is_none_or(|known| !known.2),
+            || format!("break {id} is committed a second time"),
+        );
+        let in_order = rows.iter().enumerate().all(|(n, row)| usize::from(row.slot_index) == n);
+        let agrees = in_order && known.is_some_and(|(slots, viewer, _)| slots.contains(&rows.len()) && viewer == whose);
         self.hold(world, "1 conservation", Some(whose), agrees, || {
             format!("break {id} is committed with {} rows, which is not what was asked", rows.len())
         });
+        self.check_pod(world, whose, id, &rows);
         self.take_claims(world, whose, id, order, &rows);
         if let Some(book) = self.breaks.get_mut(&id) {
             book.committed = Some(Committed { order, answer: answer.clone(), rows });
         }
         self.reconcile(world, store, whose);
+    }
+
+    /// What a pod may hold, whatever the lottery drew: as asked, as sold, and no two rivals.
+    fn check_pod(&mut self, world: &World, whose: ViewerKey, id: BreakId, rows: &[Opportunity]) {
+        let Some(asked) = self.breaks.get(&id).map(|book| book.asked.clone()) else { return };
+        let pod_ms = asked.pod.as_ref().map_or(u32::MAX, |pod| pod.duration_ms);
+        let total_ms: u32 = rows.iter().filter_map(|row| Some(row.fill()?.duration_ms)).sum();
+        let mut faults = Vec::new();
+        if total_ms > pod_ms.min(asked.max_duration_ms.unwrap_or(u32::MAX)) {
+            faults.push(format!("its ads last {total_ms} ms"));
+        }
+        let last_filled = rows.iter().rposition(|row| row.fill().is_some());
+        let last = if asked.pod.is_some() { last_filled } else { rows.len().checked_sub(1) };
+        let mut rivals = BTreeSet::new();
+        let mut creatives = BTreeSet::new();
+        for (n, row) in rows.iter().enumerate() {
+            let Some(fill) = row.fill() else { continue };
+            let edition = row.plan_version.unwrap_or_default();
+            let Some(flight) = world.flight(edition, fill.booking.flight_id.0) else { continue };
+            let placement = asked.slots.get(n).map(|slot| slot.placement).unwrap_or_default();
+            let longest_ms = asked.slots.get(n).map_or(pod_ms, |slot| slot.max_duration_ms);
+            let is_in_place = match flight.position {
+                PodPosition::Any => true,
+                PodPosition::First => n == 0,
+                PodPosition::Last => Some(n) == last,
+            };
+            if flight.placement != placement || !is_in_place || fill.duration_ms > longest_ms {
+                faults.push(format!("slot {n} holds an ad of flight {}, which is not for it", flight.flight));
+            }
+            let is_again = !creatives.insert(fill.booking.creative_id.0) || asked.previous_ads.contains(&fill.ad_id);
+            if is_again {
+                faults.push(format!("slot {n} shows creative {} again", fill.booking.creative_id));
+            }
+            if !flight.is_house && flight.placement == Placement::Ad {
+                let mut marks = vec![format!("advertiser {}", flight.advertiser)];
+                marks.extend(flight.category.clone());
+                faults.extend(marks.into_iter().filter(|mark| !rivals.insert(mark.clone())));
+            }
+        }
+        self.hold(world, "a pod as asked and as sold", Some(whose), faults.is_empty(), || {
+            format!("break {id}: {}", faults.join("; "))
+        });
     }
 
     /// The claims of a commit: each keeps every cap, counted by what was committed before it.
@@ -383,7 +449,7 @@ impl Oracle {
             recording == Recording::Committed || !(holds_claim || is_capped),
             || format!("slot {} was filled with a capped ad without a commit", row.opportunity_id),
         );
-        let asked = self.breaks.get_mut(&row.break_id).filter(|book| usize::from(row.slot_index) < book.slots);
+        let asked = self.breaks.get_mut(&row.break_id).filter(|book| usize::from(row.slot_index) < *book.slots().end());
         let is_asked = asked.as_ref().is_some_and(|book| book.viewer == whose);
         let is_committed =
             |book: &BreakBook| book.committed.as_ref().is_some_and(|committed| committed.rows.contains(row));
@@ -437,12 +503,12 @@ impl Oracle {
         let Some(book) = self.breaks.get_mut(&id) else { return };
         let whose = book.viewer;
         let in_order = response.slots.iter().enumerate().all(|(n, slot)| usize::from(slot.slot_index) == n);
-        let (asked, answered) = (book.slots, response.slots.len());
+        let (asked, answered) = (book.slots(), response.slots.len());
         book.answered += 1;
         let committed = book.committed.as_ref().map(|committed| (committed.answer == body, committed.rows.clone()));
         self.tally.answers += 1;
-        self.hold(world, "1 conservation", Some(whose), in_order && asked == answered, || {
-            format!("break {id} has {asked} slots and is answered with {answered}")
+        self.hold(world, "1 conservation", Some(whose), in_order && asked.contains(&answered), || {
+            format!("break {id} has {asked:?} slots and is answered with {answered}")
         });
         for slot in &response.slots {
             let SlotOutcome::Filled { ad, token, expires_at_ms, pixels, .. } = &slot.outcome else { continue };

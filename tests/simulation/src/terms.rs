@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, rc::Rc};
 
 use slotkeeper_core::{
     caps::{CALENDAR_TURNS, Calendar, Cap, CapScope, Turn, Window},
-    contract::{DemandClass, RegistryRecord},
+    contract::{DemandClass, Placement, PodPosition, RegistryRecord},
     id::{AdId, AdvertiserId, CampaignId, CreativeId, FlightId},
     impression::Quartile,
     keys::Keyring,
@@ -58,6 +58,7 @@ pub struct AdTerm {
     pub ad: u32,
     pub creative: u32,
     pub duration_ms: u32,
+    pub weight: u32,
 }
 
 /// A flight.
@@ -73,6 +74,8 @@ pub struct FlightTerm {
     pub cpm_micros: i64,
     pub threshold: Quartile,
     pub category: Option<String>,
+    pub placement: Placement,
+    pub position: PodPosition,
     pub starts_at_ms: u64,
     pub ends_at_ms: u64,
 }
@@ -171,6 +174,7 @@ fn flight_source(term: &FlightTerm, from_ms: u64) -> FlightSource {
         record_id: term.record(ad).record_id(),
         caps: vec![],
         duration_ms: ad.duration_ms,
+        weight: ad.weight,
         universal_ad_id: "unknown".into(),
         name: format!("ad {}", ad.ad),
         media: vec![MediaSource {
@@ -193,6 +197,8 @@ fn flight_source(term: &FlightTerm, from_ms: u64) -> FlightSource {
         caps: term.caps.iter().map(|cap| core_cap(cap, from_ms)).collect(),
         ratings: Vec::new(),
         category: term.category.clone(),
+        placement: term.placement,
+        pod_position: term.position,
         targeting: Targeting::default(),
         ads: term.ads.iter().map(ad).collect(),
         ..FlightSource::default()
@@ -244,6 +250,16 @@ pub fn book(rng: &Rng, start_ms: u64, span_ms: u64) -> Vec<FlightTerm> {
             cpm_micros: i64::from(number(rng.between(1, 60_000_000))),
             threshold: *rng.pick(&Quartile::ALL),
             category: rng.chance(0.3).then(|| format!("c{}", rng.below(3))),
+            placement: if rng.chance(0.85) {
+                Placement::Ad
+            } else {
+                *rng.pick(&[Placement::Bumper, Placement::Sponsorship])
+            },
+            position: if rng.chance(0.8) {
+                PodPosition::Any
+            } else {
+                *rng.pick(&[PodPosition::First, PodPosition::Last])
+            },
             starts_at_ms: if rng.chance(0.8) { start_ms - DAY_MS } else { start_ms + rng.below(span_ms / 2) },
             ends_at_ms: if rng.chance(0.85) {
                 start_ms + span_ms + 3 * DAY_MS
@@ -265,6 +281,8 @@ pub fn book(rng: &Rng, start_ms: u64, span_ms: u64) -> Vec<FlightTerm> {
             cpm_micros: 0,
             threshold: Quartile::Start,
             category: None,
+            placement: Placement::Ad,
+            position: PodPosition::Any,
             starts_at_ms: start_ms - DAY_MS,
             ends_at_ms: start_ms + span_ms + 3 * DAY_MS,
         });
@@ -280,7 +298,12 @@ fn ads(rng: &Rng, flight: u64, advertiser: u64) -> Vec<AdTerm> {
             let is_shared = rng.chance(0.4);
             let creative = if is_shared { advertiser * 1_000 + n } else { 100_000 + flight * 10 + n };
             let lengths = [6_000, 15_000, 15_000, 30_000];
-            AdTerm { ad: number(flight * 10 + n), creative: number(creative), duration_ms: *rng.pick(&lengths) }
+            AdTerm {
+                ad: number(flight * 10 + n),
+                creative: number(creative),
+                duration_ms: *rng.pick(&lengths),
+                weight: number(rng.below(4)),
+            }
         })
         .collect()
 }

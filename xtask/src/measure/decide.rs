@@ -21,7 +21,8 @@ pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
     for campaigns in CAMPAIGNS {
         let plan = folder.join(format!("{campaigns}.plan"));
         run(Command::new(&program).args(["plan", &campaigns.to_string()]).arg(&plan))?;
-        let of = |function| instructions(&program, &plan, &folder, function);
+        let once = ["once".to_owned(), plan.display().to_string()];
+        let of = |function| instructions(&program, &once, &folder, function);
         counts.push((campaigns, of("measured_decide")?, of("measured_open")?));
     }
     let (few, few_decide, few_open) = counts[0];
@@ -43,12 +44,12 @@ pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
 }
 
 /// How many instructions one run of the program spends within `function` and what that calls.
-fn instructions(program: &Path, plan: &Path, folder: &Path, function: &str) -> Result<u64> {
+pub(super) fn instructions(program: &Path, arguments: &[String], folder: &Path, function: &str) -> Result<u64> {
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--collect-atstart=no"]);
     command.arg(format!("--toggle-collect=*{function}*"));
     command.arg(format!("--callgrind-out-file={}", folder.join("callgrind.out").display()));
-    command.arg(program).arg("once").arg(plan);
+    command.arg(program).args(arguments);
     show(&command);
     let output = command.output().context("cannot run valgrind; `cargo xtask setup --for measure` installs it")?;
     let log = String::from_utf8_lossy(&output.stderr);

@@ -7,6 +7,7 @@ mod decide;
 mod edge;
 mod load;
 mod outage;
+mod pod;
 mod size;
 mod token;
 
@@ -24,10 +25,11 @@ use crate::{
 /// A group's name and what measures it.
 type Group = (&'static str, fn(&Builder<'_>, &Report) -> Result<()>);
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
     ("size", size::measure),
     ("token", token::measure),
     ("decide", decide::measure),
+    ("pod", pod::measure),
     ("edge", edge::measure),
     ("caps", caps::measure),
     ("outage", outage::measure),
@@ -42,7 +44,7 @@ pub(crate) struct Options {
 
 pub(crate) fn measure(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::run_for(workspace, Purpose::Up)?;
-    if options.groups.is_empty() || options.groups.iter().any(|group| group == "decide") {
+    if options.groups.is_empty() || options.groups.iter().any(|group| group == "decide" || group == "pod") {
         setup::run_for(workspace, Purpose::Measure)?;
     }
     if options.groups.is_empty() || options.groups.iter().any(|group| group == "edge") {
