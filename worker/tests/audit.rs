@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use slotkeeper::audit::{EdgeStore, Options, Report, audit};
 use slotkeeper_core::{
+    api::PodRequest,
     beacon::Event::{self, Complete, FirstQuartile, Midpoint, NotUsed, Start, ThirdQuartile},
     contract::BreakPosition::{Midroll, Preroll},
     fact::{BeaconFact, Fact, Recording},
@@ -84,6 +85,22 @@ fn what_a_crawler_asks_for_or_reports_is_billed_by_nobody_and_found_if_it_is() {
     let bill = "UPDATE fct_ad_impressions SET threshold_passed = 1, recognized_revenue_micros = 5 WHERE invalid_traffic IS NOT NULL";
     world.tamper("fold.db", bill);
     assert_eq!(kinds(&audited(&world)), ["impression_altered", "revenue_total", "revenue_wrong", "table_differs"]);
+}
+
+#[test]
+fn a_dynamic_pod_is_whole_with_fewer_slots_than_it_might_have_and_not_with_a_gap() {
+    let mut world = World::new();
+    world.pod = Some(PodRequest { duration_ms: 30_000, max_ads: 6, ..PodRequest::default() });
+    let pods = ["ada", "bob"].map(|profile| world.open(profile, Midroll, 0));
+    assert!(pods.iter().all(|pod| (3..6).contains(&pod.slots.len())), "{pods:?}");
+    world.fold();
+    assert!(audited(&world).is_clean(), "{:#?}", audited(&world));
+    let [first, second] = pods.map(|pod| pod.slots[1].break_id.to_string());
+    world.tamper("fold.db", &format!("DELETE FROM fct_ad_opportunities WHERE slot_index = 1 AND break_id = '{first}'"));
+    let report = audited(&world);
+    let gaps = report.laws.iter().flat_map(|law| &law.findings).filter(|finding| finding.kind == "break_not_whole");
+    let gaps: Vec<String> = gaps.map(|finding| finding.subject.clone()).collect();
+    assert!(gaps.contains(&first) && !gaps.contains(&second), "{gaps:?}");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What the log says, read again by plain loops: every different row of every slot, every event at its earliest time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::RangeInclusive,
+};
 
 use slotkeeper_core::{
     beacon::Event,
@@ -58,8 +61,8 @@ pub(super) struct Seen {
 pub(super) struct Logged {
     pub(super) slots: BTreeMap<(BreakId, u8), Vec<LoggedRow>>,
     pub(super) events: HashMap<Token, HashMap<Event, Seen>>,
-    /// How many slots each decision was asked for, and of which break.
-    pub(super) decisions: BTreeMap<DecisionId, (BreakId, usize)>,
+    /// Of which break each decision is, and how many slots it may have made.
+    pub(super) decisions: BTreeMap<DecisionId, (BreakId, RangeInclusive<usize>)>,
     /// Ads as auctions sold them, as JSON, by the address of their content.
     pub(super) auction_records: HashMap<String, String>,
     /// Entries that no build of today can read.
@@ -134,7 +137,9 @@ impl Logged {
                     let id = blake3::hash(json.as_bytes()).to_hex()[..16].to_owned();
                     self.auction_records.insert(id, json);
                 }
-                self.decisions.insert(decision.id(), (decision.break_id, decision.asked.slots_max()));
+                let most = decision.asked.slots_max();
+                let least = if decision.asked.pod.is_some() { 1 } else { most };
+                self.decisions.insert(decision.id(), (decision.break_id, least..=most));
             }
             Fact::Beacon(beacon) => {
                 let token = (beacon.opportunity_id, beacon.ad_id, beacon.record_id);

@@ -1,6 +1,9 @@
 //! Law 1: every slot that was ever told of is one row, filled or unfilled.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ops::RangeInclusive,
+};
 
 use rusqlite::types::Value;
 use slotkeeper_core::{
@@ -62,10 +65,11 @@ fn refused(books: &Books, law: &mut Law) {
     law.note(facts.try_into().unwrap_or(usize::MAX), "facts refused: they contradict themselves, or are out of bounds");
 }
 
-/// The slots of a break are 0 to one less than its decision was asked for, each once.
+/// The slots of a break are 0 to one less than its decision was asked for, each once; of a dynamic pod, which makes its own
+/// slots, no more than that, and none between is missing.
 fn whole_breaks(books: &Books, law: &mut Law) {
-    let asked: HashMap<String, usize> =
-        books.logged.decisions.iter().map(|(id, (_, slots))| (id.to_string(), *slots)).collect();
+    let asked: HashMap<String, &RangeInclusive<usize>> =
+        books.logged.decisions.iter().map(|(id, (_, slots))| (id.to_string(), slots)).collect();
     let mut breaks: BTreeMap<&str, Vec<&StandingRow>> = BTreeMap::new();
     for row in &books.tables.standing {
         breaks.entry(&row.break_id).or_default().push(row);
@@ -73,7 +77,11 @@ fn whole_breaks(books: &Books, law: &mut Law) {
     for (break_id, rows) in &breaks {
         let mut slots: Vec<u64> = rows.iter().map(|row| row.slot_index).collect();
         slots.sort_unstable();
-        let most = rows.iter().filter_map(|row| asked.get(&row.decision_id)).max().copied().unwrap_or(slots.len());
+        let made = slots.last().map_or(0, |last| usize::try_from(*last).unwrap_or(usize::MAX).saturating_add(1));
+        let of_rows = rows.iter().filter_map(|row| asked.get(&row.decision_id));
+        let most = of_rows
+            .max_by_key(|slots| *slots.end())
+            .map_or(slots.len(), |slots| made.clamp(*slots.start(), *slots.end()));
         let is_refused =
             |slot: &u64| !slots.contains(slot) && rows.iter().any(|row| books.logged.refuses(&row.decision_id, *slot));
         let expected: Vec<u64> = (0..most as u64).filter(|slot| !is_refused(slot)).collect();

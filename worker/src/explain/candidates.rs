@@ -1,9 +1,13 @@
 //! What became of every flight that was looked at for one slot.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use slotkeeper_core::{
+    api::SlotRequest,
     caps::{Booking, CLAIMS_MAX, Cap, CapScope, CapState, Showing, Viewer, Window},
     consent::{Identity, Permissions},
+    contract::{Placement, PodPosition},
     decide::Witness,
     decision::Decision,
     id::{AdId, FlightId},
@@ -42,7 +46,7 @@ pub enum Fate {
     Won,
     /// It might not.
     Lost,
-    /// Another won before its turn came.
+    /// It might have stood there; the pod is worth more without.
     Outranked,
 }
 
@@ -71,7 +75,7 @@ impl Hearing {
         Self { slot_index, heard: vec![] }
     }
 
-    /// What it heard, with names and numbers: the winner first, then those that were looked at before it, then the others.
+    /// What it heard, with names and numbers: the winner first, then those that lost, then the others.
     pub(super) fn candidates(
         mut self,
         decision: &Decision,
@@ -135,30 +139,54 @@ impl Witness for Hearing {
     }
 }
 
-/// How things stood when the slot's turn came: the slots before it are decided.
+/// How things stood in the slot: the pod holds its ads in all the others.
 struct Moment<'a> {
     decision: &'a Decision,
-    /// The viewer with the claims of the slots before; nothing where the store could not say.
+    /// The viewer with the claims of the other slots; nothing where the store could not say.
     viewer: Option<Viewer>,
+    slot: Cow<'a, SlotRequest>,
     room_ms: u32,
     left_ms: u32,
 }
 
 impl<'a> Moment<'a> {
     fn of(decision: &'a Decision, pod: &Pod, slot_index: u8) -> Self {
-        let before = &pod.slots[..usize::from(slot_index)];
+        let others = || pod.slots.iter().filter(|slot| slot.slot_index != slot_index).filter_map(|slot| slot.fill());
         let viewer = match &decision.caps {
             CapState::Known(viewer) => {
                 let mut viewer = viewer.clone();
-                before.iter().filter_map(|slot| slot.fill()?.claim).for_each(|claim| viewer.add(claim));
+                others().filter_map(|fill| fill.claim).for_each(|claim| {
+                    if viewer.claims().len() < CLAIMS_MAX {
+                        viewer.add(claim);
+                    }
+                });
                 Some(viewer)
             }
             CapState::Unavailable => None,
         };
-        let used_ms: u32 = before.iter().filter_map(|slot| Some(slot.fill()?.duration_ms)).sum();
-        let left_ms = decision.asked.max_duration_ms.map_or(u32::MAX, |max| max.saturating_sub(used_ms));
-        let slot_ms = decision.asked.slots.get(usize::from(slot_index)).map_or(0, |slot| slot.max_duration_ms);
-        Self { decision, viewer, room_ms: slot_ms.min(left_ms), left_ms }
+        let asked = &decision.asked;
+        let used_ms: u32 = others().map(|fill| fill.duration_ms).sum();
+        let pod_ms = asked.pod.as_ref().map_or(u32::MAX, |pod| pod.duration_ms);
+        let left_ms = match asked.max_duration_ms.unwrap_or(u32::MAX).min(pod_ms) {
+            u32::MAX => u32::MAX,
+            most_ms => most_ms.saturating_sub(used_ms),
+        };
+        let slot = match &asked.pod {
+            Some(pod) => Cow::Owned(SlotRequest {
+                max_duration_ms: if pod.max_ad_ms == 0 { pod.duration_ms } else { pod.max_ad_ms },
+                min_duration_ms: pod.min_ad_ms,
+                durations_ms: pod.durations_ms.clone(),
+                placement: Placement::Ad,
+            }),
+            None => asked.slots.get(usize::from(slot_index)).map_or_else(Cow::default, Cow::Borrowed),
+        };
+        let room_ms = slot.max_duration_ms.min(left_ms);
+        Self { decision, viewer, slot, room_ms, left_ms }
+    }
+
+    fn fits(&self, ad: &AdSource) -> bool {
+        let of_length = self.slot.durations_ms.is_empty() || self.slot.durations_ms.contains(&ad.duration_ms);
+        of_length && (self.slot.min_duration_ms..=self.room_ms).contains(&ad.duration_ms)
     }
 
     /// What each cap of the flight counts; of a cap per creative, for each creative that fits.
@@ -166,7 +194,7 @@ impl<'a> Moment<'a> {
         let Some(viewer) = &self.viewer else { return vec![] };
         let now = self.decision.decided_at;
         let mut counts = Vec::new();
-        for (place, ad) in flight.ads.iter().filter(|ad| ad.duration_ms <= self.room_ms).enumerate() {
+        for (place, ad) in flight.ads.iter().filter(|ad| self.fits(ad)).enumerate() {
             // What is not counted by creative is the same for each of the flight's.
             let of_flight = flight.caps.iter().filter(|cap| place == 0 || cap.scope == CapScope::Creative);
             counts.extend(of_flight.chain(&ad.caps).map(|cap| {
@@ -194,18 +222,26 @@ impl<'a> Moment<'a> {
 
     fn because(&self, flight: &FlightSource, fate: Fate, reason: Option<UnfilledReason>, caps: &[CapCount]) -> String {
         let Some(reason) = reason else {
+            let allocation = flight.allocation;
             return match fate {
                 Fate::Won => {
                     format!(
-                        "the first in this break's draw that nothing ruled out, with an allocation of {}",
-                        flight.allocation
+                        "the pod that is worth most in this break's draw has it, with an allocation of {allocation}"
                     )
                 }
-                Fate::Lost | Fate::Outranked => "another won before its turn came".into(),
+                Fate::Lost | Fate::Outranked => {
+                    format!("it might stand here, with an allocation of {allocation}; the pod is worth more without")
+                }
             };
         };
         match reason {
             UnfilledReason::PlanUnavailable => "there was no plan in force".into(),
+            UnfilledReason::NoEligibleDemand if flight.placement != self.slot.placement => {
+                "it is sold for another kind of slot".into()
+            }
+            UnfilledReason::NoEligibleDemand if flight.pod_position != PodPosition::Any => {
+                "its dates, its targeting or what it excludes do not match, or its place in the pod is another".into()
+            }
             UnfilledReason::NoEligibleDemand => {
                 "its dates, its times, its targeting or what it excludes do not match".into()
             }
@@ -225,17 +261,23 @@ impl<'a> Moment<'a> {
             }
             UnfilledReason::DurationExceeded => {
                 let shortest = flight.ads.iter().map(|ad| ad.duration_ms).min().unwrap_or_default();
+                if shortest <= self.room_ms {
+                    return "none of its ads has a length that the slot takes".into();
+                }
                 let room = if self.left_ms == self.room_ms { "left in the break" } else { "in the slot" };
                 format!("its shortest ad lasts {} ms, and {} ms are {room}", shortest, self.room_ms)
             }
             UnfilledReason::CompetitiveSeparation => {
-                "its advertiser, its category or its creative is in this break already".into()
+                "its advertiser, its category or its creative is in another slot, or in the break before".into()
             }
             UnfilledReason::PacingThrottled => "it is ahead of its plan and yields".into(),
             UnfilledReason::CapCheckUnavailable => self.not_checked().into(),
             UnfilledReason::FrequencyCapped => {
                 let reached: Vec<String> = caps.iter().filter(|cap| cap.is_reached).map(reached).collect();
-                reached.join("; ")
+                match reached.len() {
+                    0 => "a cap of another slot's ad counts it, and is reached".into(),
+                    _ => reached.join("; "),
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ use slotkeeper_core::{
     decision::Decision,
     id::{DecisionId, OpportunityId},
     plan::PlanSource,
+    pod::Pod,
     time::UnixMillis,
 };
 
@@ -38,7 +39,8 @@ pub struct Explanation {
     pub viewer: Viewer,
     /// What it was decided from.
     pub plan: Option<PlanShown>,
-    /// Every flight that was looked at, as decided again: the winner, then those before it, then those behind it.
+    /// Every flight that was looked at, as decided again: the winner, then those that lost, then those that might have stood
+    /// here.
     pub candidates: Vec<Candidate>,
     /// How many flights of the plan require something that the request does not offer, and were not looked at.
     pub not_looked_at: usize,
@@ -114,7 +116,7 @@ pub struct Asked {
     pub title_id: String,
     /// Where the break stood.
     pub position: &'static str,
-    /// The longest ad that fits each slot.
+    /// The longest ad that fits each slot; of a dynamic pod, the slots that it came to have.
     pub slots_ms: Vec<u32>,
     /// The most that all ads together might last.
     pub max_duration_ms: Option<u32>,
@@ -186,7 +188,7 @@ pub fn explain(replayer: &mut Replayer, id: OpportunityId) -> Result<Explanation
 
     let mut hearing = Hearing::of(slot_index);
     let pod = Replayer::decide(&decision, plan.as_deref(), &mut hearing)?;
-    let again = &pod.slots[usize::from(slot_index)];
+    let again = pod.slots.get(usize::from(slot_index)).ok_or_else(|| other_decision(standing))?;
     let differences = replayer.differences(standing, again)?;
 
     let names = Names::of(replayer.contracts());
@@ -197,13 +199,21 @@ pub fn explain(replayer: &mut Replayer, id: OpportunityId) -> Result<Explanation
         not_looked_at: flights.saturating_sub(candidates.len()),
         row: row(&names, Place::Standing, standing)?,
         superseded: rows[1..].iter().map(|(place, columns)| row(&names, *place, columns)).collect::<Result<_, _>>()?,
-        asked: asked(&decision),
+        asked: asked(&decision, &pod),
         viewer: viewer(&names, &decision)?,
         plan: plan.as_deref().map(|plan| plan_shown(&plan.source)),
         candidates,
         replayed: outcome(&names, &replayed_columns)?,
         differences,
     })
+}
+
+/// The decision that a row names is not the row's.
+fn other_decision(row: &Columns) -> ReplayError {
+    ReplayError::OtherDecision {
+        slot: text(row, "opportunity_id").into(),
+        decision_id: text(row, "decision_id").into(),
+    }
 }
 
 /// What a stored row was decided from, and its place in that; an error where the two do not belong together.
@@ -215,7 +225,7 @@ fn decision_of(replayer: &Replayer, row: &Columns) -> Result<(Decision, u8), Rep
     let decision = replayer.decision(decision_id, slot)?;
     let index = number(row, "slot_index").and_then(|index| u8::try_from(index).ok()).unwrap_or(u8::MAX);
     if decision.break_id.to_string() != text(row, "break_id") || usize::from(index) >= decision.asked.slots_max() {
-        return Err(ReplayError::OtherDecision { slot: slot.into(), decision_id: named.into() });
+        return Err(other_decision(row));
     }
     Ok((decision, index))
 }
@@ -254,11 +264,11 @@ fn outcome(names: &Names<'_>, row: &Columns) -> rusqlite::Result<Outcome> {
     })
 }
 
-fn asked(decision: &Decision) -> Asked {
+fn asked(decision: &Decision, pod: &Pod) -> Asked {
     Asked {
         title_id: decision.asked.title_id.clone(),
         position: decision.asked.position.as_str(),
-        slots_ms: decision.asked.slots.iter().map(|slot| slot.max_duration_ms).collect(),
+        slots_ms: pod.slots.iter().map(|slot| slot.max_duration_ms).collect(),
         max_duration_ms: decision.asked.max_duration_ms,
         tier: decision.asked.tier.clone(),
         country: decision.asked.country.clone(),

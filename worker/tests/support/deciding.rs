@@ -13,7 +13,7 @@ use slotkeeper::{
     registry::Registry,
 };
 use slotkeeper_core::{
-    api::{BreakRequest, SlotRequest, Tracking},
+    api::{BreakRequest, PodRequest, SlotRequest, Tracking},
     auction::Auction,
     beacon::Event,
     caps::{CapState, Settled, Transition, Viewer},
@@ -50,6 +50,8 @@ pub(crate) struct World {
     plan: Vec<u8>,
     viewers: BTreeMap<ViewerKey, Viewer>,
     breaks: u32,
+    /// What its players ask for instead of slots.
+    pub(crate) pod: Option<PodRequest>,
 }
 
 impl World {
@@ -61,7 +63,15 @@ impl World {
         let now = slotkeeper::clock::now();
         let made = plan::make(&mut contracts, &BTreeMap::new(), Some("http://o"), &keyring(), now).unwrap();
         Connection::open(folder.path().join("store.db")).unwrap().execute_batch(STORE).unwrap();
-        let world = Self { folder, now, invalid_traffic: None, plan: made.bytes, viewers: BTreeMap::new(), breaks: 0 };
+        let world = Self {
+            folder,
+            now,
+            invalid_traffic: None,
+            plan: made.bytes,
+            viewers: BTreeMap::new(),
+            breaks: 0,
+            pod: None,
+        };
         world.fold();
         world
     }
@@ -94,7 +104,11 @@ impl World {
             session_id: None,
             title_id: "the-lighthouse".into(),
             position,
-            slots: vec![SlotRequest { max_duration_ms: 10_000, ..SlotRequest::default() }; slots],
+            slots: match self.pod {
+                Some(_) => vec![],
+                None => vec![SlotRequest { max_duration_ms: 10_000, ..SlotRequest::default() }; slots],
+            },
+            pod: self.pod.clone(),
             max_duration_ms: None,
             tier: None,
             country: None,
