@@ -287,3 +287,57 @@ pub fn facts(pod: Pod, recording: Recording) -> Vec<Fact> {
     let rows = pod.slots.into_iter().map(|row| Fact::Opportunity { recording, row });
     core::iter::once(Fact::Decision(Box::new(pod.decision))).chain(rows).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use slotkeeper_core::consent::Privacy;
+
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
+
+    fn asked(session_id: Option<&str>, privacy: &Privacy, client: Client) -> Asked {
+        let value = |name| match name {
+            "keys" => Some(format!("1:{}", "07".repeat(32))),
+            "pseudonym_key" => Some("9e".repeat(32)),
+            "origin_url" => Some("http://origin".to_owned()),
+            "edge_id" => Some("e".to_owned()),
+            _ => None,
+        };
+        let request = serde_json::json!({
+            "request_id": "r", "profile_id": "ann", "session_id": session_id, "title_id": "film", "position": "preroll",
+            "slots": [{ "max_duration_ms": 30_000 }], "segments": ["gardeners"], "privacy": privacy,
+        });
+        Asked::parse(request.to_string().as_bytes(), client, &Settings::read(value).unwrap(), NOW).unwrap()
+    }
+
+    #[test]
+    fn a_viewer_is_known_by_what_they_allow() {
+        let (open, gpc) = (Privacy::default(), Privacy { gpc: true, ..Privacy::default() });
+        let (nobody, by_header) = (Client::default(), Client { gpc: true, ..Client::default() });
+        let profile = asked(Some("evening"), &open, nobody);
+        assert_eq!(asked(Some("night"), &open, nobody).viewer, profile.viewer, "from session to session");
+        assert_eq!(profile.request.segments, ["gardeners"]);
+
+        let session = asked(Some("evening"), &gpc, nobody);
+        let headers = asked(Some("evening"), &open, by_header);
+        let [other_session, no_session] = [Some("night"), None].map(|session| asked(session, &gpc, nobody));
+        assert_eq!(
+            (session.viewer, session.break_id),
+            (headers.viewer, headers.break_id),
+            "the header is the signal too"
+        );
+        let again = asked(Some("evening"), &gpc, nobody);
+        assert_eq!((session.viewer, session.break_id), (again.viewer, again.break_id), "a retry finds its break");
+        for (one, other) in [(&session, &profile), (&session, &other_session), (&session, &no_session)] {
+            assert_ne!(one.viewer, other.viewer);
+            assert_ne!(one.break_id, other.break_id);
+            assert_ne!(one.session, other.session);
+        }
+        for asked in [session, headers, other_session, no_session] {
+            assert_eq!(asked.break_id.0[..2], asked.viewer.0[..2], "a break leads to its viewer's shard");
+            assert_eq!(asked.permissions, Permissions::LEAST);
+            assert!(asked.request.segments.is_empty(), "what is not allowed goes no further");
+        }
+    }
+}
