@@ -18,6 +18,8 @@ export const QUARTILES = ["start", "firstQuartile", "midpoint", "thirdQuartile",
 const FLAGS = [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
   "--disable-sync", "--no-first-run",
+  // Without it Chromium says that it is headless, and is taken for a crawler: nothing it plays would be billed.
+  "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
 ];
 const POLL_MS = 100;
 

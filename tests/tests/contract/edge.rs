@@ -121,12 +121,23 @@ impl<R: Runtime> Edge<R> {
         bearer: Option<&str>,
         body: impl Into<Bytes>,
     ) -> Response<Bytes> {
+        let bearer = bearer.map(|bearer| format!("Bearer {bearer}"));
+        let addresses = addresses.iter().map(|address| (R::CLIENT_ADDRESS, *address));
+        let headers: Vec<_> = addresses.chain(bearer.iter().map(|bearer| ("authorization", bearer.as_str()))).collect();
+        self.call_with(&headers, method, path, body).await
+    }
+
+    /// The same with these headers.
+    pub(crate) async fn call_with(
+        &self,
+        headers: &[(&str, &str)],
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Response<Bytes> {
         let mut request = Request::builder().method(method.clone()).uri(path);
-        for address in addresses {
-            request = request.header(R::CLIENT_ADDRESS, *address);
-        }
-        if let Some(bearer) = bearer {
-            request = request.header("authorization", format!("Bearer {bearer}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let response = self.runtime.send(request.body(body.into()).unwrap()).await;
         openapi::check(&method, path, &response);

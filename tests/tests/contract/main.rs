@@ -11,6 +11,7 @@ mod auction;
 mod collector;
 mod edge;
 mod hls;
+mod eligible;
 mod http_client;
 mod openapi;
 mod redis_faults;
@@ -103,4 +104,9 @@ contract! {
     an_asset_list_whose_rows_nobody_takes_is_not_answered
     a_malformed_request_for_an_asset_list_is_refused_by_parameter
     a_titles_breaks_are_the_interstitials_of_the_demos_playlist
+    who_objects_is_shown_nothing_that_a_longer_cap_counts_and_is_nobody_in_the_books
+    caps_within_a_session_are_exact_for_who_objects_and_a_retry_is_no_second_break
+    consent_strings_are_read_and_bounded_and_go_no_further
+    what_a_crawler_asks_for_is_stored_and_flagged
+    what_a_crawler_reports_is_stored_and_flagged_and_settles_nothing
 }

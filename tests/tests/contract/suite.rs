@@ -29,6 +29,13 @@ use crate::{
     world::{self, capped, flight, request},
 };
 
+pub(crate) use crate::eligible::{
+    caps_within_a_session_are_exact_for_who_objects_and_a_retry_is_no_second_break,
+    consent_strings_are_read_and_bounded_and_go_no_further, what_a_crawler_asks_for_is_stored_and_flagged,
+    what_a_crawler_reports_is_stored_and_flagged_and_settles_nothing,
+    who_objects_is_shown_nothing_that_a_longer_cap_counts_and_is_nobody_in_the_books,
+};
+
 pub(crate) use crate::abuse::{
     a_client_past_its_limit_is_refused_before_its_body_is_read_and_its_neighbours_are_not,
     tokens_and_bearers_of_every_step_of_a_key_rotation_are_taken_as_promised,
