@@ -4,6 +4,7 @@
 //! built lies where cargo's target folder is (`xtask::workspace`). Nothing here is part of the product.
 
 mod build;
+mod crawlers;
 #[cfg(test)]
 mod documents;
 mod fuzz;
@@ -59,6 +60,8 @@ enum Chore {
     Measure(measure::Options),
     /// Simulates edges, stores, viewers and the origin by seed, with faults, and checks the laws
     Simulate(simulate::Options),
+    /// Renews the list of crawlers' user agents from the npm package that it is kept in
+    Crawlers,
     /// Checks formatting and lints
     Lint,
     /// Formats the sources
@@ -97,6 +100,7 @@ fn perform(chore: Chore) -> Result<bool> {
         Chore::Fuzz(options) => return fuzz::fuzz(workspace, &options),
         Chore::Measure(options) => measure::measure(workspace, &options)?,
         Chore::Simulate(options) => return simulate::simulate(workspace, &options),
+        Chore::Crawlers => crawlers::renew(workspace)?,
         Chore::Lint => {
             setup::run_for(workspace, Purpose::Lint)?;
             lint::check_format(workspace)?;
