@@ -195,6 +195,33 @@ impl Pseudonyms {
     }
 }
 
+/// Those who ask and report for viewers' devices: named by the deployment, each with a secret of its own.
+#[derive(Clone, Default)]
+pub struct Stitchers(Vec<(String, [u8; 32])>);
+
+/// The most stitchers that a deployment may name.
+pub const STITCHERS_MAX: usize = 64;
+
+impl Stitchers {
+    /// Reads `NAME:HEX[,NAME:HEX…]`, each secret of 64 hexadecimal digits; each name once, and without a dot.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut all: Vec<(String, [u8; 32])> = Vec::new();
+        for entry in text.trim().split(',') {
+            let (name, hex) = entry.trim().split_once(':')?;
+            let is_new = !name.is_empty() && !name.contains('.') && all.iter().all(|(known, _)| known != name);
+            all.push((Some(name).filter(|_| is_new)?.into(), hex_bytes(hex)?));
+        }
+        Some(Self(all)).filter(|stitchers| stitchers.0.len() <= STITCHERS_MAX)
+    }
+
+    /// Whether `bearer`, `NAME.HEX`, is that of one of them. Compares in constant time.
+    pub fn accept(&self, bearer: &str) -> bool {
+        let Some((name, hex)) = bearer.split_once('.') else { return false };
+        let Some((_, secret)) = self.0.iter().find(|(known, _)| known == name) else { return false };
+        hex_bytes(hex).is_some_and(|sent| blake3::Hash::from_bytes(*secret) == blake3::Hash::from_bytes(sent))
+    }
+}
+
 fn hex_bytes(hex: &str) -> Option<[u8; 32]> {
     blake3::Hash::from_hex(hex.as_bytes()).ok().map(Into::into)
 }
@@ -228,6 +255,20 @@ mod tests {
         for bearer in ["", "1", "1.", "1.aa", "99.aa", "x.y"] {
             assert!(!Keyring::parse(A).unwrap().accepts_bearer(Purpose::Admin, bearer), "{bearer}");
         }
+    }
+
+    #[test]
+    fn a_stitcher_is_known_by_its_name_and_its_own_secret() {
+        let [one, two] = ["ab", "cd"].map(|byte| byte.repeat(32));
+        let stitchers = Stitchers::parse(&format!("one:{one}, two:{two}")).unwrap();
+        assert!(stitchers.accept(&format!("one.{one}")) && stitchers.accept(&format!("two.{two}")));
+        let refused =
+            [format!("one.{two}"), format!("three.{one}"), format!("one.{}", &one[2..]), one.clone(), String::new()];
+        assert!(refused.iter().all(|bearer: &String| !stitchers.accept(bearer)));
+        assert!(!Stitchers::default().accept(&format!("one.{one}")));
+        let malformed =
+            ["", "one", "one:ab", &format!("a.b:{one}"), &format!(":{one}"), &format!("one:{one},one:{two}")];
+        assert!(malformed.iter().all(|text| Stitchers::parse(text).is_none()));
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub mod settings;
 pub mod settle;
 pub mod sql;
 pub mod sqlite;
+pub mod stitcher;
 pub mod store;
 pub mod vast;
 mod vmap;
@@ -48,7 +49,7 @@ pub async fn serve(platform: &impl Platform, client: Client, route: Route, body:
         Route::Break => breaks::open(platform, client, body).await,
         Route::Beacons => beacons::accept_batch(platform, client, body).await,
         Route::Pixel { token, error_code } => beacons::accept_pixel(platform, client, &token, error_code).await,
-        Route::Vast { query, base } => vast::answer(platform, client, &query, &base).await,
+        Route::Vast { query, base, device } => vast::answer(platform, client, &query, &base, device.as_ref()).await,
         Route::Vmap { query, base } => vmap::answer(platform, &query, &base).await,
         Route::Click { token } => clicks::follow(platform, client, &token).await,
         Route::AssetList { query, base } => asset_list::answer(platform, client, &query, &base).await,

@@ -8,7 +8,7 @@ use slotkeeper_core::{
     time::UnixMillis,
 };
 
-use crate::{Head, Reply, Settings};
+use crate::{Head, Reply, Settings, stitcher};
 
 /// How many clients an instance remembers; what that takes is some 40 KiB.
 const CLIENTS_MAX: usize = 1_024;
@@ -25,7 +25,9 @@ pub fn admit(
         return Ok(());
     }
     let limiter = limiter.get_or_insert_with(|| Limiter::new(CLIENTS_MAX, settings.requests_per_minute));
-    limiter.admit(head.client_address.and_then(Client::parse), now).map_err(|seconds| {
+    // A stitcher speaks for many viewers, of whom each has the limit of one.
+    let address = stitcher::viewer_address(head, settings);
+    limiter.admit(address.and_then(Client::parse), now).map_err(|seconds| {
         let bound = settings.requests_per_minute;
         let message = format!("more than {bound} requests a minute from your address; try again in {seconds} s");
         Reply::error(429, "too_many_requests", None, message).with_header("retry-after", seconds.to_string())
@@ -57,6 +59,8 @@ mod tests {
             method: "GET",
             path: "/",
             base: "",
+            device_address: None,
+            device_user_agent: None,
             query: "",
             authorization,
             client_address: address,

@@ -9,7 +9,7 @@ mod params;
 use core::fmt::Write as _;
 
 pub use params::{Params, QUERY_BYTES_MAX};
-pub(crate) use params::{fault, push};
+pub(crate) use params::{encode, fault, push};
 use slotkeeper_core::{
     api::{BreakRequest, InvalidField, PodRequest, SLOTS_MAX, SlotRequest, Tracking},
     consent::Privacy,

@@ -5,7 +5,10 @@ use slotkeeper_core::{
     receipt::RECEIPT_CHARS_MAX,
 };
 
-use crate::{Reply, Settings};
+use crate::{
+    Reply, Settings,
+    stitcher::{self, Device},
+};
 
 /// How long a client may take to send its body, in milliseconds.
 pub const BODY_DEADLINE_MS: u64 = 10_000;
@@ -23,6 +26,10 @@ pub struct Head<'a> {
     pub query: &'a str,
     /// The `Authorization` header.
     pub authorization: Option<&'a str>,
+    /// `X-Device-IP` and `X-Device-User-Agent`: the viewer's device, as a stitcher says it.
+    pub device_address: Option<&'a str>,
+    /// See [`device_address`](Self::device_address).
+    pub device_user_agent: Option<&'a str>,
     /// The client's address, as the platform says it and no client can; with or without a port.
     pub client_address: Option<&'a str>,
     /// The `User-Agent` header.
@@ -56,9 +63,12 @@ impl Head<'_> {
 
     /// Whether it carries the bearer of the origin.
     pub(crate) fn is_from_origin(&self, settings: &Settings) -> bool {
-        self.authorization
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .is_some_and(|bearer| settings.keys.accepts_bearer(Purpose::Admin, bearer))
+        self.bearer().is_some_and(|bearer| settings.keys.accepts_bearer(Purpose::Admin, bearer))
+    }
+
+    /// What stands behind `Bearer` in the `Authorization` header.
+    pub(crate) fn bearer(&self) -> Option<&str> {
+        self.authorization.and_then(|value| value.strip_prefix("Bearer "))
     }
 }
 
@@ -93,6 +103,8 @@ pub enum Route {
         query: String,
         /// Where this edge is reached.
         base: String,
+        /// The viewer's device, if a stitcher asks for it.
+        device: Option<Device>,
     },
     /// `GET /v1/vmap`
     Vmap {
@@ -126,13 +138,16 @@ pub enum Route {
 impl Route {
     /// Finds the route, or the refusal to send: unknown path, wrong method, not authorised.
     pub fn find(head: &Head<'_>, settings: &Settings) -> Result<Self, Reply> {
+        if head.method == "OPTIONS" {
+            return Ok(Self::Preflight);
+        }
+        let device = stitcher::device(head, settings)?;
         let (route, method) = match head.path {
-            _ if head.method == "OPTIONS" => return Ok(Self::Preflight),
             "/v1/hello" => (Self::Hello, "GET"),
             "/healthz" => (Self::Health, "GET"),
             "/v1/breaks" => (Self::Break, "POST"),
             "/v1/beacons" => (Self::Beacons, "POST"),
-            "/v1/vast" => (Self::Vast { query: head.query.into(), base: head.base(settings) }, "GET"),
+            "/v1/vast" => (Self::Vast { query: head.query.into(), base: head.base(settings), device }, "GET"),
             "/v1/vmap" => (Self::Vmap { query: head.query.into(), base: head.base(settings) }, "GET"),
             "/v1/asset-list" => (Self::AssetList { query: head.query.into(), base: head.base(settings) }, "GET"),
             "/v1/interstitials.m3u8" => {

@@ -2,7 +2,7 @@
 
 use slotkeeper_core::{
     api::CALLER_ID_BYTES_MAX,
-    keys::{Keyring, KeyringError, Pseudonyms},
+    keys::{Keyring, KeyringError, Pseudonyms, Stitchers},
     limit::{REQUESTS_PER_MINUTE_DEFAULT, REQUESTS_PER_MINUTE_MAX},
 };
 
@@ -22,6 +22,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// `demo_hls_url`: where the demo's films lie as HLS, without a slash at the end; without it there is no demo playlist.
     pub demo_hls_url: Option<String>,
+    /// `stitchers`: who may ask for viewers' devices. A secret.
+    pub stitchers: Stitchers,
     /// `edge_id`: what the origin calls this edge.
     pub edge_id: String,
     /// `store_deadline_ms`: how long one store call may take.
@@ -60,12 +62,13 @@ pub enum SettingsError {
 
 impl Settings {
     /// Every name, in the lower-case form that Spin's variables have.
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 16] = [
         "keys",
         "pseudonym_key",
         "origin_url",
         "public_url",
         "demo_hls_url",
+        "stitchers",
         "edge_id",
         "store_deadline_ms",
         "decision_deadline_ms",
@@ -107,6 +110,13 @@ impl Settings {
             origin_url: url("origin_url")?.ok_or(SettingsError::Missing("origin_url"))?,
             public_url: url("public_url")?,
             demo_hls_url: url("demo_hls_url")?,
+            stitchers: match given("stitchers") {
+                None => Stitchers::default(),
+                Some(text) => Stitchers::parse(&text).ok_or(SettingsError::Invalid {
+                    name: "stitchers",
+                    expected: "must be NAME:HEX with commas between, each HEX of 64 hexadecimal digits, at most 64 of them",
+                })?,
+            },
             edge_id: required("edge_id").and_then(|id| {
                 let is_plain = id.len() <= CALLER_ID_BYTES_MAX && id.bytes().all(|byte| (b' '..=b'~').contains(&byte));
                 is_plain.then_some(id).ok_or(SettingsError::Invalid {

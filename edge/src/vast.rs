@@ -8,9 +8,11 @@
 //! answered: 503 with an empty VAST. Nothing of it was shown, and who tries again with the same `request_id` opens it.
 
 mod linear;
+mod macros;
 mod render;
 
 pub(crate) use linear::clock;
+pub use macros::Known;
 
 use slotkeeper_core::{
     api::{BreakResponse, InvalidField, SlotOutcome, SlotResponse},
@@ -25,6 +27,7 @@ use crate::{
     Client, Platform, Reply,
     breaks::{decided, with_trips},
     query::{self, Params, fault},
+    stitcher::Device,
 };
 
 /// The media type of VAST and VMAP.
@@ -80,10 +83,19 @@ pub struct Form<'a> {
     pub not_used: bool,
     /// When it is written.
     pub now: UnixMillis,
+    /// For a stitcher: what macros in vendors' URLs are filled with. A player fills them in itself.
+    pub known: Option<Known<'a>>,
 }
 
 /// Answers a break as VAST.
-pub(crate) async fn answer(platform: &impl Platform, client: Client, query: &str, base: &str) -> Reply {
+pub(crate) async fn answer(
+    platform: &impl Platform,
+    client: Client,
+    query: &str,
+    base: &str,
+    device: Option<&Device>,
+) -> Reply {
+    let client = device.map_or(client, |device| device.client(client));
     let form = match Params::new(query).and_then(|params| form(&params, base, platform.now())) {
         Ok(form) => form,
         Err(fault) => return Reply::invalid(fault),
@@ -92,6 +104,8 @@ pub(crate) async fn answer(platform: &impl Platform, client: Client, query: &str
         Ok(asked) => asked,
         Err(refusal) => return refusal,
     };
+    let known = device.map(|device| Known { device, request: &asked.request });
+    let form = Form { known, ..form };
     let answer = decided(platform, &asked).await;
     let reply = match serde_json::from_slice::<BreakResponse>(&answer) {
         Ok(response) => document(&response, &form, &platform.settings().keys),
@@ -110,7 +124,7 @@ pub(crate) fn form<'a>(params: &Params<'_>, base: &'a str, now: UnixMillis) -> R
     })?;
     match not_used {
         Some(true) if !version.is_4() => Err(fault("notused", "1; it must come with a v of 4".into())),
-        not_used => Ok(Form { version, base, not_used: not_used.unwrap_or_default(), now }),
+        not_used => Ok(Form { version, base, not_used: not_used.unwrap_or_default(), now, known: None }),
     }
 }
 
@@ -126,7 +140,11 @@ fn document(response: &BreakResponse, form: &Form<'_>, keys: &Keyring) -> Reply 
 /// A pod as a VAST document: its ads in order. An ad whose token is dead, or that has no file or no length, cannot be played
 /// and is left out; if none is left, it is the empty VAST, with the URL to report that to.
 pub fn render(response: &BreakResponse, form: &Form<'_>, keys: &Keyring) -> Vec<u8> {
-    let shows: Vec<_> = response.slots.iter().filter_map(|slot| show(slot, form.now, keys)).collect();
+    let mut shows = Vec::new();
+    for slot in &response.slots {
+        let number = u32::try_from(shows.len()).unwrap_or(u32::MAX).saturating_add(1);
+        shows.extend(show(number, slot, form.now, keys));
+    }
     if shows.is_empty() {
         let error_token = response.slots.first().map(|slot| error_token(slot, form.now).seal(keys));
         return render::no_ad(form, error_token);
@@ -136,16 +154,18 @@ pub fn render(response: &BreakResponse, form: &Form<'_>, keys: &Keyring) -> Vec<
 
 /// An ad that can be played, with what it takes to report on it.
 struct Show<'a> {
+    /// Its place among those shown, from 1.
+    number: u32,
     slot: &'a SlotResponse,
     ad: &'a slotkeeper_core::api::AdResponse,
     token: Token,
 }
 
-fn show<'a>(slot: &'a SlotResponse, now: UnixMillis, keys: &Keyring) -> Option<Show<'a>> {
+fn show<'a>(number: u32, slot: &'a SlotResponse, now: UnixMillis, keys: &Keyring) -> Option<Show<'a>> {
     let SlotOutcome::Filled { ad, token, .. } = &slot.outcome else { return None };
     let token = Token::open(token, keys, now).ok()?;
     let is_playable = ad.duration_ms > 0 && ad.media.iter().any(|file| !file.url.trim().is_empty());
-    is_playable.then_some(Show { slot, ad, token })
+    is_playable.then_some(Show { number, slot, ad, token })
 }
 
 impl Show<'_> {
@@ -160,9 +180,12 @@ impl Show<'_> {
     }
 
     /// The vendors' URLs that the player calls on `event`.
-    fn trackers(&self, event: Event) -> impl Iterator<Item = &str> {
+    fn trackers(&self, event: Event, form: &Form<'_>) -> impl Iterator<Item = String> {
         let of_event = self.ad.presentation.trackers.iter().filter(move |tracker| tracker.event == event);
-        of_event.map(|tracker| tracker.url.as_str()).filter(|url| !url.trim().is_empty())
+        of_event.filter(|tracker| !tracker.url.trim().is_empty()).map(move |tracker| match &form.known {
+            Some(known) => known.fill(&tracker.url, self),
+            None => tracker.url.clone(),
+        })
     }
 }
 

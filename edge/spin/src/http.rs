@@ -47,6 +47,8 @@ async fn read(request: Request, spin: &Spin) -> std::result::Result<(Client, Rou
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
         base: &base,
+        device_address: text_of("x-device-ip"),
+        device_user_agent: text_of("x-device-user-agent"),
         authorization: text_of("authorization"),
         client_address: client_address.and_then(|value| value.to_str().ok()),
         user_agent: parts.headers.get("user-agent").map(HeaderValue::as_bytes),

@@ -93,6 +93,13 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
+/// A value, percent-encoded.
+pub(crate) fn encode(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    encode_into(&mut out, value);
+    out
+}
+
 /// Appends `name=value`, so that it reads back whatever the value holds.
 pub(crate) fn push(query: &mut String, name: &str, value: &str) {
     if !query.is_empty() {

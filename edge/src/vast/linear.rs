@@ -64,7 +64,7 @@ fn universal_ad_id(xml: &mut Xml, show: &Show<'_>, creative_id: Option<&str>) {
 
 /// Who registered an id: Ad-ID's codes are four letters and seven or eight letters and digits more. No other is booked with
 /// its registry.
-fn registry_of(id: &str) -> &'static str {
+pub(super) fn registry_of(id: &str) -> &'static str {
     let is_code = matches!(id.len(), 11 | 12)
         && id.bytes().enumerate().all(|(place, byte)| match place {
             0..4 => byte.is_ascii_uppercase(),
@@ -108,7 +108,7 @@ fn tracking_events(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyri
             }
             let name = [("event", Some(event.as_str()))];
             xml.url("Tracking", &name, &show.pixel(event, form, keys));
-            show.trackers(event).for_each(|url| xml.url("Tracking", &name, url));
+            show.trackers(event, form).for_each(|url| xml.url("Tracking", &name, &url));
         }
     });
 }
@@ -116,7 +116,7 @@ fn tracking_events(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyri
 /// A click leads by way of this edge to where the ad was booked to lead; clicks on an ad that leads nowhere are tracked.
 fn video_clicks(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyring) {
     let leads = click_through(&show.ad.presentation).is_some();
-    let trackers: Vec<_> = show.trackers(Event::ClickThrough).collect();
+    let trackers: Vec<_> = show.trackers(Event::ClickThrough, form).collect();
     if !leads && trackers.is_empty() {
         return;
     }

@@ -20,8 +20,8 @@ pub(super) fn no_ad(form: &Form<'_>, error_token: Option<String>) -> Vec<u8> {
 /// The ads, in playing order.
 pub(super) fn pod(shows: &[Show<'_>], form: &Form<'_>, keys: &Keyring) -> Vec<u8> {
     document(form, |xml| {
-        for (show, number) in shows.iter().zip(1..) {
-            ad(xml, show, number, form, keys);
+        for show in shows {
+            ad(xml, show, form, keys);
         }
     })
 }
@@ -32,8 +32,8 @@ fn document(form: &Form<'_>, content: impl FnOnce(&mut Xml)) -> Vec<u8> {
     xml.finish()
 }
 
-fn ad(xml: &mut Xml, show: &Show<'_>, number: u32, form: &Form<'_>, keys: &Keyring) {
-    let (id, sequence) = (show.ad.ad_id.to_string(), number.to_string());
+fn ad(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyring) {
+    let (id, sequence) = (show.ad.ad_id.to_string(), show.number.to_string());
     let sequence = Some(sequence.as_str()).filter(|_| form.version > Version::V2);
     xml.element("Ad", &[("id", Some(&id)), ("sequence", sequence)], |xml| {
         let inline = if form.version.is_4() { inline_4 } else { inline_2_and_3 };
@@ -100,7 +100,7 @@ fn advertiser(xml: &mut Xml, show: &Show<'_>) {
 fn errors(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyring) {
     xml.url("Error", &[], &show.pixel(Event::Error, form, keys));
     if form.version > Version::V2 {
-        show.trackers(Event::Error).for_each(|url| xml.url("Error", &[], url));
+        show.trackers(Event::Error, form).for_each(|url| xml.url("Error", &[], &url));
     }
 }
 

@@ -6,6 +6,7 @@ use quick_xml::{
 use slotkeeper_core::{
     api::{BreakRequest, SlotRequest},
     caps::{CapState, Viewer},
+    consent::Privacy,
     contract::{Category, Presentation, Tracker, Verification},
     decide::decide,
     id::{CreativeId, FlightId},
@@ -140,7 +141,7 @@ fn decided_from(flights: Vec<FlightSource>, slots: usize) -> BreakResponse {
 }
 
 fn form(version: Version) -> Form<'static> {
-    Form { version, base: BASE, not_used: false, now: NOW }
+    Form { version, base: BASE, not_used: false, now: NOW, known: None }
 }
 
 /// An ad as read back from a document.
@@ -203,7 +204,7 @@ fn errors(document: &str) -> Vec<String> {
 /// Holds a document against the answer it was rendered from.
 fn assert_says(document: &str, response: &BreakResponse, version: Version) {
     let keys = settings().keys;
-    let expected: Vec<_> = response.slots.iter().filter_map(|slot| show(slot, NOW, &keys)).collect();
+    let expected: Vec<_> = response.slots.iter().filter_map(|slot| show(1, slot, NOW, &keys)).collect();
     let ads = read_back(document);
     assert_eq!(ads.len(), expected.len(), "{document}");
     for (ad, show) in ads.iter().zip(&expected) {
@@ -215,7 +216,7 @@ fn assert_says(document: &str, response: &BreakResponse, version: Version) {
             let urls: Vec<_> =
                 ad.calls.iter().filter(|(name, _)| *name == event.as_str()).map(|(_, url)| url).collect();
             let ours: Vec<_> = urls.iter().filter(|url| url.starts_with(BASE)).collect();
-            let (vendors, booked) = (urls.len() - ours.len(), show.trackers(*event).count());
+            let (vendors, booked) = (urls.len() - ours.len(), show.trackers(*event, &form(version)).count());
             let is_tracked = match event {
                 Event::NotUsed => false,
                 Event::Skip => version > Version::V2,
@@ -356,4 +357,29 @@ fn what_has_no_recorded_rows_is_not_answered() {
     assert_eq!((reply.status, errors(&body)), (503, vec![]));
     assert!(body.ends_with("<VAST version=\"4.3\"></VAST>"), "{body}");
     assert!(reply.headers.contains(&("retry-after", "1".into())));
+}
+
+#[test]
+fn a_stitcher_gets_what_only_we_know_and_fills_in_the_rest() {
+    let mut flight = one_flight();
+    let url = "https://v.example/?a=[ADSERVINGID]&n=[PODSEQUENCE]&u=[UNIVERSALADID]&b=[BREAKPOSITION]&ip=[DEVICEIP]\
+               &ua=[DEVICEUA]&ifa=[IFA]&l=[LIMITADTRACKING]&c=[GDPRCONSENT]&t=[TIMESTAMP]&x=[NO][[SERVERSIDE]]&z=[";
+    flight.ads[0].presentation.trackers = vec![Tracker { event: Event::Start, url: url.into() }];
+    let response = decided_from(vec![flight], 1);
+    let slot = response.slots[0].opportunity_id;
+    let device = Device { address: "2001:db8::7".parse().ok(), user_agent: Some("TV 1/é".into()) };
+    let told = |privacy| {
+        let request = BreakRequest { privacy, ..BreakRequest::default() };
+        let known = Some(Known { device: &device, request: &request });
+        let document = rendered(&response, &Form { known, ..form(Version::V43) });
+        read_back(&document)[0].calls.iter().find(|(_, url)| url.starts_with("https://v.")).unwrap().1.clone()
+    };
+    let consent = Privacy { tcf: Some("CP+".into()), ..Privacy::default() };
+    let expected = format!(
+        "https://v.example/?a={slot}&n=1&u=ad-id.org%20CNPA0484000H&b=1&ip=2001%3Adb8%3A%3A7&ua=TV%201%2F%C3%A9\
+         &ifa=-1&l=0&c=CP%2B&t=[TIMESTAMP]&x=[NO][1]&z=["
+    );
+    assert_eq!(told(consent), expected);
+    let limited = told(Privacy { lmt: true, ..Privacy::default() });
+    assert!(limited.contains("&ip=-2&") && limited.contains("&ifa=-2&l=1&c=-1&"), "{limited}");
 }

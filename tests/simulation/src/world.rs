@@ -9,7 +9,7 @@ use std::{
 
 use slotkeeper_core::{
     id::ViewerKey,
-    keys::{Keyring, Pseudonyms, Purpose},
+    keys::{Keyring, Pseudonyms, Purpose, Stitchers},
     time::UnixMillis,
 };
 use slotkeeper_edge::{
@@ -139,6 +139,8 @@ impl World {
                 keys: keys.clone(),
                 pseudonyms: pseudonyms.clone(),
                 origin_url: "http://origin".into(),
+                public_url: None,
+                stitchers: Stitchers::default(),
                 edge_id: format!("edge-{number}"),
                 store_deadline_ms: 250,
                 decision_deadline_ms: 600,
@@ -507,6 +509,8 @@ async fn handle(world: &Rc<World>, edge: usize, call: &Call) -> Reply {
         path: &call.path,
         query: "",
         base: "",
+        device_address: None,
+        device_user_agent: None,
         authorization: Some(&world.admin),
         client_address: None,
         user_agent: None,

@@ -121,23 +121,25 @@ impl<R: Runtime> Edge<R> {
         bearer: Option<&str>,
         body: impl Into<Bytes>,
     ) -> Response<Bytes> {
-        let bearer = bearer.map(|bearer| format!("Bearer {bearer}"));
-        let addresses = addresses.iter().map(|address| (R::CLIENT_ADDRESS, *address));
-        let headers: Vec<_> = addresses.chain(bearer.iter().map(|bearer| ("authorization", bearer.as_str()))).collect();
-        self.call_with(&headers, method, path, body).await
+        let headers: Vec<_> = addresses.iter().map(|address| (R::CLIENT_ADDRESS, *address)).collect();
+        self.call_with(&headers, method, path, bearer, body).await
     }
 
-    /// The same with these headers.
+    /// The same with headers of the test's own.
     pub(crate) async fn call_with(
         &self,
         headers: &[(&str, &str)],
         method: Method,
         path: &str,
+        bearer: Option<&str>,
         body: impl Into<Bytes>,
     ) -> Response<Bytes> {
         let mut request = Request::builder().method(method.clone()).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if let Some(bearer) = bearer {
+            request = request.header("authorization", format!("Bearer {bearer}"));
         }
         let response = self.runtime.send(request.body(body.into()).unwrap()).await;
         openapi::check(&method, path, &response);

@@ -35,7 +35,7 @@ fn asking(request_id: &str, session: Option<&str>, slots: usize, privacy: Privac
 }
 
 async fn ask_with<R: Runtime>(edge: &Edge<R>, headers: &[(&str, &str)], asked: &BreakRequest) -> Response<Bytes> {
-    edge.call_with(headers, Method::POST, "/v1/breaks", serde_json::to_vec(asked).unwrap()).await
+    edge.call_with(headers, Method::POST, "/v1/breaks", None, serde_json::to_vec(asked).unwrap()).await
 }
 
 async fn open_with<R: Runtime>(edge: &Edge<R>, headers: &[(&str, &str)], asked: &BreakRequest) -> BreakResponse {
@@ -188,16 +188,16 @@ pub(crate) async fn what_a_crawler_reports_is_stored_and_flagged_and_settles_not
     let path_of = |event| &pixels.iter().find(|pixel| pixel.event == event).unwrap().path;
     // Whatever it calls, it gets its pixel, and the claim stays as it is.
     for event in [Event::Start, Event::Error, Event::NotUsed] {
-        let response = edge.call_with(&[CRAWLER], Method::GET, path_of(event), "").await;
+        let response = edge.call_with(&[CRAWLER], Method::GET, path_of(event), None, "").await;
         assert_eq!(response.status(), 200, "{event}");
     }
     let batch = |event| {
         let beacons = vec![Beacon { token, event, age_ms: 0 }];
         Batch { session_id: "s", sequence: 1, beacons }.to_text()
     };
-    let sent = edge.call_with(&[CRAWLER], Method::POST, "/v1/beacons", batch(Event::NotUsed)).await;
+    let sent = edge.call_with(&[CRAWLER], Method::POST, "/v1/beacons", None, batch(Event::NotUsed)).await;
     assert_eq!(json(&sent)["accepted"], 1);
-    let started = edge.call_with(&[PLAYER], Method::POST, "/v1/beacons", batch(Event::Start)).await;
+    let started = edge.call_with(&[PLAYER], Method::POST, "/v1/beacons", None, batch(Event::Start)).await;
     assert_eq!(json(&started)["accepted"], 1, "a crawler's notUsed has not released the viewer's claim");
     let beacons = edge.collector.beacons();
     let flags: Vec<_> = beacons.iter().map(|beacon| (beacon.event, beacon.invalid_traffic.is_some())).collect();

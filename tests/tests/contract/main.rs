@@ -10,8 +10,8 @@ mod abuse;
 mod auction;
 mod collector;
 mod edge;
-mod hls;
 mod eligible;
+mod hls;
 mod http_client;
 mod openapi;
 mod redis_faults;
@@ -94,6 +94,7 @@ contract! {
     a_vast_whose_rows_nobody_takes_is_not_answered
     a_malformed_query_is_refused_by_parameter
     a_vmap_leads_to_every_break_of_the_title
+    a_device_is_believed_only_of_a_stitcher_that_is_known
     tracking_leads_to_where_the_edge_says_it_is_reached
     an_asset_list_holds_the_filled_slots_and_what_it_says_to_call_counts
     an_asset_list_loaded_again_by_one_playback_is_one_break

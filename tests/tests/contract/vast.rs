@@ -10,6 +10,7 @@ use slotkeeper_core::{
     contract::{BreakPosition, Category, Presentation, TitleBreak, Tracker, Verification},
     fact::BeaconFact,
     id::{AdId, OpportunityId},
+    keys::Purpose,
     plan::{FlightSource, MediaSource, TitleSource},
     pod::UnfilledReason,
     token::Token,
@@ -330,4 +331,49 @@ pub(crate) async fn a_vmap_leads_to_every_break_of_the_title<R: Runtime>(edge: E
     for unknown in ["film", "nobody-knows-it"] {
         assert_eq!(elements(&load(&format!("profile=hal&title={unknown}")).await).len(), 1, "an empty VMAP");
     }
+}
+
+pub(crate) async fn a_device_is_believed_only_of_a_stitcher_that_is_known<R: Runtime>(edge: Edge<R>) {
+    let secret = "7e".repeat(32);
+    let edge = edge.reconfigured(&[("stitchers", &format!("ssai:{secret}")), ("requests_per_minute", "8")]).await;
+    let origin = world::keys().bearer(Purpose::Admin);
+    let version = edge.put_plan(world::plan(1, vec![booked_with_macros()], &world::keys())).await;
+    assert_eq!(version.status(), 200);
+    let bearer = format!("ssai.{secret}");
+    let ask = async |bearer: Option<&str>, client: &str, headers: &[(&str, &str)], n: usize| {
+        let path = format!("/v1/vast?profile=ivy{n}&title=film&slots=30");
+        let mut all = vec![(R::CLIENT_ADDRESS, client)];
+        all.extend(headers);
+        edge.call_with(&all, Method::GET, &path, bearer, "").await
+    };
+    let device = [("x-device-ip", "198.51.100.9"), ("x-device-user-agent", "TV/7")];
+    for (n, (bearer, field)) in
+        [(None, "x-device-ip"), (Some("ssai.00"), "x-device-ip"), (Some(&*origin), "x-device-ip")]
+            .into_iter()
+            .enumerate()
+    {
+        let refused = ask(bearer, &format!("203.0.113.{n}"), &device, n).await;
+        assert_eq!((refused.status().as_u16(), json(&refused)["error"]["field"].as_str()), (401, Some(field)));
+    }
+    let odd = ask(Some(&bearer), "203.0.113.9", &[("x-device-ip", "not an address")], 9).await;
+    assert_eq!((odd.status().as_u16(), json(&odd)["error"]["field"].as_str()), (400, Some("x-device-ip")));
+
+    // One stitcher, more viewers than one address may be: each has a limit of its own.
+    for n in 10..16 {
+        let ip = format!("198.51.100.{n}");
+        let response = ask(Some(&bearer), "203.0.113.10", &[("x-device-ip", &ip), device[1]], n).await;
+        let document = text(&response);
+        assert_eq!((response.status().as_u16(), errors(&document)), (200, vec![]), "{document}");
+        let tracker = texts(&document, "Tracking").into_iter().find(|url| url.starts_with("https://vendor.")).unwrap();
+        assert_eq!(tracker, format!("https://vendor.example/?ip={ip}&ua=TV%2F7&t=[TIMESTAMP]"));
+    }
+    let plain = ask(None, "203.0.113.11", &[], 99).await;
+    assert!(text(&plain).contains("ip=[DEVICEIP]"), "a player fills macros in itself");
+}
+
+fn booked_with_macros() -> FlightSource {
+    let mut flight = flight(1);
+    let url = "https://vendor.example/?ip=[DEVICEIP]&ua=[DEVICEUA]&t=[TIMESTAMP]".into();
+    flight.ads[0].presentation.trackers = vec![Tracker { event: Event::Start, url }];
+    flight
 }
