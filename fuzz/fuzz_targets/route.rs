@@ -8,7 +8,12 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use slotkeeper_core::keys::Purpose;
-use slotkeeper_edge::{Head, Route, Settings, limit::admit, route::{base_of, path_of, query_of}};
+use slotkeeper_edge::{
+    Head, Route, Settings,
+    limit::admit,
+    query::{BreakQuery, QUERY_BYTES_MAX},
+    route::{base_of, path_of, query_of},
+};
 use slotkeeper_fuzz::{NOW, keyrings, seed, settings};
 
 static SETTINGS: LazyLock<Settings> = LazyLock::new(settings);
@@ -25,6 +30,12 @@ fuzz_target!(init: seed("plan", put_plan()), |bytes: &[u8]| {
 
     let head = Head { method, path, base: base_of(url), device_address: None, device_user_agent: None, query: query_of(url), authorization, client_address: lines.next(), user_agent: lines.next().map(str::as_bytes), sec_gpc: lines.next() };
     let _ = head.client();
+    if let Ok(asked) = BreakQuery::parse(head.query, NOW) {
+        let rendered = asked.render();
+        if rendered.len() <= QUERY_BYTES_MAX {
+            assert_eq!(BreakQuery::parse(&rendered, NOW), Ok(asked), "{:?} is rendered as {rendered:?}", head.query);
+        }
+    }
     let _ = admit(&mut None, &head, &SETTINGS, NOW);
     match Route::find(&head, &SETTINGS) {
         Ok(Route::PutPlan | Route::ShipOutbox) => {
