@@ -30,6 +30,7 @@ use crate::{
     breaks::{Asked, decided, with_trips},
     platform::within,
     query::{BreakQuery, Params, Unresolved, fault},
+    route::Tag,
 };
 
 const PRIMARY_ID: &str = "_HLS_primary_id";
@@ -59,9 +60,9 @@ const AD_ID: &str = "urn:smpte:ul:060E2B34.01040101.01200900.00000000";
 const CREATIVE_ID: &str = "urn:slotkeeper:creative";
 
 /// Answers a request for an asset list.
-pub(crate) async fn answer(platform: &impl Platform, client: Client, query: &str, base: &str) -> Reply {
+pub(crate) async fn answer(platform: &impl Platform, client: Client, tag: &Tag) -> Reply {
     let (settings, now) = (platform.settings(), platform.now());
-    let asked = match InterstitialQuery::parse(query, now) {
+    let asked = match InterstitialQuery::parse(&tag.query, now) {
         Ok(asked) => asked,
         Err(fault) => return Reply::invalid(fault),
     };
@@ -82,7 +83,7 @@ pub(crate) async fn answer(platform: &impl Platform, client: Client, query: &str
             Reply::try_again("break_not_recorded", message.into())
         }
         Ok(response) => {
-            let listing = Listing { keys: &settings.keys, base, now };
+            let listing = Listing { keys: &settings.keys, base: &tag.base, now };
             let (list, unused) = listing.of(&response, asked.start_offset_ms);
             give_back(platform, unused).await;
             Reply::json(200, &list)

@@ -18,6 +18,7 @@ use crate::{
     asset_list::no_plan,
     platform::within,
     query::{BreakQuery, Params, fault, push},
+    route::Tag,
 };
 
 const MIME_TYPE: &str = "application/vnd.apple.mpegurl";
@@ -46,7 +47,7 @@ const PASSED_ON: [&str; 14] = [
 const SLOTS: [&str; 4] = ["slots", "poddur", "maxseq", "rqddurs"];
 
 /// Answers a request for the playlist.
-pub(crate) async fn answer(platform: &impl Platform, query: &str, base: &str) -> Reply {
+pub(crate) async fn answer(platform: &impl Platform, tag: &Tag) -> Reply {
     let settings = platform.settings();
     let Some(films) = &settings.demo_hls_url else {
         let message = "this edge has no demo: its setting demo_hls_url says where the films lie";
@@ -54,7 +55,7 @@ pub(crate) async fn answer(platform: &impl Platform, query: &str, base: &str) ->
     };
     let bytes = within(platform.wait_ms(settings.store_deadline_ms), platform.plan(None)).await.flatten();
     let Some(plan) = bytes.as_deref().and_then(|bytes| Plan::open(bytes).ok()) else { return no_plan() };
-    match playlist(films, base, &plan, query, platform.now()) {
+    match playlist(films, &tag.base, &plan, &tag.query, platform.now()) {
         Ok(playlist) => Reply::new(200, MIME_TYPE, playlist.into()),
         Err(fault) => Reply::invalid(fault),
     }

@@ -59,6 +59,7 @@ mod tests {
             method: "GET",
             path: "/",
             base: "",
+            origin: None,
             device_address: None,
             device_user_agent: None,
             query: "",

@@ -62,6 +62,17 @@ impl Reply {
         Self::new(302, "text/plain; charset=utf-8", Vec::new()).with_header("location", location)
     }
 
+    /// For a page of the site `origin` that asks with credentials, as Google's IMA does: a browser then wants the site named.
+    /// There are none that this edge would look at, so nothing is given away.
+    #[must_use]
+    pub fn for_page(mut self, origin: Option<String>) -> Self {
+        let Some(origin) = origin else { return self };
+        self.headers.retain(|(name, _)| *name != "access-control-allow-origin");
+        self.with_header("access-control-allow-origin", origin)
+            .with_header("access-control-allow-credentials", "true".into())
+            .with_header("vary", "origin".into())
+    }
+
     /// The answer to a CORS preflight, good for a day.
     pub fn preflight() -> Self {
         let mut reply = Self { status: 204, headers: Vec::new(), body: Vec::new() };

@@ -22,6 +22,8 @@ pub struct Head<'a> {
     pub path: &'a str,
     /// Where the request came to: scheme and authority, without a slash at the end. Empty if it does not say.
     pub base: &'a str,
+    /// The `Origin` header: the site of the page that asks.
+    pub origin: Option<&'a str>,
     /// What stands behind the path's question mark, as sent; empty without one.
     pub query: &'a str,
     /// The `Authorization` header.
@@ -56,9 +58,16 @@ impl Head<'_> {
         }
     }
 
-    /// Where players reach this edge: what was set, or else where this request came to.
-    fn base(&self, settings: &Settings) -> String {
-        settings.public_url.clone().unwrap_or_else(|| self.base.to_owned())
+    /// What a document is asked with.
+    fn tag(&self, settings: &Settings, device: Option<Device>) -> Tag {
+        let is_plain =
+            |origin: &&str| origin.len() <= ORIGIN_BYTES_MAX && origin.bytes().all(|byte| byte.is_ascii_graphic());
+        Tag {
+            query: self.query.into(),
+            base: settings.public_url.clone().unwrap_or_else(|| self.base.to_owned()),
+            origin: self.origin.filter(is_plain).map(Into::into),
+            device,
+        }
     }
 
     /// Whether it carries the bearer of the origin.
@@ -69,6 +78,29 @@ impl Head<'_> {
     /// What stands behind `Bearer` in the `Authorization` header.
     pub(crate) fn bearer(&self) -> Option<&str> {
         self.authorization.and_then(|value| value.strip_prefix("Bearer "))
+    }
+}
+
+/// The longest `Origin` header that is answered to, in bytes.
+const ORIGIN_BYTES_MAX: usize = 256;
+
+/// What a document of ads is asked with, in a query string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// The parameters, as sent.
+    pub query: String,
+    /// Where players reach this edge: what was set, or else where this request came to.
+    pub base: String,
+    /// The site of the page that asks.
+    pub origin: Option<String>,
+    /// The viewer's device, if a stitcher asks for it.
+    pub device: Option<Device>,
+}
+
+impl Tag {
+    /// Who asks: a stitcher stands for the device that it names.
+    pub(crate) fn client(&self, client: Client) -> Client {
+        self.device.as_ref().map_or(client, |device| device.client(client))
     }
 }
 
@@ -98,35 +130,13 @@ pub enum Route {
         token: String,
     },
     /// `GET /v1/vast`
-    Vast {
-        /// The parameters, as sent.
-        query: String,
-        /// Where this edge is reached.
-        base: String,
-        /// The viewer's device, if a stitcher asks for it.
-        device: Option<Device>,
-    },
+    Vast(Tag),
     /// `GET /v1/vmap`
-    Vmap {
-        /// The parameters, as sent.
-        query: String,
-        /// Where this edge is reached.
-        base: String,
-    },
+    Vmap(Tag),
     /// `GET /v1/asset-list`
-    AssetList {
-        /// The parameters, as sent.
-        query: String,
-        /// Where this edge is reached.
-        base: String,
-    },
+    AssetList(Tag),
     /// `GET /v1/interstitials.m3u8`
-    Interstitials {
-        /// The parameters, as sent.
-        query: String,
-        /// Where this edge is reached.
-        base: String,
-    },
+    Interstitials(Tag),
     /// `POST /v1/receipts`
     Receipt,
     /// `PUT /v1/plan`, by the origin.
@@ -147,12 +157,10 @@ impl Route {
             "/healthz" => (Self::Health, "GET"),
             "/v1/breaks" => (Self::Break, "POST"),
             "/v1/beacons" => (Self::Beacons, "POST"),
-            "/v1/vast" => (Self::Vast { query: head.query.into(), base: head.base(settings), device }, "GET"),
-            "/v1/vmap" => (Self::Vmap { query: head.query.into(), base: head.base(settings) }, "GET"),
-            "/v1/asset-list" => (Self::AssetList { query: head.query.into(), base: head.base(settings) }, "GET"),
-            "/v1/interstitials.m3u8" => {
-                (Self::Interstitials { query: head.query.into(), base: head.base(settings) }, "GET")
-            }
+            "/v1/vast" => (Self::Vast(head.tag(settings, device)), "GET"),
+            "/v1/vmap" => (Self::Vmap(head.tag(settings, device)), "GET"),
+            "/v1/asset-list" => (Self::AssetList(head.tag(settings, device)), "GET"),
+            "/v1/interstitials.m3u8" => (Self::Interstitials(head.tag(settings, device)), "GET"),
             "/v1/receipts" => (Self::Receipt, "POST"),
             "/v1/plan" => (Self::PutPlan, "PUT"),
             "/v1/outbox/ship" => (Self::ShipOutbox, "POST"),
@@ -188,11 +196,11 @@ impl Route {
             | Self::Hello
             | Self::Health
             | Self::Pixel { .. }
-            | Self::Vast { .. }
-            | Self::Vmap { .. }
+            | Self::Vast(_)
+            | Self::Vmap(_)
             | Self::Click { .. }
-            | Self::AssetList { .. }
-            | Self::Interstitials { .. }
+            | Self::AssetList(_)
+            | Self::Interstitials(_)
             | Self::ShipOutbox => 0,
         }
     }

@@ -27,7 +27,7 @@ use crate::{
     Client, Platform, Reply,
     breaks::{decided, with_trips},
     query::{self, Params, fault},
-    stitcher::Device,
+    route::Tag,
 };
 
 /// The media type of VAST and VMAP.
@@ -88,23 +88,16 @@ pub struct Form<'a> {
 }
 
 /// Answers a break as VAST.
-pub(crate) async fn answer(
-    platform: &impl Platform,
-    client: Client,
-    query: &str,
-    base: &str,
-    device: Option<&Device>,
-) -> Reply {
-    let client = device.map_or(client, |device| device.client(client));
-    let form = match Params::new(query).and_then(|params| form(&params, base, platform.now())) {
+pub(crate) async fn answer(platform: &impl Platform, client: Client, tag: &Tag) -> Reply {
+    let form = match Params::new(&tag.query).and_then(|params| form(&params, &tag.base, platform.now())) {
         Ok(form) => form,
         Err(fault) => return Reply::invalid(fault),
     };
-    let asked = match query::ask(platform, client, query).await {
+    let asked = match query::ask(platform, client, &tag.query).await {
         Ok(asked) => asked,
         Err(refusal) => return refusal,
     };
-    let known = device.map(|device| Known { device, request: &asked.request });
+    let known = tag.device.as_ref().map(|device| Known { device, request: &asked.request });
     let form = Form { known, ..form };
     let answer = decided(platform, &asked).await;
     let reply = match serde_json::from_slice::<BreakResponse>(&answer) {

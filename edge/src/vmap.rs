@@ -15,6 +15,7 @@ use slotkeeper_core::{
 use crate::{
     Platform, Reply,
     query::{BreakQuery, Params, fault},
+    route::Tag,
     vast::{Form, MEDIA_TYPE, Version, clock, form},
     xml::Xml,
 };
@@ -23,9 +24,9 @@ use crate::{
 const NUMBER_BYTES_MAX: usize = ".65535".len();
 
 /// Answers a title's breaks. A title without breaks, and one that the plan does not know, has none: an empty VMAP.
-pub(crate) async fn answer(platform: &impl Platform, query: &str, base: &str) -> Reply {
+pub(crate) async fn answer(platform: &impl Platform, tag: &Tag) -> Reply {
     let now = platform.now();
-    let read = Params::new(query).and_then(|params| Ok((form(&params, base, now)?, viewing(&params, now)?)));
+    let read = Params::new(&tag.query).and_then(|params| Ok((form(&params, &tag.base, now)?, viewing(&params, now)?)));
     let (form, viewing) = match read {
         Ok(read) => read,
         Err(fault) => return Reply::invalid(fault),

@@ -31,6 +31,7 @@ pub(crate) async fn answer(request: Request, env: Env) -> Result<Response> {
 async fn read(mut request: Request, settings: &Settings) -> std::result::Result<(Client, Route, Vec<u8>), Reply> {
     let text_of = |name: &str| request.headers().get(name).ok().flatten();
     let (url, method, authorization) = (request.inner().url(), request.inner().method(), text_of("authorization"));
+    let origin = text_of("origin");
     let (device_address, device_user_agent) = (text_of("x-device-ip"), text_of("x-device-user-agent"));
     let client_address = text_of("cf-connecting-ip"); // Cloudflare replaces what a client has sent under that name
     let (user_agent, sec_gpc) = (text_of("user-agent"), text_of("sec-gpc"));
@@ -39,6 +40,7 @@ async fn read(mut request: Request, settings: &Settings) -> std::result::Result<
         path: path_of(&url),
         query: query_of(&url),
         base: base_of(&url),
+        origin: origin.as_deref(),
         device_address: device_address.as_deref(),
         device_user_agent: device_user_agent.as_deref(),
         authorization: authorization.as_deref(),

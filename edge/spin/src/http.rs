@@ -47,6 +47,7 @@ async fn read(request: Request, spin: &Spin) -> std::result::Result<(Client, Rou
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
         base: &base,
+        origin: text_of("origin"),
         device_address: text_of("x-device-ip"),
         device_user_agent: text_of("x-device-user-agent"),
         authorization: text_of("authorization"),

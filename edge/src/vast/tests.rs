@@ -14,7 +14,7 @@ use slotkeeper_core::{
 };
 
 use super::*;
-use crate::{Settings, answer::answer, breaks::Asked, xml::clean_url};
+use crate::{Settings, answer::answer, breaks::Asked, stitcher::Device, xml::clean_url};
 
 const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
 const BASE: &str = "https://ads.example";

@@ -509,6 +509,7 @@ async fn handle(world: &Rc<World>, edge: usize, call: &Call) -> Reply {
         path: &call.path,
         query: "",
         base: "",
+        origin: None,
         device_address: None,
         device_user_agent: None,
         authorization: Some(&world.admin),

@@ -95,6 +95,7 @@ contract! {
     a_malformed_query_is_refused_by_parameter
     a_vmap_leads_to_every_break_of_the_title
     a_device_is_believed_only_of_a_stitcher_that_is_known
+    a_page_that_asks_with_credentials_may_read_its_vast
     tracking_leads_to_where_the_edge_says_it_is_reached
     an_asset_list_holds_the_filled_slots_and_what_it_says_to_call_counts
     an_asset_list_loaded_again_by_one_playback_is_one_break

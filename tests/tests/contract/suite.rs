@@ -43,10 +43,10 @@ pub(crate) use crate::abuse::{
 pub(crate) use crate::vast::{
     a_click_leads_where_the_ad_was_booked_to_lead_and_nowhere_else,
     a_device_is_believed_only_of_a_stitcher_that_is_known, a_malformed_query_is_refused_by_parameter,
-    a_stock_player_and_the_sdk_get_the_same_break, a_vast_whose_rows_nobody_takes_is_not_answered,
-    a_vmap_leads_to_every_break_of_the_title, an_error_of_a_break_without_ads_is_recorded,
-    every_version_of_vast_is_one_that_validators_accept, tracking_leads_to_where_the_edge_says_it_is_reached,
-    what_a_stock_player_calls_lands_in_the_books,
+    a_page_that_asks_with_credentials_may_read_its_vast, a_stock_player_and_the_sdk_get_the_same_break,
+    a_vast_whose_rows_nobody_takes_is_not_answered, a_vmap_leads_to_every_break_of_the_title,
+    an_error_of_a_break_without_ads_is_recorded, every_version_of_vast_is_one_that_validators_accept,
+    tracking_leads_to_where_the_edge_says_it_is_reached, what_a_stock_player_calls_lands_in_the_books,
 };
 
 pub(crate) use crate::hls::{

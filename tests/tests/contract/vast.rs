@@ -79,8 +79,8 @@ fn elements(document: &str) -> Vec<Element> {
                 open.push(found.len() - 1);
             }
             XmlEvent::End(_) => drop(open.pop()),
-            XmlEvent::Text(text) => open.last().into_iter().for_each(|at| found[*at].text += &text.into_inner()),
-            XmlEvent::CData(text) => open.last().into_iter().for_each(|at| found[*at].text += &text.into_inner()),
+            XmlEvent::Text(text) => found[*open.last().expect("text is in an element")].text += &text.into_inner(),
+            XmlEvent::CData(text) => found[*open.last().expect("text is in an element")].text += &text.into_inner(),
             XmlEvent::Eof => return found,
             _ => {}
         }
@@ -191,8 +191,8 @@ pub(crate) async fn what_a_stock_player_calls_lands_in_the_books<R: Runtime>(edg
         assert_eq!(edge.get(path).await.status(), 200, "{path}");
     }
     let beacons = edge.collector.beacons();
-    let expected: Vec<_> = Event::ALL.iter().filter(|event| !matches!(event, Event::NotUsed | Event::ClickThrough));
-    let mut expected: Vec<_> = expected.copied().chain([Event::Start]).collect(); // the impression is a start
+    let by_pixel = Event::ALL.iter().copied().filter(|event| !matches!(event, Event::NotUsed | Event::ClickThrough));
+    let mut expected: Vec<_> = by_pixel.chain([Event::Start]).collect(); // the impression is a start
     expected.sort();
     let mut seen: Vec<_> = beacons.iter().map(|beacon| beacon.event).collect();
     seen.sort();
@@ -376,4 +376,18 @@ fn booked_with_macros() -> FlightSource {
     let url = "https://vendor.example/?ip=[DEVICEIP]&ua=[DEVICEUA]&t=[TIMESTAMP]".into();
     flight.ads[0].presentation.trackers = vec![Tracker { event: Event::Start, url }];
     flight
+}
+
+pub(crate) async fn a_page_that_asks_with_credentials_may_read_its_vast<R: Runtime>(edge: Edge<R>) {
+    edge.publish(vec![flight(1)]).await;
+    let header = |response: &Response<Bytes>, name: &str| {
+        response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+    };
+    for path in ["/v1/vast?profile=jan&title=film&slots=30", "/v1/vmap?profile=jan&title=film"] {
+        let origin = [("origin", "https://tv.example")];
+        let asked = edge.call_with(&origin, Method::GET, path, None, "").await;
+        assert_eq!(header(&asked, "access-control-allow-origin"), "https://tv.example");
+        assert_eq!(header(&asked, "access-control-allow-credentials"), "true");
+        assert_eq!(header(&edge.get(path).await, "access-control-allow-origin"), "*");
+    }
 }
