@@ -29,7 +29,9 @@ fn hls(id: u32) -> FlightSource {
     flight.ads[0].media.push(MediaSource {
         url: format!("https://media.example/{id}/index.m3u8"),
         mime_type: "application/vnd.apple.mpegurl".into(),
-        ..flight.ads[0].media[0].clone()
+        width: 480,
+        height: 270,
+        ..MediaSource::default()
     });
     flight
 }
