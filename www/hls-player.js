@@ -10,6 +10,14 @@ import { clock, make } from "./words.js";
 /** Where breaks stand if the title has none booked, and their slots; the edge adds them to the playlist. */
 const BREAKS = { at: "0,12", slots: "10,10,10" };
 
+/** The pages' policy allows no worker from a blob, and no text track from a `data:` URL: the film has nothing to put in one. */
+const WITHIN_POLICY = {
+  enableWorker: false,
+  enableDateRangeMetadataCues: false,
+  enableEmsgMetadataCues: false,
+  enableID3MetadataCues: false,
+};
+
 const element = (id) => document.getElementById(id);
 const video = element("video");
 let hls;
@@ -38,7 +46,9 @@ function showReport({ type, url, asset, taken }) {
   });
 }
 
-function showList({ event, assetListResponse: list }) {
+/** Shows an asset list, once. */
+function showList({ identifier, assetListResponse: list }) {
+  if (document.querySelector(`#breaks [data-interstitial-id="${identifier}"]`)) return;
   const rows = list.ASSETS.map((asset, index) =>
     make(
       "li",
@@ -53,8 +63,8 @@ function showList({ event, assetListResponse: list }) {
   breaks.append(
     make(
       "section",
-      { class: "break", "data-interstitial-id": event.identifier, "data-break-id": list["X-SLOTKEEPER-BREAK"] },
-      make("h3", {}, event.identifier, make("span", { class: "quiet" }, words)),
+      { class: "break", "data-interstitial-id": identifier, "data-break-id": list["X-SLOTKEEPER-BREAK"] },
+      make("h3", {}, identifier, make("span", { class: "quiet" }, words)),
       make("ol", {}, ...rows),
     ),
   );
@@ -68,7 +78,7 @@ function watch() {
   element("breaks").replaceChildren();
   element("events").replaceChildren();
   hls?.destroy();
-  hls = new Hls({ enableWorker: false }); // the pages' policy allows no worker from a blob
+  hls = new Hls(WITHIN_POLICY);
   const { Events } = Hls;
   let inAd = false;
   const finish = () => {
@@ -76,12 +86,13 @@ function watch() {
     element("play").textContent = "Play again";
     element("play").disabled = false;
   };
-  hls.on(Events.ASSET_LIST_LOADED, (_name, data) => showList(data));
+  hls.on(Events.ASSET_LIST_LOADED, (_name, { event }) => showList(event));
   hls.on(Events.INTERSTITIAL_STARTED, (_name, { event }) => {
     inAd = true;
     setState("ad", `${event.identifier}: ads`);
   });
   hls.on(Events.INTERSTITIAL_ASSET_STARTED, (_name, { event, assetListIndex }) => {
+    showList(event); // hls.js starts the first one before it says that the list is loaded
     const asset = event.assetListResponse.ASSETS[assetListIndex];
     element("adlabel").textContent = `Ad ${assetListIndex + 1} of ${event.assetListResponse.ASSETS.length} · ${nameOf(asset)}`;
     for (const row of document.querySelectorAll("#breaks li")) {
