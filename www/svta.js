@@ -44,7 +44,7 @@ export function reportInterstitials(hls, Events, video, onReport) {
     if (!playing) return;
     look();
     const isAtItsEnd = playing.position > 0.75 * playing.slot.duration && !playing.hasJumped;
-    if (isAtItsEnd && video.ended) report(playing, "complete");
+    if (isAtItsEnd && (video.ended || playing.position >= playing.slot.duration - 0.5)) report(playing, "complete");
     playing = null;
   });
   hls.on(Events.INTERSTITIAL_ASSET_ERROR, (_name, { event, assetListIndex, player }) => {
