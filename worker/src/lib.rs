@@ -32,3 +32,4 @@ pub mod replay;
 pub mod serve;
 mod server;
 pub mod trackers;
+pub mod vast;

@@ -136,11 +136,11 @@ impl Policy {
         Ok(())
     }
 
-    /// Whether `url` names a host and port that a rule names exactly: such a one may be in our own network. Any other
-    /// that leads to a private address is to be refused by whoever looks the address up.
-    pub fn names_exactly(&self, url: &Url) -> bool {
-        let host = url.host_str().unwrap_or_default();
-        self.hosts.iter().any(|rule| !rule.is_suffix && rule.port.is_some() && rule.allows(host, url))
+    /// The hosts that are allowed by their exact name and port, as `HOST:PORT`: only such a one may be in our own network.
+    /// Any other that leads to a private address is to be refused by whoever looks the address up.
+    pub fn named_with_port(&self) -> impl Iterator<Item = String> {
+        let named = self.hosts.iter().filter(|rule| !rule.is_suffix && rule.port.is_some());
+        named.map(ToString::to_string)
     }
 }
 
@@ -196,10 +196,8 @@ mod tests {
 
     #[test]
     fn a_host_with_its_port_may_be_in_our_own_network_and_no_other() {
-        let policy = policy(&["127.0.0.1:9999", "ads.example", "*.cdn.example:81"], Schemes::HttpToo);
-        let named = |url| policy.names_exactly(&Url::parse(url).unwrap());
-        assert!(named("http://127.0.0.1:9999/"));
-        assert!(!named("http://ads.example/") && !named("http://a.cdn.example:81/") && !named("http://127.0.0.1:1/"));
+        let policy = policy(&["127.0.0.1:9999", "ads.example", "*.cdn.example:81", "[::1]:80"], Schemes::HttpToo);
+        assert_eq!(policy.named_with_port().collect::<Vec<_>>(), ["127.0.0.1:9999", "[::1]:80"]);
     }
 
     #[test]

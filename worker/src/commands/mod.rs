@@ -7,6 +7,7 @@ mod keys;
 mod plan;
 mod serve;
 mod trackers;
+mod vast;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -45,6 +46,9 @@ enum Command {
     /// Make secrets, and replace them
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Read VAST of other ad servers
+    #[command(subcommand)]
+    Vast(vast::Vast),
 }
 
 impl Cli {
@@ -57,6 +61,7 @@ impl Cli {
             Command::Audit(audit) => audit.run(),
             Command::Trackers(trackers) => trackers.run(),
             Command::Keys(keys) => keys.run(),
+            Command::Vast(vast) => vast.run(),
         }
     }
 }
