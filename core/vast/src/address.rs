@@ -18,7 +18,10 @@ pub fn web(text: &str) -> Option<String> {
         return None;
     }
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())?;
-    let is_clean = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>`\\".contains(&byte));
+    // `http:a.example` and `http:///a.example` are URLs to browsers, and to few else.
+    let after_scheme = text.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//")).unwrap_or("/");
+    let is_clean = !after_scheme.starts_with('/')
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>`\\".contains(&byte));
     let address = if is_clean { text.to_owned() } else { url.into() };
     Some(address).filter(|address| address.len() <= URL_BYTES_MAX)
 }
@@ -94,6 +97,9 @@ mod tests {
             ("https://a.example/a b\"c", Some("https://a.example/a%20b%22c")),
             ("https://a.example/å", Some("https://a.example/%C3%A5")),
             ("https://a.example/a\nb", Some("https://a.example/ab")),
+            ("http:a.example/x", Some("http://a.example/x")),
+            ("http:///a.example/x", Some("http://a.example/x")),
+            ("http:a.example/?u=x://y", Some("http://a.example/?u=x://y")),
             ("rtsp://a.example/x", None),
             ("javascript:alert(1)", None),
             ("//a.example/x", None),
