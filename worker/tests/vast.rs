@@ -148,7 +148,7 @@ async fn whatever_is_behind_a_wrapper_has_its_code() {
 async fn a_server_that_is_too_slow_is_301() {
     let server = AdServer::start().await;
     let policy = Policy { budget_ms: 300, ..server.policy(&[]) };
-    let asked = tokio::time::timeout(Duration::from_secs(60), server.check_under("behind/slow", &policy));
+    let asked = tokio::time::timeout(Duration::from_mins(1), server.check_under("behind/slow", &policy));
     let report = asked.await.expect("the deadline holds");
     assert_eq!(
         (report.failures[0].code, report.failures[0].error_urls.as_slice()),
@@ -199,7 +199,7 @@ async fn redirects_end() {
 async fn a_kept_document_is_not_asked_for_again() {
     let server = AdServer::start().await;
     let policy = server.policy(&[]);
-    let kept = Kept::new(WebFetch::new(&policy), Duration::from_secs(600));
+    let kept = Kept::new(WebFetch::new(&policy), Duration::from_mins(10));
     let url = server.url("chain/2");
     let first = report(resolve(Start::Url(&url), &kept, &policy).await);
     let second = report(resolve(Start::Url(&url), &kept, &policy).await);

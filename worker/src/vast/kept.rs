@@ -95,7 +95,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_document_is_fetched_once_while_it_is_good() {
-        let kept = Kept::new(Counting::default(), Duration::from_secs(3_600));
+        let kept = Kept::new(Counting::default(), Duration::from_hours(1));
         assert_eq!(kept.fetch(&url("a"), 9).await, Fetched { took_ms: 7, body: Ok(vec![1]) });
         assert_eq!(kept.fetch(&url("a"), 9).await, Fetched { took_ms: 0, body: Ok(vec![1]) });
         assert_eq!(kept.fetch(&url("b"), 9).await.body, Ok(vec![2]));
