@@ -163,14 +163,15 @@ impl Store {
         consume::keep(&self.db, entries.last())
     }
 
-    /// Forgets what is too old to be called for, a bounded part of it at a time. Returns how much.
+    /// Gives up and forgets what is too old to be called for, a bounded part of it at a time. Returns how much.
     pub fn forget(&mut self, now: UnixMillis) -> Result<usize, TrackersError> {
         let held_before = now.minus_ms(self.limits.age_max_ms());
         let before = held_before.minus_ms(REMEMBERED_LONGER_MS);
         let commit = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         // First: from now on, whether something older was called is not known, so nothing older is called.
         commit.execute("UPDATE consumed SET forgotten_before_ms = max(forgotten_before_ms, ?1)", [before.0])?;
-        let mut forgotten = commit.execute(
+        let mut forgotten = queue::give_up_for_age(&commit, now)?;
+        forgotten += commit.execute(
             "DELETE FROM firings WHERE firing_id IN (
                  SELECT firing_id FROM firings WHERE opened_at_ms < ?1 AND state <> 'queued'
                  ORDER BY opened_at_ms LIMIT 5000)",

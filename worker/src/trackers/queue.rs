@@ -91,7 +91,8 @@ impl Queue {
         let mut due = Vec::new();
         let mut select = self.db.prepare_cached(
             "SELECT vendor FROM vendors v WHERE queued > 0 AND EXISTS (
-                 SELECT 1 FROM queue q WHERE q.vendor = v.vendor AND sending = 0 AND due_at_ms <= ?1)",
+                 SELECT 1 FROM queue q
+                 WHERE q.vendor = v.vendor AND sending = 0 AND due_at_ms <= ?1 AND give_up_at_ms > ?1)",
         )?;
         for vendor in select.query_map([now.0], |row| row.get::<_, String>(0))? {
             let vendor = vendor?;
@@ -118,7 +119,8 @@ impl Queue {
 fn take(db: &Connection, vendor: &str, calls: usize, now: UnixMillis) -> rusqlite::Result<Vec<Job>> {
     let mut update = db.prepare_cached(
         "UPDATE queue SET sending = 1, attempts = attempts + 1 WHERE firing_id IN (
-             SELECT firing_id FROM queue WHERE vendor = ?1 AND sending = 0 AND due_at_ms <= ?2
+             SELECT firing_id FROM queue
+             WHERE vendor = ?1 AND sending = 0 AND due_at_ms <= ?2 AND give_up_at_ms > ?2
              ORDER BY due_at_ms, firing_id LIMIT ?3)
          RETURNING firing_id, vendor, url, attempts, give_up_at_ms",
     )?;
@@ -132,6 +134,24 @@ fn take(db: &Connection, vendor: &str, calls: usize, now: UnixMillis) -> rusqlit
         })
     })?;
     jobs.collect()
+}
+
+/// Gives up calls whose time has come while they waited, as for a vendor that is down for days: a bounded part of them at a
+/// time. Returns how many.
+pub(super) fn give_up_for_age(db: &Connection, now: UnixMillis) -> rusqlite::Result<usize> {
+    let mut select = db.prepare_cached(
+        "SELECT firing_id, vendor, url, attempts, last_failure FROM queue
+         WHERE give_up_at_ms <= ?1 AND sending = 0 ORDER BY give_up_at_ms LIMIT 5000",
+    )?;
+    let rows = select.query_map([now.0], |row| {
+        let last_failure: Option<String> = row.get(4)?;
+        let why = format!("given up for its age: {}", last_failure.as_deref().unwrap_or("its turn never came"));
+        let (firing_id, vendor, url, attempts) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        Ok((Job { firing_id, vendor, url, attempts, give_up_at: now }, Verdict::Dead { why }))
+    })?;
+    let old = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    old.iter().try_for_each(|(job, verdict)| settle(db, job, verdict, now))?;
+    Ok(old.len())
 }
 
 fn settle(db: &Connection, job: &Job, verdict: &Verdict, now: UnixMillis) -> rusqlite::Result<()> {

@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS queue (
     last_failure TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS queue_by_vendor ON queue (vendor, sending, due_at_ms);
+CREATE INDEX IF NOT EXISTS queue_by_age ON queue (give_up_at_ms);
 
 -- What was given up, and why. `slotkeeper trackers retry` puts it back.
 CREATE TABLE IF NOT EXISTS dead_letters (

@@ -271,3 +271,18 @@ fn room_is_shared_among_vendors() {
     let of = |vendor: &str| jobs.iter().filter(|job| job.vendor == vendor).count();
     assert_eq!((of("alpha.example"), of("beta.example")), (4, 4), "although alpha has five times as many");
 }
+
+#[test]
+fn what_waits_until_it_is_too_old_is_given_up_and_not_sent_late() {
+    let mut world = World::new();
+    let mut store = world.store(Limits::default());
+    world.play(1, &QUARTILES);
+    read(&mut store, &world, NOW);
+    let end = NOW.plus_ms(Limits::default().age_max_ms());
+    let late = world.queue().turn(&[], 9, &mut Vendors::new(), &Limits::default(), end).unwrap();
+    assert_eq!(late, []);
+    store.forget(end).unwrap();
+    assert_eq!(store.queued().unwrap(), 0);
+    let reasons = count(&store, "SELECT count(*) FROM dead_letters WHERE reason LIKE 'given up for its age: %'");
+    assert_eq!(reasons, 6);
+}
