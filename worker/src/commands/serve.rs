@@ -80,18 +80,18 @@ struct Trackers {
     /// How many vendors' URLs are called at once
     #[arg(
         long = "trackers-at-once",
-        default_value_t = 64,
+        default_value_t = 256,
         value_name = "N",
         value_parser = clap::value_parser!(u16).range(1..=1024)
     )]
     at_once: u16,
 
     /// How many of one vendor are called at once
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     vendor_at_once: u16,
 
     /// How many of one vendor are called a second
-    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     vendor_rate: u32,
 
     /// How often a call is tried before it is a dead letter

@@ -68,9 +68,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            in_flight_max: 64,
-            vendor_in_flight_max: 8,
-            vendor_rate_per_s: 200,
+            in_flight_max: 256,
+            vendor_in_flight_max: 32,
+            vendor_rate_per_s: 500,
             attempts_max: 8,
             backoff: Duration::from_secs(10),
             age_max: Duration::from_hours(72),
