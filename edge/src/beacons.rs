@@ -88,7 +88,7 @@ pub(crate) async fn accept_batch(platform: &impl Platform, client: Client, body:
         let opened = Token::open(beacon.token, &platform.settings().keys, now);
         match opened.map_err(TokenError::code).and_then(|token| allow(token, event)) {
             Ok(token) => {
-                reports.push(Report { line, token, event, at: now.minus_ms(beacon.age_ms), client, error_code: None })
+                reports.push(Report { line, token, event, at: now.minus_ms(beacon.age_ms), client, error_code: None });
             }
             Err(code) => refused.push(RefusedBeacon { line, code: code.into() }),
         }

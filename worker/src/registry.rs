@@ -1,6 +1,9 @@
 //! Reading the registry: ads as sold, by the address of their content. It is written when a plan is published.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::{Connection, OptionalExtension as _};
 use slotkeeper_core::{contract::RegistryRecord, id::RecordId};
@@ -13,6 +16,8 @@ const CACHED_MAX: usize = 20_000;
 /// The registry of a data directory, for reading.
 pub struct Registry {
     db: Connection,
+    /// Where auctions' ads are, if they are asked for: the fold's tables.
+    auctions: Option<PathBuf>,
     known: HashMap<RecordId, RegistryRecord>,
 }
 
@@ -24,7 +29,13 @@ impl Registry {
 
     /// The registry in a contracts database that is open already.
     pub fn over(db: Connection) -> Self {
-        Self { db, known: HashMap::new() }
+        Self { db, auctions: None, known: HashMap::new() }
+    }
+
+    /// Looks ads that no contract sold up among those that auctions sold, as far as the log is folded.
+    #[must_use]
+    pub fn with_auctions(self, fold: &Path) -> Self {
+        Self { auctions: Some(fold.into()), ..self }
     }
 
     /// The ad as sold; `None` if it was not published from here. What does not hash to its address is not it.
@@ -45,7 +56,24 @@ impl Registry {
             .prepare_cached("SELECT record FROM registry WHERE record_id = ?1")?
             .query_row([id.to_string()], |row| row.get(0))
             .optional()?;
+        let json = match (json, &self.auctions) {
+            (None, Some(fold)) => sold_by_auction(fold, id)?,
+            (json, _) => json,
+        };
         let record = json.and_then(|json| serde_json::from_str::<RegistryRecord>(&json).ok());
         Ok(record.filter(|record| record.record_id() == id))
     }
+}
+
+/// Opened anew each time: a later build may have put the tables aside meanwhile.
+fn sold_by_auction(fold: &Path, id: RecordId) -> rusqlite::Result<Option<String>> {
+    if !fold.exists() {
+        return Ok(None);
+    }
+    let db = data_dir::connect_read_only(fold)?;
+    if !data_dir::has_table(&db, "auction_records")? {
+        return Ok(None);
+    }
+    db.query_row("SELECT record FROM auction_records WHERE record_id = ?1", [id.to_string()], |row| row.get(0))
+        .optional()
 }

@@ -220,7 +220,9 @@ async fn read(
     let resolved = resolve(Start::Document(bid.markup.as_bytes()), wrappers, policy).await;
     let resolved = resolved.map_err(|failure| failure.code)?;
     let ad = resolved.ads.first().ok_or(Code::NoAd)?;
-    let read = creative(ad).map_err(|fault| fault.code())?;
+    let mut read = creative(ad).map_err(|fault| fault.code())?;
+    let clicks = read.click_trackings.iter().map(|url| Tracker { event: Event::ClickThrough, url: url.clone() });
+    read.presentation.trackers.extend(clicks);
     if pays_too_little(&bid, read.duration_ms, left) {
         return Err(Code::UnexpectedDuration);
     }

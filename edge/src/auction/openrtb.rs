@@ -21,7 +21,7 @@ const PRICE_MAX: f64 = 1_000_000.0;
 
 /// What players play, best first.
 const MIMES: [&str; 3] = ["application/vnd.apple.mpegurl", "video/mp4", "video/webm"];
-/// AdCOM's list "Creative Subtypes - Audio/Video": VAST 2.0, 3.0, 4.0 to 4.3, and their wrappers.
+/// The list of `AdCOM` "Creative Subtypes - Audio/Video": VAST 2.0, 3.0, 4.0 to 4.3, and their wrappers.
 const PROTOCOLS: [u8; 12] = [2, 3, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16];
 
 /// A bid request.
@@ -95,7 +95,7 @@ struct Device {
     #[serde(skip_serializing_if = "Geo::is_empty")]
     geo: Geo,
     lmt: u8,
-    /// AdCOM's list "Device Types"; 3: connected TV.
+    /// The list of `AdCOM` "Device Types"; 3: connected TV.
     #[serde(skip_serializing_if = "Option::is_none")]
     devicetype: Option<u8>,
 }
@@ -210,11 +210,10 @@ pub fn request(asked: &Asked, left: &[Left], currency: &str, tmax_ms: u64) -> Op
     let user = (asked.permissions.identity == Identity::Profile).then(|| User {
         id: asked.viewer.to_string(),
         consent: privacy.tcf.clone(),
-        data: match asked.permissions.no_segments || request.segments.is_empty() {
-            true => Vec::new(),
-            false => {
-                vec![Data { segment: request.segments.iter().map(|id| Segment { id: id.clone() }).collect() }]
-            }
+        data: if asked.permissions.no_segments || request.segments.is_empty() {
+            Vec::new()
+        } else {
+            vec![Data { segment: request.segments.iter().map(|id| Segment { id: id.clone() }).collect() }]
         },
     });
     Some(Request {
@@ -284,7 +283,7 @@ fn whole_seconds(durations_ms: &[u32]) -> Vec<u32> {
     durations_ms.iter().filter(|ms| **ms % 1_000 == 0).map(|ms| ms / 1_000).collect()
 }
 
-/// AdCOM's list "Device Types".
+/// The list of `AdCOM` "Device Types".
 fn device_type(class: &str) -> Option<u8> {
     match class {
         "tv" => Some(3),

@@ -113,7 +113,7 @@ fn tracking_events(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyri
     });
 }
 
-/// A click leads by way of this edge to where the ad was booked to lead; clicks on an ad that leads nowhere are tracked.
+/// A click leads by way of this edge to where the ad was booked to lead, and straight on from an auction's ad; clicks on an ad that leads nowhere are tracked.
 fn video_clicks(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyring) {
     let leads = click_through(&show.ad.presentation).is_some();
     let trackers: Vec<_> = show.trackers(Event::ClickThrough, form).collect();
@@ -123,7 +123,7 @@ fn video_clicks(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyring)
     xml.element("VideoClicks", &[], |xml| {
         let through = |xml: &mut Xml| {
             if leads {
-                xml.url("ClickThrough", &[("id", Some("slotkeeper"))], &show.pixel(Event::ClickThrough, form, keys));
+                xml.url("ClickThrough", &[("id", Some("slotkeeper"))], &show.leads_to(form, keys));
             }
         };
         let tracking = |xml: &mut Xml| {

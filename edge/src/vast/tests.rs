@@ -136,7 +136,11 @@ fn decided_from(flights: Vec<FlightSource>, slots: usize) -> BreakResponse {
         ..BreakRequest::default()
     };
     let asked = Asked::of(request, Client::default(), &settings, NOW).unwrap();
-    let pod = decide(Some(&plan), &CapState::Known(Viewer::default()), &asked.occasion());
+    let pod = decide(
+        Some(&plan),
+        &CapState::Known(Viewer::default()),
+        &asked.occasion(&slotkeeper_core::auction::Auction::NotAsked),
+    );
     answer(&pod, Some(&plan), &asked, &settings.keys)
 }
 

@@ -146,7 +146,6 @@ impl World {
                 decision_deadline_ms: 600,
                 answer_deadline_ms: 1_000,
                 origin_deadline_ms: 2_000,
-                public_url: None,
                 demo_hls_url: None,
                 auction: None,
             }),

@@ -108,9 +108,9 @@ fn happened_in(entry: &Entry) -> Vec<Happened> {
     batch.facts.into_iter().filter_map(counted).collect()
 }
 
-/// Whether vendors hear of a beacon: not of one that the fold refuses.
+/// Whether vendors hear of a beacon: not of one that the fold refuses, nor of one that is no viewer's.
 fn counts(beacon: &BeaconFact) -> bool {
-    is_within_bounds(beacon)
+    is_within_bounds(beacon) && beacon.invalid_traffic.is_none()
 }
 
 impl From<&BeaconFact> for Happened {

@@ -49,7 +49,12 @@ impl Trackers {
         exempt: impl IntoIterator<Item = HostPort>,
     ) -> Result<Self, TrackersError> {
         let log = SqliteLog::open(&data.log())?;
-        let store = Store::open(&data.trackers(), Registry::open(&data.contracts())?, &log, limits.clone())?;
+        let store = Store::open(
+            &data.trackers(),
+            Registry::open(&data.contracts())?.with_auctions(&data.fold()),
+            &log,
+            limits.clone(),
+        )?;
         let mut queue = Queue::new(connect(&data.trackers())?);
         let recovered = queue.recover()?;
         if recovered > 0 {

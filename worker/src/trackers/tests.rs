@@ -56,6 +56,8 @@ fn beacon(n: u32, record: &RegistryRecord, event: Event) -> BeaconFact {
         at: NOW.plus_ms(10),
         received_at: NOW.plus_ms(20),
         session_id: None,
+        invalid_traffic: None,
+        error_code: None,
     }
 }
 
