@@ -251,7 +251,8 @@ pub struct BreakResponse {
     pub plan_version: Option<u64>,
     /// The edge's clock when it decided.
     pub decided_at_ms: UnixMillis,
-    /// One for every slot asked for, in order.
+    /// One for every slot asked for, in order; of a [`PodRequest`], one for every ad and, if time for one more is left, one
+    /// that is unfilled.
     pub slots: Vec<SlotResponse>,
     /// The rows of this break, sealed: neither the store nor the origin could take them. Whoever plays the pod posts this,
     /// as it is, to `/v1/receipts`, until it is taken.
