@@ -72,8 +72,12 @@ pub fn error_url(template: &str, code: Code) -> String {
 
 /// Text of somebody else's, in a line of ours: bounded, and without control characters.
 pub(crate) fn shown(text: &str) -> String {
-    const SHOWN_CHARS_MAX: usize = 120;
-    text.chars().take(SHOWN_CHARS_MAX).map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+    on_one_line(text, 120)
+}
+
+/// The same, up to so many characters.
+pub(crate) fn on_one_line(text: &str, chars_max: usize) -> String {
+    text.chars().take(chars_max).map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }
 
 /// Where a URL leads, without what it carries: for lines that many may read.

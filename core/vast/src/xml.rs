@@ -154,7 +154,7 @@ impl Tree<'_> {
 
     fn malformed(&self, reason: &str) -> VastError {
         let at = self.reader.error_position().max(self.reader.buffer_position());
-        VastError::Malformed { path: self.path(), at, reason: reason.chars().take(300).collect() }
+        VastError::Malformed { path: self.path(), at, reason: crate::address::on_one_line(reason, 300) }
     }
 
     fn too_many(&self, what: &'static str, max: usize) -> VastError {

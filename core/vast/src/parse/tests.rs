@@ -221,6 +221,9 @@ fn what_a_document_says_cannot_break_a_line_or_fill_a_log() {
     assert!(said.len() < 400 && !said.contains(char::is_control), "{said:?}");
     let element = format!("<{}/>", "n".repeat(10_000));
     assert!(error(&element).to_string().len() < 400);
+    // What the XML parser says repeats names.
+    let said = error("<a><b></b\u{1b}[2J></a>").to_string();
+    assert!(!said.contains(char::is_control), "{said:?}");
 }
 
 #[test]
