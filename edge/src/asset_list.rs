@@ -14,12 +14,11 @@
 
 use serde::Serialize;
 use slotkeeper_core::{
-    api::{AdResponse, BreakRequest, BreakResponse, CALLER_ID_BYTES_MAX, InvalidField, MediaResponse, SlotOutcome},
+    api::{AdResponse, BreakResponse, CALLER_ID_BYTES_MAX, InvalidField, MediaResponse, SlotOutcome},
     beacon::Event,
     contract::{Tracker, Verification},
     id::{BreakId, OpportunityId, playback_request_id},
     keys::Keyring,
-    plan::Plan,
     time::UnixMillis,
     token::{EventClass, Token},
 };
@@ -27,9 +26,9 @@ use slotkeeper_core::{
 use crate::{
     Client, Platform, Reply,
     beacons::give_back,
-    breaks::{Asked, decided, with_trips},
-    platform::within,
-    query::{BreakQuery, Params, Unresolved, fault},
+    breaks::{decided, with_trips},
+    clicks::click_through,
+    query::{self, BreakQuery, Params, fault},
     route::Tag,
 };
 
@@ -66,15 +65,12 @@ pub(crate) async fn answer(platform: &impl Platform, client: Client, tag: &Tag) 
         Ok(asked) => asked,
         Err(fault) => return Reply::invalid(fault),
     };
-    let request = match resolved(platform, asked.query).await {
-        Ok(request) => request,
+    let start_offset_ms = asked.start_offset_ms;
+    let asked = match query::resolved(platform, client, asked.query, now).await {
+        Ok(asked) => asked,
         Err(refusal) => return refusal,
     };
-    let asked_of_us = match Asked::of(request, client, settings, now) {
-        Ok(asked) => asked,
-        Err(fault) => return Reply::invalid(fault),
-    };
-    let answer = decided(platform, &asked_of_us).await;
+    let answer = decided(platform, &asked).await;
     let reply = match serde_json::from_slice::<BreakResponse>(&answer) {
         Ok(response) if response.receipt.is_some() => {
             // Nobody has its rows but this answer, and an HLS player cannot carry them home. So it is not answered: a
@@ -84,31 +80,13 @@ pub(crate) async fn answer(platform: &impl Platform, client: Client, tag: &Tag) 
         }
         Ok(response) => {
             let listing = Listing { keys: &settings.keys, base: &tag.base, now };
-            let (list, unused) = listing.of(&response, asked.start_offset_ms);
+            let (list, unused) = listing.of(&response, start_offset_ms);
             give_back(platform, unused).await;
             Reply::json(200, &list)
         }
         Err(error) => Reply::error(500, "answer_unreadable", None, error.to_string()),
     };
     with_trips(reply, platform)
-}
-
-/// The request with its slots, looked up in the plan if it asks for a title's break.
-async fn resolved(platform: &impl Platform, query: BreakQuery) -> Result<BreakRequest, Reply> {
-    let bytes = match query.title_break {
-        None => None,
-        Some(_) => within(platform.wait_ms(platform.settings().store_deadline_ms), platform.plan(None)).await.flatten(),
-    };
-    let plan = bytes.as_deref().and_then(|bytes| Plan::open(bytes).ok());
-    query.resolve(plan.as_ref()).map_err(|unresolved| match unresolved {
-        Unresolved::NoPlan => no_plan(),
-        Unresolved::Invalid(fault) => Reply::invalid(fault),
-    })
-}
-
-/// 503: what a title's breaks are, only a plan says.
-pub(crate) fn no_plan() -> Reply {
-    Reply::try_again("plan_unavailable", "there is no plan that says where the title's breaks are; ask again".into())
 }
 
 /// What an HLS player asks.
@@ -208,6 +186,7 @@ struct Slot {
     /// Seconds of the ad.
     #[serde(skip_serializing_if = "Option::is_none")]
     skip_offset: Option<f64>,
+    /// By way of this edge, which counts the click, to where the ad was booked to lead.
     #[serde(skip_serializing_if = "Option::is_none")]
     click_through: Option<String>,
 }
@@ -316,7 +295,10 @@ impl Listing<'_> {
             tracking,
             verifications: ad.presentation.verifications.iter().map(verification_resource).collect(),
             skip_offset: ad.presentation.skip_after_ms.map(|ms| seconds(ms.into())),
-            click_through: ad.presentation.click_through.clone(),
+            click_through: click_through(&ad.presentation).map(|_| {
+                let click = Token { class: EventClass::Only(Event::ClickThrough), ..*token }.seal(self.keys);
+                format!("{}/v1/c/{click}", self.base)
+            }),
         };
         Some(Envelope { version: 2, r#type: "slot", payload: [slot] })
     }

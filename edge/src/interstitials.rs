@@ -15,9 +15,8 @@ use slotkeeper_core::{
 
 use crate::{
     Platform, Reply,
-    asset_list::no_plan,
     platform::within,
-    query::{BreakQuery, Params, fault, push},
+    query::{BreakQuery, Params, fault, no_plan, push},
     route::Tag,
 };
 

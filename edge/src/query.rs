@@ -24,17 +24,29 @@ use crate::{Client, Platform, Reply, breaks::Asked};
 /// The break that a query string asks for at this edge, or the refusal to send.
 pub async fn ask(platform: &impl Platform, client: Client, query: &str) -> Result<Asked, Reply> {
     let now = platform.now();
-    let query = BreakQuery::parse(query, now).map_err(Reply::invalid)?;
+    resolved(platform, client, BreakQuery::parse(query, now).map_err(Reply::invalid)?, now).await
+}
+
+/// The break that was asked for at `now`, with its slots looked up if it asks for a title's break.
+pub(crate) async fn resolved(
+    platform: &impl Platform,
+    client: Client,
+    query: BreakQuery,
+    now: UnixMillis,
+) -> Result<Asked, Reply> {
     let bytes = if query.title_break.is_some() { platform.plan(None).await } else { None };
     let plan = bytes.as_deref().and_then(|bytes| Plan::open(bytes).ok());
     let request = query.resolve(plan.as_ref()).map_err(|unresolved| match unresolved {
         Unresolved::Invalid(fault) => Reply::invalid(fault),
-        Unresolved::NoPlan => {
-            let message = "there is no plan here to look the break up in; try again, or say its slots";
-            Reply::try_again("plan_unavailable", message.into())
-        }
+        Unresolved::NoPlan => no_plan(),
     })?;
     Asked::of(request, client, platform.settings(), now).map_err(Reply::invalid)
+}
+
+/// 503: where a title's breaks are, only a plan says.
+pub(crate) fn no_plan() -> Reply {
+    let message = "there is no plan here to look the break up in; try again, or say its slots";
+    Reply::try_again("plan_unavailable", message.into())
 }
 
 /// What a query string asks for.

@@ -169,6 +169,7 @@ fn occasion(request: &BreakRequest, number: u32) -> Occasion<'_> {
         session: None,
         permissions: Permissions::default(),
         invalid_traffic: None,
+        auction: &slotkeeper_core::auction::Auction::NotAsked,
         opened_at: NOW,
         now: NOW,
     }
