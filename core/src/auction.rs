@@ -121,6 +121,11 @@ impl Offer {
     }
 }
 
+/// Whether an auction sold this ad, and no contract.
+pub fn is_sold_by_auction(ad: AdId) -> bool {
+    ad.0 >= IDS_FROM
+}
+
 fn id(kind: &str, parts: &[&str]) -> u32 {
     let mut hasher = blake3::Hasher::new();
     for part in [kind].iter().chain(parts) {

@@ -27,7 +27,7 @@ use crate::{
     Client, Platform, Reply,
     beacons::give_back,
     breaks::{decided, with_trips},
-    clicks::click_through,
+    clicks::leads_to,
     query::{self, BreakQuery, Params, fault},
     route::Tag,
 };
@@ -295,10 +295,7 @@ impl Listing<'_> {
             tracking,
             verifications: ad.presentation.verifications.iter().map(verification_resource).collect(),
             skip_offset: ad.presentation.skip_after_ms.map(|ms| seconds(ms.into())),
-            click_through: click_through(&ad.presentation).map(|_| {
-                let click = Token { class: EventClass::Only(Event::ClickThrough), ..*token }.seal(self.keys);
-                format!("{}/v1/c/{click}", self.base)
-            }),
+            click_through: leads_to(self.base, ad, *token, self.keys),
         };
         Some(Envelope { version: 2, r#type: "slot", payload: [slot] })
     }

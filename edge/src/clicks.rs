@@ -7,8 +7,11 @@
 use core::fmt::Write as _;
 
 use slotkeeper_core::{
+    api::AdResponse,
+    auction::is_sold_by_auction,
     beacon::Event,
     contract::Presentation,
+    keys::Keyring,
     plan::Plan,
     token::{EventClass, Token},
 };
@@ -24,6 +27,17 @@ use crate::{
 pub(crate) fn click_through(presentation: &Presentation) -> Option<&str> {
     let url = presentation.click_through.as_deref()?.trim();
     (url.starts_with("https://") || url.starts_with("http://")).then_some(url)
+}
+
+/// What a click on an ad opens: what was booked, by way of the edge at `base`; of an auction's ad, which no plan knows, what it
+/// says itself.
+pub(crate) fn leads_to(base: &str, ad: &AdResponse, token: Token, keys: &Keyring) -> Option<String> {
+    let url = click_through(&ad.presentation)?;
+    if is_sold_by_auction(ad.ad_id) {
+        return Some(url.into());
+    }
+    let token = Token { class: EventClass::Only(Event::ClickThrough), ..token };
+    Some(format!("{base}/v1/c/{}", token.seal(keys)))
 }
 
 /// Sends the viewer on.

@@ -19,7 +19,6 @@ use slotkeeper_core::{
     beacon::Event,
     id::{AdId, RecordId},
     keys::Keyring,
-    pod::FillReason,
     time::UnixMillis,
     token::{EventClass, Token},
 };
@@ -27,7 +26,6 @@ use slotkeeper_core::{
 use crate::{
     Client, Platform, Reply,
     breaks::{decided, with_trips},
-    clicks::click_through,
     query::{self, Params, fault},
     route::Tag,
 };
@@ -169,16 +167,7 @@ impl Show<'_> {
         let token = Token { class: EventClass::Only(event), ..self.token }.seal(keys);
         match event {
             Event::Error => format!("{}/v1/t/{token}?c=[ERRORCODE]", form.base),
-            Event::ClickThrough => format!("{}/v1/c/{token}", form.base),
             _ => format!("{}/v1/t/{token}", form.base),
-        }
-    }
-
-    /// What a click opens: what was booked, by way of this edge; of an auction's ad, which no plan knows, what it says.
-    fn leads_to(&self, form: &Form<'_>, keys: &Keyring) -> String {
-        match (&self.slot.outcome, click_through(&self.ad.presentation)) {
-            (SlotOutcome::Filled { fill_reason: FillReason::Auction, .. }, Some(url)) => url.into(),
-            _ => self.pixel(Event::ClickThrough, form, keys),
         }
     }
 

@@ -25,8 +25,15 @@ fuzz_target!(init: seed("everything", serde_json::to_vec(&request()).expect("str
     };
     let plan = Plan::verify(&PLAN, &SETTINGS.keys).expect("our own plan");
     for caps in [CapState::Known(Viewer::default()), CapState::Unavailable] {
-        let pod = decide(Some(&plan), &caps, &asked.occasion());
-        assert_eq!(pod.slots.len(), asked.request.slots.len(), "a slot was lost");
+        let pod = decide(Some(&plan), &caps, &asked.occasion(&slotkeeper_core::auction::Auction::NotAsked));
+        match &asked.request.pod {
+            None => assert_eq!(pod.slots.len(), asked.request.slots.len(), "a slot was lost"),
+            Some(dynamic) => {
+                assert!((1..=dynamic.max_ads.into()).contains(&pod.slots.len()), "{} slots", pod.slots.len());
+                let shown = pod.slots.iter().filter_map(|slot| Some(u64::from(slot.fill()?.duration_ms)));
+                assert!(shown.sum::<u64>() <= dynamic.duration_ms.into(), "the pod is too long");
+            }
+        }
         for (slot, asked) in pod.slots.iter().zip(&asked.request.slots) {
             assert!(slot.fill().is_none_or(|fill| fill.duration_ms <= asked.max_duration_ms), "the ad does not fit");
         }

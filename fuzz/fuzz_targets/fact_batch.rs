@@ -134,6 +134,7 @@ fn a_break() -> Vec<u8> {
             at: NOW,
             received_at: NOW,
             session_id: Some("s-1".into()),
+            invalid_traffic: None,
             error_code: None,
         }))
     }));

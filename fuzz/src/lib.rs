@@ -8,8 +8,8 @@ use std::{env, fs, path::PathBuf};
 
 use slotkeeper_core::{
     api::{BreakRequest, SlotRequest, Tracking},
-    beacon::Event,
     auction::Auction,
+    beacon::Event,
     caps::{Calendar, Cap, CapScope, CapState, Turn, Viewer, Window},
     consent::Permissions,
     contract::{BreakPosition, DemandClass, Rating, RegistryRecord},
@@ -224,7 +224,8 @@ pub fn occasion(request: &BreakRequest) -> Occasion<'_> {
         viewer,
         session: Some(SessionKey([3; 8])),
         permissions: Permissions::default(),
-        invalid_traffic: None, auction: &Auction::NotAsked,
+        invalid_traffic: None,
+        auction: &Auction::NotAsked,
         opened_at: NOW,
         now: NOW,
     }

@@ -3,7 +3,7 @@
 use slotkeeper_core::{api::MediaResponse, beacon::Event, keys::Keyring, plan::MediaSource};
 
 use super::{Form, Show, Version};
-use crate::{clicks::click_through, xml::Xml};
+use crate::{clicks::leads_to, xml::Xml};
 
 /// What is tracked of a video, each with the version from which on VAST knows it.
 const TRACKED: [(Event, Version); 11] = [
@@ -115,15 +115,15 @@ fn tracking_events(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyri
 
 /// A click leads by way of this edge to where the ad was booked to lead, and straight on from an auction's ad; clicks on an ad that leads nowhere are tracked.
 fn video_clicks(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyring) {
-    let leads = click_through(&show.ad.presentation).is_some();
+    let leads = leads_to(form.base, show.ad, show.token, keys);
     let trackers: Vec<_> = show.trackers(Event::ClickThrough, form).collect();
-    if !leads && trackers.is_empty() {
+    if leads.is_none() && trackers.is_empty() {
         return;
     }
     xml.element("VideoClicks", &[], |xml| {
         let through = |xml: &mut Xml| {
-            if leads {
-                xml.url("ClickThrough", &[("id", Some("slotkeeper"))], &show.leads_to(form, keys));
+            if let Some(url) = &leads {
+                xml.url("ClickThrough", &[("id", Some("slotkeeper"))], url);
             }
         };
         let tracking = |xml: &mut Xml| {

@@ -243,7 +243,6 @@ fn settings(collector: &Collector) -> Vec<(String, String)> {
         ("pseudonym_key", world::PSEUDONYM_KEY),
         ("origin_url", &origin),
         ("edge_id", "under-test"),
-        ("public_url", "https://edge.example"),
         ("demo_hls_url", "https://media.example/hls"),
         // Generous, because tests share two cores: what is tested is what happens, not how fast.
         ("store_deadline_ms", "5000"),
