@@ -39,7 +39,8 @@ const nameOf = (booked) => booked?.name ?? booked?.slug ?? (booked ? `#${booked.
 
 function adCell({ ad }) {
   if (!ad) return cell("Ad", { class: "none" }, "—");
-  const contract = [nameOf(ad.campaign), nameOf(ad.flight)].filter(Boolean).join(" · ");
+  const isBooked = ad.flight?.id !== 0; // what an auction sold has no contract
+  const contract = isBooked ? [nameOf(ad.campaign), nameOf(ad.flight)].filter(Boolean).join(" · ") : "by auction";
   return cell("Ad", { class: "wide" }, nameOf(ad.creative), make("div", { class: "quiet" }, nameOf(ad.advertiser)),
     make("div", { class: "quiet" }, contract));
 }
@@ -55,6 +56,7 @@ function playedCell(slot) {
 
 function earnedCell(slot) {
   const earned = slot.recognized_revenue_micros;
+  if (slot.invalid_traffic) return cell("Earned", { class: "number none" }, `not billed: ${slot.invalid_traffic}`);
   if (earned === null || earned === undefined) return cell("Earned", { class: "number none" }, "—");
   return cell("Earned", { class: "number" }, money(earned, slot.currency));
 }

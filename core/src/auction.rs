@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     caps::Booking,
-    contract::{DemandClass, Presentation, RegistryRecord},
+    contract::{DemandClass, PodPosition, Presentation, RegistryRecord},
     id::{AdId, AdvertiserId, CampaignId, CreativeId, FlightId},
     impression::Quartile,
     money::Money,
@@ -48,8 +48,11 @@ pub enum Auction {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Offer {
-    /// The slot it is for; of a dynamic pod, the first that was left: it may stand in any from there.
+    /// The slot it is for; of a dynamic pod, the first that was left: it may stand in any.
     pub slot_index: u8,
+    /// Where in a dynamic pod it may stand.
+    #[serde(default)]
+    pub position: PodPosition,
     /// The ad as sold: what a token names.
     pub record: RegistryRecord,
     /// What to call it.
@@ -80,7 +83,7 @@ impl Offer {
     /// The offer of an ad at this price, from the advertiser of this domain. Ids follow from content, so the same ad has the
     /// same ones everywhere; they never are those of a contract.
     pub fn of(
-        slot_index: u8,
+        (slot_index, position): (u8, PodPosition),
         (advertiser_domain, creative): (&str, &str),
         cpm: Money,
         (duration_ms, universal_ad_id): (u32, String),
@@ -102,7 +105,7 @@ impl Offer {
             universal_ad_id,
             trackers,
         };
-        Self { slot_index, record, name, media, presentation }
+        Self { slot_index, position, record, name, media, presentation }
     }
 
     /// Whether `fill` holds its ad.

@@ -129,7 +129,8 @@ fn decide_from(plan: &Plan<'_>, caps: &CapState, scribe: &Scribe<'_>, witness: &
     let slots = (0..).zip(&rows).map(|(index, row)| {
         let mut eliminated = verdicts.tell(index, witness);
         let holds = row.holds.map(|at| &field.contenders[at]);
-        if is_unasked && holds.is_none_or(|holds| holds.class != DemandClass::Guaranteed) {
+        let is_wanted = shape.is_for_ads(index) && holds.is_none_or(|holds| holds.class != DemandClass::Guaranteed);
+        if is_unasked && is_wanted {
             eliminated.count(UnfilledReason::AuctionUnavailable);
         }
         let outcome = match holds {

@@ -81,7 +81,10 @@ pub(crate) async fn answer(platform: &impl Platform, client: Client, tag: &Tag) 
         Ok(response) => {
             let listing = Listing { keys: &settings.keys, base: &tag.base, now };
             let (list, unused) = listing.of(&response, start_offset_ms);
-            give_back(platform, unused).await;
+            // Of a stored answer that is asked for again, this was done the first time; meanwhile its ads may have begun.
+            if response.decided_at_ms == now {
+                give_back(platform, unused).await;
+            }
             Reply::json(200, &list)
         }
         Err(error) => Reply::error(500, "answer_unreadable", None, error.to_string()),

@@ -21,6 +21,7 @@ use slotkeeper_core::{
     auction::Auction,
     caps::{CapState, Viewer},
     consent::{Identity, Permissions},
+    contract::Rating,
     decide::{Occasion, decide},
     fact::{Fact, FactBatch, Recording},
     id::{BreakId, SessionKey, ViewerKey, opened_at},
@@ -216,7 +217,10 @@ async fn attempt_at(
     let plan = plan_bytes.as_deref().and_then(|bytes| Plan::open(bytes).ok());
     let known = offered.get().unwrap_or(&Auction::NotAsked);
     let mut pod = decide(plan.as_ref(), &caps, &asked.occasion(known));
-    let left = if settings.auction.is_some() && offered.get().is_none() { left(asked, &pod) } else { Vec::new() };
+    // Not for an answer that could not be used, nor for who is no viewer: nobody is sold what we know to be invalid.
+    let is_saleable = asked.invalid_traffic.is_none() && plan.is_some_and(|plan| may_be_auctioned(&plan, asked));
+    let is_asked = settings.auction.is_some() && offered.get().is_none() && is_saleable;
+    let left = if is_asked { left(asked, &pod) } else { Vec::new() };
     if !left.is_empty() {
         let answered = auction(&left).await;
         pod = decide(plan.as_ref(), &caps, &asked.occasion(offered.get_or_init(|| answered)));
@@ -234,6 +238,13 @@ async fn attempt_at(
         Committed::Yes => Some(commit.answer),
         Committed::Lost => None,
     })
+}
+
+/// Whether an auction may fill slots of this break: in no title for children, nor in one that the plan does not know, since
+/// nothing says what a bidder's ad suits.
+fn may_be_auctioned(plan: &Plan<'_>, asked: &Asked) -> bool {
+    let is_for_all = |rating| !matches!(rating, Rating::TvY | Rating::TvY7);
+    plan.is_valid_at(asked.now) && plan.title_rating(&asked.request.title_id).is_some_and(is_for_all)
 }
 
 /// The store cannot be used: uncapped demand and honest empty slots, their rows straight to the collector or, if it cannot

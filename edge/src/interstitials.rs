@@ -22,6 +22,8 @@ use crate::{
 
 const MIME_TYPE: &str = "application/vnd.apple.mpegurl";
 const SEGMENT_MS: u32 = 4_000;
+/// As many as a title may be booked with.
+const BREAKS_MAX: usize = 64;
 const DAY_MS: u32 = 24 * 3_600_000;
 /// The date on which all playback begins: there has to be one, for a date range to refer to.
 const DAY: &str = "2000-01-01";
@@ -105,6 +107,9 @@ fn asked_breaks(params: &Params<'_>) -> Result<Vec<Interstitial>, InvalidField> 
     let at = params.list("at", "whole seconds with commas between them", |text| {
         text.parse().ok().and_then(|seconds: u32| seconds.checked_mul(1000))
     })?;
+    if at.len() > BREAKS_MAX {
+        return Err(fault("at", format!("{} breaks; at most {BREAKS_MAX}", at.len())));
+    }
     let interstitial = |(place, at_ms): (usize, u32)| {
         let position = if at_ms == 0 { BreakPosition::Preroll } else { BreakPosition::Midroll };
         let mut query = passed_on(params, &PASSED_ON)?;

@@ -7,7 +7,7 @@ use slotkeeper_core::{
 
 use crate::{
     Reply, Settings,
-    stitcher::{self, Device},
+    stitcher::{self, Device, is_from_stitcher},
 };
 
 /// How long a client may take to send its body, in milliseconds.
@@ -50,10 +50,15 @@ pub struct Client {
 }
 
 impl Head<'_> {
-    /// Who it says that it is from.
-    pub fn client(&self) -> Client {
+    /// Who it says that it is from; a stitcher that is known stands for the device that it names.
+    pub fn client(&self, settings: &Settings) -> Client {
+        let user_agent = match (self.device_address, self.device_user_agent) {
+            (None, None) => self.user_agent,
+            (_, named) if is_from_stitcher(self, settings) => named.map(str::as_bytes),
+            _ => self.user_agent,
+        };
         Client {
-            invalid_traffic: self.user_agent.and_then(InvalidTraffic::of_user_agent),
+            invalid_traffic: user_agent.and_then(InvalidTraffic::of_user_agent),
             gpc: self.sec_gpc.is_some_and(|value| value.trim() == "1"),
         }
     }
@@ -95,13 +100,6 @@ pub struct Tag {
     pub origin: Option<String>,
     /// The viewer's device, if a stitcher asks for it.
     pub device: Option<Device>,
-}
-
-impl Tag {
-    /// Who asks: a stitcher stands for the device that it names.
-    pub(crate) fn client(&self, client: Client) -> Client {
-        self.device.as_ref().map_or(client, |device| device.client(client))
-    }
 }
 
 /// A request that is known and allowed.

@@ -5,9 +5,7 @@
 
 use std::net::IpAddr;
 
-use slotkeeper_core::pod::InvalidTraffic;
-
-use crate::{Client, Head, Reply, Settings};
+use crate::{Head, Reply, Settings};
 
 /// The longest user agent read, in bytes.
 pub const USER_AGENT_BYTES_MAX: usize = 1_024;
@@ -19,14 +17,6 @@ pub struct Device {
     pub address: Option<IpAddr>,
     /// Its player, if it was said.
     pub user_agent: Option<String>,
-}
-
-impl Device {
-    /// `stitcher`, as the device that it asks for: what its player is, is judged by the device's user agent.
-    pub(crate) fn client(&self, stitcher: Client) -> Client {
-        let user_agent = self.user_agent.as_deref().map(str::as_bytes);
-        Client { invalid_traffic: user_agent.and_then(InvalidTraffic::of_user_agent), ..stitcher }
-    }
 }
 
 /// The device that a stitcher asks for; nothing, if the request names none.
@@ -61,6 +51,7 @@ pub(crate) fn viewer_address<'a>(head: &Head<'a>, settings: &Settings) -> Option
     }
 }
 
-fn is_from_stitcher(head: &Head<'_>, settings: &Settings) -> bool {
+/// Whether a request carries the bearer of a stitcher that this edge knows.
+pub(crate) fn is_from_stitcher(head: &Head<'_>, settings: &Settings) -> bool {
     head.bearer().is_some_and(|bearer| settings.stitchers.accept(bearer))
 }

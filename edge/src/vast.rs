@@ -97,7 +97,11 @@ pub(crate) async fn answer(platform: &impl Platform, client: Client, tag: &Tag) 
         Ok(asked) => asked,
         Err(refusal) => return refusal,
     };
-    let known = tag.device.as_ref().map(|device| Known { device, request: &asked.request });
+    let known = tag.device.as_ref().map(|device| Known {
+        device,
+        request: &asked.request,
+        identity: asked.permissions.identity,
+    });
     let form = Form { known, ..form };
     let answer = decided(platform, &asked).await;
     let reply = match serde_json::from_slice::<BreakResponse>(&answer) {

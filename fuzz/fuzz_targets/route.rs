@@ -29,7 +29,7 @@ fuzz_target!(init: seed("plan", put_plan()), |bytes: &[u8]| {
     assert_eq!(path_of(&format!("https://host.example{path}?u=http://x/y#z://")), path, "the same path, elsewhere");
 
     let head = Head { method, path, base: base_of(url), origin: None, device_address: None, device_user_agent: None, query: query_of(url), authorization, client_address: lines.next(), user_agent: lines.next().map(str::as_bytes), sec_gpc: lines.next() };
-    let _ = head.client();
+    let _ = head.client(&SETTINGS);
     if let Ok(asked) = BreakQuery::parse(head.query, NOW) {
         let rendered = asked.render();
         if rendered.len() <= QUERY_BYTES_MAX {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::{
+    collections::BTreeMap,
     future::pending,
     process::{Command, Output},
     sync::{Arc, Mutex},
@@ -17,7 +18,15 @@ use axum::{
     routing::get,
 };
 use serde_json::Value;
-use slotkeeper::vast::{Kept, Report, WebFetch, report};
+use slotkeeper::{
+    clock,
+    contracts::{Contracts, Format},
+    data_dir::DataDir,
+    plan,
+    registry::Registry,
+    vast::{Kept, RefreshOutcome, Report, WebFetch, refresh, report},
+};
+use slotkeeper_core::keys::Keyring;
 use slotkeeper_vast::{
     Policy,
     bounds::DOCUMENT_BYTES_MAX,
@@ -276,4 +285,118 @@ async fn the_program_follows_wrappers_from_hosts_that_it_is_told() {
     let output = check(&[&url, "--allow-host", &server.host, "--allow-http"]);
     assert!(output.status.success(), "{output:?}");
     assert!(said(&output).contains(&format!("from         {url} (x, ad chain/1)")), "{}", said(&output));
+}
+
+/// A creative whose video this tag names, in a flight of its own.
+fn booking(tag: &Url) -> String {
+    format!(
+        r#"
+[[advertisers]]
+id = "brand"
+name = "Brand"
+
+[[campaigns]]
+id = "campaign"
+advertiser = "brand"
+name = "Campaign"
+
+[[creatives]]
+id = "theirs"
+advertiser = "brand"
+name = "Theirs"
+vast = "{tag}"
+
+[[creatives.trackers]]
+event = "complete"
+url = "https://ours.example/complete"
+
+[[flights]]
+id = "flight"
+campaign = "campaign"
+class = "house"
+start = "2020-01-01"
+end = "2090-01-01"
+creatives = ["theirs"]
+"#
+    )
+}
+
+fn keys() -> Keyring {
+    Keyring::parse(&format!("1:{:064x}", 7)).unwrap()
+}
+
+fn book(folder: &std::path::Path, tag: &Url) -> Contracts {
+    let mut contracts = Contracts::open(&DataDir::open(folder).unwrap().contracts()).unwrap();
+    contracts.import("test.toml", &booking(tag), Format::Toml).unwrap();
+    contracts
+}
+
+#[tokio::test]
+async fn a_creative_that_is_a_third_partys_vast_is_sold_as_it_was_read_last() {
+    let server = AdServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut contracts = book(folder.path(), &server.url("chain/1"));
+    assert_eq!(contracts.booked().unwrap().unresolved().into_iter().collect::<Vec<_>>(), ["theirs"]);
+
+    let policy = server.policy(&[]);
+    let now = clock::now();
+    let refreshed = refresh(&mut contracts, &WebFetch::new(&policy), &policy, now).await.unwrap();
+    assert_eq!((refreshed.len(), &refreshed[0].outcome), (1, &RefreshOutcome::Changed));
+    let again = refresh(&mut contracts, &WebFetch::new(&policy), &policy, now).await.unwrap();
+    assert_eq!(again[0].outcome, RefreshOutcome::Same);
+    let booked = contracts.booked().unwrap();
+    let ad = &booked.flights[0].ads[0];
+    assert!(booked.unresolved().is_empty());
+    assert_eq!((ad.duration_ms, ad.media[0].url.as_str()), (10_000, "https://m.example/1.mp4"));
+    let called: Vec<_> = ad.trackers.iter().map(|tracker| (tracker.event.as_str(), tracker.url.as_str())).collect();
+    let on_start = [("start", "https://t.example/chain/0"), ("start", "https://t.example/ad")];
+    assert_eq!(called[0], ("complete", "https://ours.example/complete"), "what is booked stands before what was read");
+    assert!(on_start.iter().all(|one| called.contains(one)), "{called:?}");
+
+    // The plan sells it, and its record is known before any edge can mint a token of it.
+    let made = plan::make(&mut contracts, &BTreeMap::new(), None, &keys(), now).unwrap();
+    let sold = &made.source.flights[0].ads[0];
+    assert_eq!((sold.duration_ms, made.unresolved.len()), (10_000, 0));
+    let mut registry = Registry::open(&DataDir::open(folder.path()).unwrap().contracts()).unwrap();
+    assert_eq!(registry.get(sold.record_id).unwrap().unwrap().trackers, ad.trackers);
+}
+
+#[tokio::test]
+async fn a_tag_that_fails_keeps_what_it_had_and_one_of_another_url_has_nothing() {
+    let server = AdServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut contracts = book(folder.path(), &server.url("chain/0"));
+    let (policy, now) = (server.policy(&[]), clock::now());
+    refresh(&mut contracts, &WebFetch::new(&policy), &policy, now).await.unwrap();
+    // Nobody is allowed any more.
+    let nobody = Policy::default();
+    let refused = refresh(&mut contracts, &WebFetch::new(&nobody), &nobody, now).await.unwrap();
+    assert!(matches!(refused[0].outcome, RefreshOutcome::Refused { code: 300, .. }), "{refused:?}");
+    assert!(refused[0].is_known && contracts.booked().unwrap().unresolved().is_empty());
+    // Another tag is another video: what the old one said is not sold for it.
+    let mut contracts = book(folder.path(), &server.url("empty"));
+    assert_eq!(contracts.booked().unwrap().unresolved().len(), 1);
+    let refused = refresh(&mut contracts, &WebFetch::new(&policy), &policy, now).await.unwrap();
+    assert!(matches!(refused[0].outcome, RefreshOutcome::Refused { code: 303, .. }) && !refused[0].is_known);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_refreshes_what_is_booked_and_says_what_it_could_not() {
+    let server = AdServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    drop(book(folder.path(), &server.url("chain/0")));
+    let data = folder.path().to_str().unwrap().to_owned();
+    let run = move |hosts: &[&str]| {
+        let hosts = hosts.iter().flat_map(|host| ["--allow-host", host]);
+        let program = Command::new(env!("CARGO_BIN_EXE_slotkeeper"))
+            .args(["vast", "refresh", "--data", &data, "--allow-http"])
+            .args(hosts)
+            .output()
+            .unwrap();
+        (program.status.code(), String::from_utf8(program.stdout).unwrap())
+    };
+    let (code, said) = run(&[]);
+    assert!(code == Some(1) && said.contains("refused, 300") && said.contains("left out"), "{said}");
+    let (code, said) = run(&[&server.host]);
+    assert!(code == Some(0) && said.contains("new") && said.contains("known"), "{said}");
 }

@@ -65,8 +65,8 @@ fn every_fuzz_target_that_the_threat_model_names_exists() {
 }
 
 #[test]
-fn the_spin_component_may_call_its_origin_and_its_redis_only() {
+fn the_spin_component_may_call_its_origin_its_redis_and_its_auction_only() {
     let manifest = read("spin.toml");
     let allowed: Vec<&str> = manifest.lines().filter(|line| line.starts_with("allowed_outbound_hosts")).collect();
-    assert_eq!(allowed, [r#"allowed_outbound_hosts = ["{{ origin_url }}", "{{ redis_url }}"]"#]);
+    assert_eq!(allowed, [r#"allowed_outbound_hosts = ["{{ origin_url }}", "{{ redis_url }}", "{{ auction_url }}"]"#]);
 }

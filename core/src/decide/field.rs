@@ -11,7 +11,7 @@ use crate::{
     auction::Offer,
     caps::{Booking, CLAIMS_MAX, Cap, CapScope, CapState, Claim, ClaimState, Viewer, Window},
     contract::{DemandClass, Placement, PodPosition},
-    id::OpportunityId,
+    id::{AdId, OpportunityId},
     plan::{AdRecord, CLASS_AUCTION, FlightRecord, Plan},
     pod::{Eliminated, UnfilledReason},
     time::UnixMillis,
@@ -27,6 +27,8 @@ pub(super) struct Contender<'a> {
     pub(super) class: DemandClass,
     pub(super) placement: Placement,
     pub(super) position: PodPosition,
+    /// The only slot it may stand in, if it was offered for one.
+    pub(super) only_at: Option<u8>,
     /// What keeps it out of any pod of this break, if anything does: the first reason in the order in which they are asked.
     pub(super) bar: Option<UnfilledReason>,
     /// Until when its showing counts for some cap; if so, it takes a claim.
@@ -45,6 +47,8 @@ pub(super) struct OfferRecord {
     ad: AdRecord,
     /// Hundredths of a currency unit for a thousand, at least one.
     price: u32,
+    slot_index: u8,
+    position: PodPosition,
 }
 
 impl OfferRecord {
@@ -60,7 +64,8 @@ impl OfferRecord {
         ad.duration_ms = offer.record.duration_ms.into();
         ad.weight = 1.into();
         let price = (offer.record.cpm.micros / 10_000).clamp(1, PRICE_MAX);
-        Self { flight, ad, price: u32::try_from(price).unwrap_or(1) }
+        let price = u32::try_from(price).unwrap_or(1);
+        Self { flight, ad, price, slot_index: offer.slot_index, position: offer.position }
     }
 }
 
@@ -89,6 +94,8 @@ pub(super) struct Field<'a> {
     pub(super) claims_left: usize,
     /// Whether any contender may stand first or last only.
     pub(super) has_positions: bool,
+    /// Whether any contender was offered for one slot only.
+    pub(super) has_bound: bool,
     limits: Vec<Limit>,
 }
 
@@ -114,6 +121,7 @@ impl<'a> Field<'a> {
             eliminated: Eliminated::default(),
             claims_left,
             has_positions: false,
+            has_bound: false,
             limits: Vec::new(),
         };
         let past = Past::of(plan, caps, occasion);
@@ -128,14 +136,14 @@ impl<'a> Field<'a> {
         }
         field.value(shape, occasion, !offers.is_empty());
         for offer in offers {
-            field.enter_offer(offer, shape);
+            field.enter_offer(offer, shape, &occasion.request.previous_ads);
         }
         field
     }
 
     /// An auction's ad competes like a paid flight of one ad, for its price; it has no cap, and no share in the lottery.
-    fn enter_offer(&mut self, offer: &'a OfferRecord, shape: &Shape<'_>) {
-        let OfferRecord { flight, ad, price } = offer;
+    fn enter_offer(&mut self, offer: &'a OfferRecord, shape: &Shape<'_>, previous_ads: &[AdId]) {
+        let OfferRecord { flight, ad, price, slot_index, position } = offer;
         let mut contender = Contender {
             ad,
             booking: flight.booking(ad),
@@ -143,13 +151,16 @@ impl<'a> Field<'a> {
             duration_ms: ad.duration_ms.get(),
             class: DemandClass::Auction,
             placement: Placement::Ad,
-            position: PodPosition::Any,
-            bar: None,
+            position: if shape.pod.is_some() { *position } else { PodPosition::Any },
+            only_at: shape.pod.is_none().then_some(*slot_index),
+            bar: previous_ads.contains(&ad.ad_id()).then_some(UnfilledReason::CompetitiveSeparation),
             counts_until: None,
             value: 0,
             limits: [0..0, 0..0],
         };
-        if shape.takes(&contender) {
+        self.has_positions |= contender.position != PodPosition::Any;
+        self.has_bound |= contender.only_at.is_some();
+        if contender.bar.is_none() && shape.takes(&contender) {
             contender.value = i128::from(*price) << lottery::PROMOTIONS_BITS;
         }
         self.considered += 1;
@@ -208,6 +219,7 @@ impl<'a> Field<'a> {
                 class,
                 placement,
                 position: flight.pod_position(),
+                only_at: None,
                 bar,
                 counts_until,
                 value: 0,
@@ -362,7 +374,12 @@ impl<'a> Field<'a> {
 impl Contender<'_> {
     /// Whether it may stand anywhere in a pod.
     pub(super) fn is_anywhere(&self) -> bool {
-        self.position == PodPosition::Any
+        self.position == PodPosition::Any && self.only_at.is_none()
+    }
+
+    /// Whether it was not offered for another slot.
+    pub(super) fn may_stand_at(&self, slot: usize) -> bool {
+        self.only_at.is_none_or(|only| usize::from(only) == slot)
     }
 
     /// Whether it takes part in competitive separation. Promotions compete with nobody, nor do bumpers and sponsorships.
@@ -406,8 +423,10 @@ impl Contender<'_> {
 impl Shape<'_> {
     /// Whether any place takes the ad.
     fn takes(&self, contender: &Contender<'_>) -> bool {
-        self.places.iter().any(|place| {
-            place.is_for(contender.placement, contender.position) && place.takes(contender.duration_ms, self.time_ms)
+        self.places.iter().enumerate().any(|(at, place)| {
+            contender.may_stand_at(at)
+                && place.is_for(contender.placement, contender.position)
+                && place.takes(contender.duration_ms, self.time_ms)
         })
     }
 }

@@ -172,7 +172,7 @@ fn groups(field: &Field<'_>, shape: &Shape<'_>) -> (Vec<Group>, usize) {
     let mut groups: Vec<(&Place<'_>, Group)> = Vec::new();
     for (at, place) in shape.places.iter().enumerate() {
         let is_same = |other: &Place<'_>| if field.has_positions { *other == *place } else { other.is_like(place) };
-        match groups.iter_mut().find(|(other, _)| is_same(other)) {
+        match groups.iter_mut().find(|(other, _)| !field.has_bound && is_same(other)) {
             Some((_, group)) => group.places.push(at),
             None => groups.push((place, Group { places: vec![at], entrants: Vec::with_capacity(field.flights.len()) })),
         }
@@ -180,10 +180,12 @@ fn groups(field: &Field<'_>, shape: &Shape<'_>) -> (Vec<Group>, usize) {
     let mut kinds = Numbers::of_at_most(field.contenders.len());
     for who in field.runners() {
         let kind = u32::try_from(kinds.number(field.contenders[who].kind())).unwrap_or(u32::MAX);
-        let Contender { value, duration_ms, placement, position, .. } = field.contenders[who];
+        let contender = &field.contenders[who];
+        let Contender { value, duration_ms, placement, position, .. } = *contender;
         let who = u32::try_from(who).unwrap_or(u32::MAX);
         for (place, group) in &mut groups {
-            if place.is_for(placement, position) && place.takes(duration_ms, shape.time_ms) {
+            let may_stand = group.places.iter().any(|at| contender.may_stand_at(*at));
+            if may_stand && place.is_for(placement, position) && place.takes(duration_ms, shape.time_ms) {
                 group.entrants.push(Entrant { value, gain: value, duration_ms, kind, who });
             }
         }

@@ -79,6 +79,11 @@ impl<'a> Shape<'a> {
         Self { places: vec![place; pod.max_ads.into()], time_ms, pod: Some(pod) }
     }
 
+    /// Whether a slot is for ads, and not for bumpers or sponsorships.
+    pub(super) fn is_for_ads(&self, slot_index: u8) -> bool {
+        self.places.get(usize::from(slot_index)).is_none_or(|place| place.placement == Placement::Ad)
+    }
+
     /// How long an ad in one more slot of a dynamic pod may be, with `left_ms` of its time left.
     pub(super) fn slot_ms(&self, left_ms: u32) -> u32 {
         left_ms.min(self.pod.map_or(u32::MAX, longest_ad))

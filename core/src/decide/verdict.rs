@@ -153,7 +153,8 @@ impl<'v, 'f> Verdicts<'v, 'f> {
     /// What keeps a contender out of a slot; nothing, if it might have stood there.
     fn reason(&self, slot: usize, opening: Opening<'_>, at: usize) -> Option<UnfilledReason> {
         let contender = &self.field.contenders[at];
-        if !opening.place.is_for(contender.placement, contender.position) || !self.may_stand(slot, contender) {
+        let is_of_slot = contender.may_stand_at(slot) && self.may_stand(slot, contender);
+        if !opening.place.is_for(contender.placement, contender.position) || !is_of_slot {
             return Some(UnfilledReason::NoEligibleDemand);
         }
         if !opening.place.takes(contender.duration_ms, opening.room_ms) {
@@ -176,7 +177,7 @@ impl<'v, 'f> Verdicts<'v, 'f> {
     /// Whether its position allows a contender in this slot of a dynamic pod. In the one that is left unfilled, it might
     /// have stood if nothing else has its position: the pod is put in order afterwards.
     fn may_stand(&self, slot: usize, contender: &Contender<'_>) -> bool {
-        if self.shape.pod.is_none() || contender.is_anywhere() {
+        if self.shape.pod.is_none() || contender.position == PodPosition::Any {
             return true;
         }
         match (self.rows[slot].holds, contender.position) {

@@ -347,6 +347,13 @@ impl<'a> Plan<'a> {
         Some(self.ads_by_id.get(place)?.get() as usize)
     }
 
+    /// A title's rating; nothing, if the plan does not know the title.
+    pub fn title_rating(&self, title_id: &str) -> Option<Rating> {
+        let hash = attribute(Dimension::Title, title_id);
+        let at = self.titles.binary_search_by_key(&hash, |title| title.title.get()).ok()?;
+        Rating::ALL.get(usize::from(self.titles.get(at)?.rating)).copied()
+    }
+
     /// A title's length, if known, and its breaks; nothing, if the plan does not know the title.
     pub fn title_breaks(&self, title_id: &str) -> Option<(Option<u32>, Vec<TitleBreak>)> {
         let hash = attribute(Dimension::Title, title_id);

@@ -48,7 +48,7 @@ async fn read(mut request: Request, settings: &Settings) -> std::result::Result<
         user_agent: user_agent.as_deref().map(str::as_bytes),
         sec_gpc: sec_gpc.as_deref(),
     };
-    let client = head.client();
+    let client = head.client(settings);
     LIMITER.with_borrow_mut(|limiter| limit::admit(limiter, &head, settings, now()))?;
     let route = Route::find(&head, settings)?;
     if !route.has_body() {

@@ -58,7 +58,7 @@ async fn read(request: Request, spin: &Spin) -> std::result::Result<(Client, Rou
     LIMITER.with_borrow_mut(|limiter| limit::admit(limiter, &head, spin.settings(), spin.now()))?;
     let route = Route::find(&head, spin.settings())?;
     if !route.has_body() {
-        return Ok((head.client(), route, Vec::new()));
+        return Ok((head.client(spin.settings()), route, Vec::new()));
     }
     let deadline = time::sleep(Duration::from_millis(BODY_DEADLINE_MS));
     let next_chunk = async || match incoming.frame().await? {
@@ -66,7 +66,7 @@ async fn read(request: Request, spin: &Spin) -> std::result::Result<(Client, Rou
         Err(error) => Some(Err(format!("{error:?}"))),
     };
     let body = body::read(&route, text_of("content-length"), deadline, next_chunk).await?;
-    Ok((head.client(), route, body))
+    Ok((head.client(spin.settings()), route, body))
 }
 
 fn respond(reply: Reply) -> Result<Response<FullBody<Bytes>>> {

@@ -15,7 +15,7 @@ use std::future::Future;
 use slotkeeper_core::{
     auction::{Auction, OFFERS_MAX, Offer},
     beacon::Event,
-    contract::Tracker,
+    contract::{PodPosition, Tracker},
     money::{Currency, Money},
     pod::{FillReason, Pod},
 };
@@ -39,6 +39,8 @@ use crate::{
 
 /// The most hosts that wrappers may lead to.
 const HOSTS_MAX: usize = 64;
+/// The most that a break keeps of one offer, in bytes of JSON.
+const OFFER_BYTES_MAX: usize = 32 * 1024;
 /// What the wrappers of one ad may take by their own account; the auction's deadline is shorter.
 const BUDGET_MS: u32 = 60_000;
 
@@ -115,7 +117,8 @@ pub fn left(asked: &Asked, pod: &Pod) -> Vec<Left> {
     if let Some(dynamic) = &request.pod {
         let taken = pod.slots.iter().filter(|slot| slot.fill().is_some_and(|fill| is_kept(fill.fill_reason))).count();
         let taken = u8::try_from(taken).unwrap_or(u8::MAX);
-        let duration_ms = dynamic.duration_ms.saturating_sub(kept_ms);
+        let pod_ms = dynamic.duration_ms.min(request.max_duration_ms.unwrap_or(u32::MAX));
+        let duration_ms = pod_ms.saturating_sub(kept_ms);
         let max_ads = dynamic.max_ads.saturating_sub(taken);
         if max_ads == 0 || duration_ms < dynamic.min_ad_ms.max(1_000) {
             return Vec::new();
@@ -203,6 +206,8 @@ async fn read_all(
     let (mut offers, mut refused) = (Vec::new(), Vec::new());
     for read in join_all(reading).await {
         match read {
+            // What a break keeps of an auction travels with its rows; a vast VAST must not keep them from the origin.
+            Ok(offer) if offer_bytes(&offer) > OFFER_BYTES_MAX => refused.push(Code::Undefined.number()),
             Ok(offer) => offers.push(offer),
             Err(code) => refused.push(code.number()),
         }
@@ -217,7 +222,8 @@ async fn read(
     wrappers: &impl Fetch,
     policy: &Policy,
 ) -> Result<Offer, Code> {
-    let resolved = resolve(Start::Document(bid.markup.as_bytes()), wrappers, policy).await;
+    let markup = with_price(&bid.markup, &bid, settings);
+    let resolved = resolve(Start::Document(markup.as_bytes()), wrappers, policy).await;
     let resolved = resolved.map_err(|failure| failure.code)?;
     let ad = resolved.ads.first().ok_or(Code::NoAd)?;
     let mut read = creative(ad).map_err(|fault| fault.code())?;
@@ -229,9 +235,14 @@ async fn read(
     let billing =
         bid.billing_url.as_ref().map(|url| Tracker { event: Event::Start, url: with_price(url, &bid, settings) });
     let id = bid.creative.clone().unwrap_or_else(|| read.content_id());
+    let position = match bid.slot_in_pod {
+        1 => PodPosition::First,
+        -1 => PodPosition::Last,
+        _ => PodPosition::Any,
+    };
     let name = ad.ad.title.clone().unwrap_or_else(|| id.clone());
     Ok(Offer::of(
-        bid.imp,
+        (bid.imp, position),
         (&bid.advertiser_domain, &id),
         Money { micros: bid.cpm_micros, currency: settings.currency },
         (read.duration_ms, read.universal_ad_id),
@@ -240,16 +251,20 @@ async fn read(
     ))
 }
 
+fn offer_bytes(offer: &Offer) -> usize {
+    serde_json::to_vec(offer).map_or(usize::MAX, |json| json.len())
+}
+
 /// Whether it pays less a second than the pod asks for.
 fn pays_too_little(bid: &Bid, duration_ms: u32, left: &[Left]) -> bool {
     let least = left.iter().find(|left| left.index() == bid.imp).map_or(0, Left::min_cpm_micros_per_second);
     i128::from(bid.cpm_micros) * 1_000 < i128::from(least) * i128::from(duration_ms)
 }
 
-/// A URL of the bidder's with OpenRTB's macros of price filled (section 4.4).
-fn with_price(url: &str, bid: &Bid, settings: &AuctionSettings) -> String {
+/// What the bidder wrote, with OpenRTB's macros of price filled (section 4.4).
+fn with_price(text: &str, bid: &Bid, settings: &AuctionSettings) -> String {
     let price = format!("{}.{:06}", bid.cpm_micros / 1_000_000, bid.cpm_micros % 1_000_000);
-    url.replace("${AUCTION_PRICE}", &price)
+    text.replace("${AUCTION_PRICE}", &price)
         .replace("${AUCTION_CURRENCY}", settings.currency.as_str())
         .replace("${AUCTION_IMP_ID}", &bid.imp.to_string())
 }

@@ -24,6 +24,29 @@ const MIMES: [&str; 3] = ["application/vnd.apple.mpegurl", "video/mp4", "video/w
 /// The list of `AdCOM` "Creative Subtypes - Audio/Video": VAST 2.0, 3.0, 4.0 to 4.3, and their wrappers.
 const PROTOCOLS: [u8; 12] = [2, 3, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16];
 
+/// ISO 3166-1, by alpha-2: that of a request, and the alpha-3 that OpenRTB wants.
+fn alpha_3(alpha_2: &str) -> Option<&'static str> {
+    let mut codes = COUNTRIES.as_bytes().chunks_exact(5);
+    let found = codes.find(|code| code[..2].eq_ignore_ascii_case(alpha_2.as_bytes()))?;
+    core::str::from_utf8(&found[2..]).ok()
+}
+
+/// ISO 3166-1: alpha-2, then alpha-3, of each country.
+const COUNTRIES: &str = "\
+    ADANDAEAREAFAFGAGATGAIAIAALALBAMARMAOAGOAQATAARARGASASMATAUTAUAUSAWABWAXALAAZAZEBABIHBBBRBBDBGDBEBEL\
+    BFBFABGBGRBHBHRBIBDIBJBENBLBLMBMBMUBNBRNBOBOLBQBESBRBRABSBHSBTBTNBVBVTBWBWABYBLRBZBLZCACANCCCCKCDCOD\
+    CFCAFCGCOGCHCHECICIVCKCOKCLCHLCMCMRCNCHNCOCOLCRCRICUCUBCVCPVCWCUWCXCXRCYCYPCZCZEDEDEUDJDJIDKDNKDMDMA\
+    DODOMDZDZAECECUEEESTEGEGYEHESHERERIESESPETETHFIFINFJFJIFKFLKFMFSMFOFROFRFRAGAGABGBGBRGDGRDGEGEOGFGUF\
+    GGGGYGHGHAGIGIBGLGRLGMGMBGNGINGPGLPGQGNQGRGRCGSSGSGTGTMGUGUMGWGNBGYGUYHKHKGHMHMDHNHNDHRHRVHTHTIHUHUN\
+    IDIDNIEIRLILISRIMIMNININDIOIOTIQIRQIRIRNISISLITITAJEJEYJMJAMJOJORJPJPNKEKENKGKGZKHKHMKIKIRKMCOMKNKNA\
+    KPPRKKRKORKWKWTKYCYMKZKAZLALAOLBLBNLCLCALILIELKLKALRLBRLSLSOLTLTULULUXLVLVALYLBYMAMARMCMCOMDMDAMEMNE\
+    MFMAFMGMDGMHMHLMKMKDMLMLIMMMMRMNMNGMOMACMPMNPMQMTQMRMRTMSMSRMTMLTMUMUSMVMDVMWMWIMXMEXMYMYSMZMOZNANAM\
+    NCNCLNENERNFNFKNGNGANINICNLNLDNONORNPNPLNRNRUNUNIUNZNZLOMOMNPAPANPEPERPFPYFPGPNGPHPHLPKPAKPLPOLPMSPM\
+    PNPCNPRPRIPSPSEPTPRTPWPLWPYPRYQAQATREREUROROURSSRBRURUSRWRWASASAUSBSLBSCSYCSDSDNSESWESGSGPSHSHNSISVN\
+    SJSJMSKSVKSLSLESMSMRSNSENSOSOMSRSURSSSSDSTSTPSVSLVSXSXMSYSYRSZSWZTCTCATDTCDTFATFTGTGOTHTHATJTJKTKTKL\
+    TLTLSTMTKMTNTUNTOTONTRTURTTTTOTVTUVTWTWNTZTZAUAUKRUGUGAUMUMIUSUSAUYURYUZUZBVAVATVCVCTVEVENVGVGBVIVIR\
+    VNVNMVUVUTWFWLFWSWSMYEYEMYTMYTZAZAFZMZMBZWZWE";
+
 /// A bid request.
 #[derive(Debug, Serialize)]
 pub struct Request {
@@ -116,7 +139,8 @@ impl Geo {
 
 #[derive(Debug, Serialize)]
 struct User {
-    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     consent: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -141,11 +165,19 @@ struct Regs {
     gpp: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gpp_sid: Vec<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ext: Option<RegsExt>,
+}
+
+/// Global Privacy Control, as the IAB's extension says it.
+#[derive(Debug, Serialize)]
+struct RegsExt {
+    gpc: &'static str,
 }
 
 impl Regs {
     fn is_empty(&self) -> bool {
-        self.gdpr.is_none() && self.gpp.is_none() && self.gpp_sid.is_empty()
+        self.gdpr.is_none() && self.gpp.is_none() && self.gpp_sid.is_empty() && self.ext.is_none()
     }
 }
 
@@ -207,10 +239,11 @@ pub fn request(asked: &Asked, left: &[Left], currency: &str, tmax_ms: u64) -> Op
     }
     let (request, privacy) = (&asked.request, &asked.request.privacy);
     // Without permission nobody is named and nothing is known of them. Consent strings travel on: they are signals, not data.
-    let user = (asked.permissions.identity == Identity::Profile).then(|| User {
-        id: asked.viewer.to_string(),
+    let may_be_named = asked.permissions.identity == Identity::Profile;
+    let user = (may_be_named || privacy.tcf.is_some()).then(|| User {
+        id: may_be_named.then(|| asked.viewer.to_string()),
         consent: privacy.tcf.clone(),
-        data: if asked.permissions.no_segments || request.segments.is_empty() {
+        data: if !may_be_named || asked.permissions.no_segments || request.segments.is_empty() {
             Vec::new()
         } else {
             vec![Data { segment: request.segments.iter().map(|id| Segment { id: id.clone() }).collect() }]
@@ -221,12 +254,20 @@ pub fn request(asked: &Asked, left: &[Left], currency: &str, tmax_ms: u64) -> Op
         imp,
         app: App { content: Content { id: request.title_id.clone() } },
         device: Device {
-            geo: Geo { country: request.country.clone(), region: request.region.clone() },
-            lmt: privacy.lmt.into(),
+            geo: Geo {
+                country: request.country.as_deref().and_then(alpha_3).map(Into::into),
+                region: request.region.clone(),
+            },
+            lmt: (privacy.lmt || privacy.gpc || !may_be_named).into(),
             devicetype: request.device.as_deref().and_then(device_type),
         },
         user,
-        regs: Regs { gdpr: privacy.gdpr.map(u8::from), gpp: privacy.gpp.clone(), gpp_sid: privacy.gpp_sid.clone() },
+        regs: Regs {
+            gdpr: privacy.gdpr.map(u8::from),
+            gpp: privacy.gpp.clone(),
+            gpp_sid: privacy.gpp_sid.clone(),
+            ext: privacy.gpc.then_some(RegsExt { gpc: "1" }),
+        },
         at: 1,
         tmax: tmax_ms,
         cur: [currency.into()],
@@ -255,6 +296,13 @@ fn imp(asked: &Asked, left: &Left, currency: &str) -> Option<Imp> {
     };
     let video = match left {
         Left::Slot { slot, .. } if slot.placement != Placement::Ad => return None,
+        // Only whole seconds can be said here; without any, it would be asked for whatever length.
+        Left::Slot { slot, .. } if !slot.durations_ms.is_empty() && whole_seconds(&slot.durations_ms).is_empty() => {
+            return None;
+        }
+        Left::Pod { durations_ms, .. } if !durations_ms.is_empty() && whole_seconds(durations_ms).is_empty() => {
+            return None;
+        }
         Left::Slot { index, of, slot } => Video {
             minduration: slot.min_duration_ms.div_ceil(1_000),
             maxduration: if slot.durations_ms.is_empty() { slot.max_duration_ms / 1_000 } else { 0 },
@@ -455,7 +503,7 @@ mod tests {
             (&"2".into(), &(-1).into(), &150.into())
         );
         assert_eq!((&json["cur"], &json["device"]["devicetype"]), (&serde_json::json!(["EUR"]), &3.into()));
-        assert_eq!(json["device"]["geo"], serde_json::json!({ "country": "US", "region": "US-CA" }));
+        assert_eq!(json["device"]["geo"], serde_json::json!({ "country": "USA", "region": "US-CA" }));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! is every word in brackets that is not here. Of those here, what nobody knows becomes `-1`, and what the viewer does
 //! not want told `-2`, as the IAB's list of macros says. Values are percent-encoded.
 
-use slotkeeper_core::{api::BreakRequest, contract::BreakPosition};
+use slotkeeper_core::{api::BreakRequest, consent::Identity, contract::BreakPosition};
 
 use super::{Show, linear::registry_of};
 use crate::{query::encode, stitcher::Device};
@@ -19,6 +19,8 @@ pub struct Known<'a> {
     pub device: &'a Device,
     /// What was asked.
     pub request: &'a BreakRequest,
+    /// As whom the viewer may be remembered.
+    pub identity: Identity,
 }
 
 impl Known<'_> {
@@ -42,9 +44,9 @@ impl Known<'_> {
 
     fn value(&self, name: &str, show: &Show<'_>) -> Option<String> {
         let privacy = &self.request.privacy;
-        // With "limit ad tracking" or Global Privacy Control on, nothing is told that identifies a device.
+        // Where the viewer must not be recognised in another session, nothing is told that identifies a device.
         let identifying = |value: Option<String>| match value {
-            _ if privacy.lmt || privacy.gpc => WITHHELD.into(),
+            _ if self.identity == Identity::Session => WITHHELD.into(),
             value => value.unwrap_or_else(|| UNKNOWN.into()),
         };
         let known = |value: Option<&str>| value.unwrap_or(UNKNOWN).to_owned();

@@ -374,7 +374,11 @@ fn a_stitcher_gets_what_only_we_know_and_fills_in_the_rest() {
     let device = Device { address: "2001:db8::7".parse().ok(), user_agent: Some("TV 1/é".into()) };
     let told = |privacy| {
         let request = BreakRequest { privacy, ..BreakRequest::default() };
-        let known = Some(Known { device: &device, request: &request });
+        let known = Some(Known {
+            device: &device,
+            request: &request,
+            identity: slotkeeper_core::consent::Permissions::of(&request.privacy).identity,
+        });
         let document = rendered(&response, &Form { known, ..form(Version::V43) });
         read_back(&document)[0].calls.iter().find(|(_, url)| url.starts_with("https://v.")).unwrap().1.clone()
     };

@@ -546,7 +546,7 @@ async fn handle(world: &Rc<World>, edge: usize, call: &Call) -> Reply {
     let in_force = world.oracle.borrow().in_force();
     let carries_beacons = matches!(route, Route::Beacons | Route::Pixel { .. });
     let platform = Edge::new(world, edge, carries_beacons);
-    let reply = serve(&platform, head.client(), route.clone(), &call.body).await;
+    let reply = serve(&platform, head.client(&settings), route.clone(), &call.body).await;
     let took_ms = world.clock.now_ms() - asked_at;
     let mut oracle = world.oracle.borrow_mut();
     let number = reply

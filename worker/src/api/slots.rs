@@ -68,6 +68,10 @@ pub struct Slot {
     pub recognized_revenue_micros: Option<i64>,
     /// In which currency.
     pub currency: Option<String>,
+    /// How its pod was found: `exact` or `greedy`.
+    pub search: String,
+    /// Why it is never billed, if it was no viewer's.
+    pub invalid_traffic: Option<String>,
 }
 
 /// What fills a slot.
@@ -158,9 +162,11 @@ const ROW: &str = "
     o.fill_reason, o.unfilled_reason, o.recording, o.candidates, o.eliminated, o.plan_version, o.edge_id,
     i.furthest_quartile, i.threshold_passed, i.recognized_revenue_micros, i.currency,
     o.ad_id, o.record_id, o.duration_ms, o.creative_id, c.slug, c.name, o.flight_id, f.slug, f.slug,
-    o.campaign_id, p.slug, p.name, o.advertiser_id, a.slug, a.name";
-const FILL_STATE_COLUMN: usize = 34;
-const FIRST_EVENT_COLUMN: usize = 35;
+    o.campaign_id, p.slug, p.name, o.advertiser_id, a.slug, a.name,
+    o.search, o.invalid_traffic";
+const SEARCH_COLUMN: usize = 34;
+const FILL_STATE_COLUMN: usize = 36;
+const FIRST_EVENT_COLUMN: usize = 37;
 const JOINED: &str = "
     LEFT JOIN fill_states s ON s.opportunity_id = o.opportunity_id
     LEFT JOIN fct_ad_impressions i ON i.opportunity_id = o.opportunity_id
@@ -266,6 +272,8 @@ fn slot(row: &Row<'_>) -> rusqlite::Result<Slot> {
         threshold_passed: row.get(16)?,
         recognized_revenue_micros: row.get(17)?,
         currency: row.get(18)?,
+        search: row.get(SEARCH_COLUMN)?,
+        invalid_traffic: row.get(SEARCH_COLUMN + 1)?,
     })
 }
 

@@ -154,7 +154,7 @@ fn count(db: &Connection, fold_offset: u64, now: UnixMillis) -> rusqlite::Result
             db,
             "SELECT count(DISTINCT b.opportunity_id) FROM beacon_states b
              JOIN fct_ad_opportunities o ON o.opportunity_id = b.opportunity_id
-             WHERE o.ad_id IS NOT b.ad_id OR o.record_id IS NOT b.record_id",
+             WHERE b.ad_id <> 0 AND (o.ad_id IS NOT b.ad_id OR o.record_id IS NOT b.record_id)",
         )?,
         facts: fact_counts(db)?,
     })

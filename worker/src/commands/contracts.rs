@@ -221,7 +221,7 @@ fn shown(ad: &BookedAd) -> [String; 6] {
     [
         ad.creative.clone(),
         ad.weight.to_string(),
-        if ad.vast.is_some() { "-".into() } else { format!("{} ms", ad.duration_ms) },
+        if ad.is_showable() { format!("{} ms", ad.duration_ms) } else { "-".into() },
         ad.vast.clone().unwrap_or_else(files),
         ad.presentation.click_through.clone().unwrap_or_else(|| "-".into()),
         trackers.to_string(),

@@ -10,7 +10,13 @@ use slotkeeper::{
     replay::Replayer,
     say, tell,
 };
-use slotkeeper_core::{consent::Identity, contract::DemandClass, id::OpportunityId, time::UnixMillis};
+use slotkeeper_core::{
+    auction::{Auction, Offer},
+    consent::Identity,
+    contract::DemandClass,
+    id::OpportunityId,
+    time::UnixMillis,
+};
 
 use super::{Data, contracts::instant};
 use crate::table;
@@ -39,6 +45,7 @@ impl Explain {
         } else {
             print(&explanation, self.opportunity);
         }
+        print_auction(&explanation.auction);
         if explanation.agrees() {
             return Ok(ExitCode::SUCCESS);
         }
@@ -139,6 +146,26 @@ fn candidate(candidate: &Candidate) -> [String; 5] {
     let class = if candidate.class == DemandClass::House { "house" } else { "guaranteed" };
     let flight = format!("  {}", candidate.flight.slug());
     [flight, candidate.advertiser.best(), class.into(), fate, candidate.because.clone()]
+}
+
+/// What an auction gave, if one was asked.
+fn print_auction(auction: &Auction) {
+    let (offers, refused) = match auction {
+        Auction::NotAsked => return,
+        Auction::Unavailable { why } => return say!("auction: not to be had: {why}"),
+        Auction::Answered { offers, refused } => (offers, refused),
+    };
+    let codes: Vec<String> = refused.iter().map(ToString::to_string).collect();
+    let refused = if codes.is_empty() { String::new() } else { format!(", refused with {}", codes.join(", ")) };
+    say!("auction: {} offers{refused}", offers.len());
+    let row = |offer: &Offer| {
+        let cpm = offer.record.cpm;
+        let price = format!("{}.{:06} {}", cpm.micros / 1_000_000, cpm.micros % 1_000_000, cpm.currency);
+        let ms = format!("{} ms", offer.record.duration_ms);
+        [format!("  {}", offer.name), (offer.slot_index + 1).to_string(), price, ms]
+    };
+    let rows: Vec<_> = offers.iter().map(row).collect();
+    table::print(["  offer", "for slot", "CPM", "lasts"], &rows);
 }
 
 fn in_words(outcome: &Outcome) -> String {

@@ -5,8 +5,11 @@ use std::{collections::BTreeMap, fs, path::Path, process::ExitCode};
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use slotkeeper::{
+    clock,
+    contracts::Contracts,
+    data_dir::DataDir,
     say,
-    vast::{AdReport, FailureReport, LinkReport, Report, WebFetch, report},
+    vast::{AdReport, FailureReport, LinkReport, RefreshOutcome, Refreshed, Report, WebFetch, refresh, report},
 };
 use slotkeeper_core::contract::Presentation;
 use slotkeeper_vast::{
@@ -25,6 +28,9 @@ pub(crate) enum Vast {
     /// Show what an ad tag or a document comes to: its ads, their files and trackers, or why there are none. Ends with 1 if
     /// there is no ad to play. Of a folder, show what each of its documents is good for, without following wrappers
     Check(Check),
+    /// Ask for the VAST of every creative that is booked with one, and keep what it says for the next plan. What fails
+    /// keeps what it had. Ends with 1 if any failed
+    Refresh(Refresh),
 }
 
 #[derive(Args)]
@@ -32,6 +38,27 @@ pub(crate) struct Check {
     /// A file, a folder of *.xml, or a URL
     #[arg(value_name = "FILE|DIR|URL")]
     what: String,
+    #[command(flatten)]
+    whom: Whom,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Refresh {
+    #[command(flatten)]
+    data: super::Data,
+    #[command(flatten)]
+    whom: Whom,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Whom documents are fetched from.
+#[derive(Args)]
+struct Whom {
     /// A host that documents may be fetched from, the first too: HOST, *.SUFFIX, either with :PORT; give it once for each.
     /// Only one that is named with its port may be at a private address
     #[arg(long = "allow-host", value_name = "HOST")]
@@ -42,15 +69,24 @@ pub(crate) struct Check {
     /// How long all fetches together may take
     #[arg(long, default_value_t = 5_000, value_name = "MS")]
     deadline_ms: u32,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+}
+
+impl Whom {
+    fn policy(&self) -> Policy {
+        Policy {
+            hosts: self.allow_hosts.clone(),
+            schemes: if self.allow_http { Schemes::HttpToo } else { Schemes::Https },
+            budget_ms: self.deadline_ms,
+            ..Policy::default()
+        }
+    }
 }
 
 impl Vast {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Check(check) => check.run(),
+            Self::Refresh(refresh) => refresh.run(),
         }
     }
 }
@@ -71,12 +107,7 @@ impl Check {
     }
 
     fn report(&self, path: &Path) -> anyhow::Result<Report> {
-        let policy = Policy {
-            hosts: self.allow_hosts.clone(),
-            schemes: if self.allow_http { Schemes::HttpToo } else { Schemes::Https },
-            budget_ms: self.deadline_ms,
-            ..Policy::default()
-        };
+        let policy = self.whom.policy();
         let fetch = WebFetch::new(&policy);
         let runtime = super::runtime()?;
         if self.what.starts_with("http://") || self.what.starts_with("https://") {
@@ -86,6 +117,36 @@ impl Check {
         let document = read(path)?;
         Ok(report(runtime.block_on(resolve(Start::Document(&document), &fetch, &policy))))
     }
+}
+
+impl Refresh {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let mut contracts = Contracts::open(&DataDir::open(self.data.data)?.contracts())?;
+        let policy = self.whom.policy();
+        let fetch = WebFetch::new(&policy);
+        let refreshed = super::runtime()?.block_on(refresh(&mut contracts, &fetch, &policy, clock::now()))?;
+        let is_well = refreshed.iter().all(|one| !matches!(one.outcome, RefreshOutcome::Refused { .. }));
+        if self.json {
+            say!("{}", serde_json::to_string_pretty(&refreshed)?);
+        } else if refreshed.is_empty() {
+            say!("no creative is booked with a VAST");
+        } else {
+            let rows: Vec<_> = refreshed.iter().map(told).collect();
+            table::print(["creative", "VAST", "read", "now"], &rows);
+            say!("the next plan sells what is known");
+        }
+        Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn told(one: &Refreshed) -> [String; 4] {
+    let read = match &one.outcome {
+        RefreshOutcome::Changed => "new".into(),
+        RefreshOutcome::Same => "as before".into(),
+        RefreshOutcome::Refused { code, message } => format!("refused, {code}: {}", on_one_line(message)),
+    };
+    let now = if one.is_known { "known" } else { "left out" };
+    [one.creative.clone(), one.url.clone(), read, now.into()]
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

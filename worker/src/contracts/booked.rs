@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, Row, Transaction, types::Type};
+use rusqlite::{
+    Connection, Row, Transaction,
+    types::{Type, ValueRef},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use slotkeeper_core::{
     contract::{DemandClass, Placement, PodPosition, Presentation, Rating, Tracker},
@@ -12,6 +15,8 @@ use slotkeeper_core::{
     plan::{MediaSource, Targeting, TitleSource},
     time::UnixMillis,
 };
+
+use crate::vast::VastContent;
 
 use super::{dayparts::Daypart, frequency::Frequency, store};
 
@@ -97,9 +102,12 @@ pub struct BookedAd {
     pub name: String,
     /// Its share among the ads of its flight.
     pub weight: u32,
-    /// Where the VAST is that says what is shown, if a third party serves it. It has then no length and no files here.
+    /// Where the VAST is that says what is shown, if a third party serves it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vast: Option<String>,
+    /// Whether that VAST was read. Until then there is no length and there are no files here; after, they are its.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vast_is_read: Option<bool>,
     /// Its length, or 0.
     pub duration_ms: u32,
     /// Its registered id, or `unknown`.
@@ -118,11 +126,38 @@ pub struct BookedAd {
 }
 
 impl Booked {
-    /// The creatives in flights that are not paused whose VAST a third party serves: nobody knows yet what they show. By
-    /// their ids in the contracts file.
+    /// The creatives in flights that are not paused whose VAST a third party serves and nobody has read yet. By their ids
+    /// in the contracts file.
     pub fn unresolved(&self) -> BTreeSet<&str> {
         let ads = self.flights.iter().filter(|flight| !flight.paused).flat_map(|flight| &flight.ads);
-        ads.filter(|ad| ad.vast.is_some()).map(|ad| ad.creative.as_str()).collect()
+        ads.filter(|ad| !ad.is_showable()).map(|ad| ad.creative.as_str()).collect()
+    }
+}
+
+/// VAST 4.3's word for a creative that is registered nowhere.
+const UNKNOWN: &str = "unknown";
+
+impl BookedAd {
+    /// Whether it is known what it shows.
+    pub fn is_showable(&self) -> bool {
+        self.vast_is_read != Some(false)
+    }
+
+    /// Takes from a third party's VAST what it says. What is booked besides stands beside it, and before it.
+    fn read_from(&mut self, content: VastContent) {
+        let VastContent { duration_ms, universal_ad_id, media, presentation, trackers } = content;
+        (self.duration_ms, self.media, self.vast_is_read) = (duration_ms, media, Some(true));
+        if self.universal_ad_id == UNKNOWN {
+            self.universal_ad_id = universal_ad_id;
+        }
+        let booked = std::mem::take(&mut self.presentation);
+        self.presentation = Presentation {
+            categories: [booked.categories, presentation.categories].concat(),
+            trackers: [booked.trackers, presentation.trackers].concat(),
+            verifications: [booked.verifications, presentation.verifications].concat(),
+            ..presentation
+        };
+        self.trackers.extend(trackers);
     }
 }
 
@@ -207,7 +242,7 @@ fn flight(row: &Row<'_>) -> rusqlite::Result<BookedFlight> {
 
 fn ads(db: &Connection) -> rusqlite::Result<Vec<(u32, BookedAd)>> {
     let read = |row: &Row<'_>| {
-        let ad = BookedAd {
+        let mut ad = BookedAd {
             ad_id: AdId(row.get(1)?),
             creative_id: CreativeId(row.get(2)?),
             creative: row.get(3)?,
@@ -220,13 +255,20 @@ fn ads(db: &Connection) -> rusqlite::Result<Vec<(u32, BookedAd)>> {
             vast: row.get(12)?,
             presentation: json(row, 13)?,
             trackers: json(row, 14)?,
+            vast_is_read: row.get::<_, Option<String>>(12)?.map(|_| false),
         };
+        if row.get_ref(15)? != ValueRef::Null {
+            ad.read_from(json(row, 15)?);
+        }
         Ok((row.get(0)?, ad))
     };
     db.prepare(
         "SELECT ads.flight_id, ads.ad_id, c.creative_id, c.slug, c.name, iif(c.vast IS NULL, c.duration_ms, 0),
-             c.universal_ad_id, c.media, c.caps, c.min_gap, c.time_zone, ads.weight, c.vast, c.presentation, c.trackers
-         FROM ads JOIN creatives c USING (creative_id) WHERE ads.booked = 1 ORDER BY ads.ad_id",
+             c.universal_ad_id, c.media, c.caps, c.min_gap, c.time_zone, ads.weight, c.vast, c.presentation, c.trackers,
+             v.content
+         FROM ads JOIN creatives c USING (creative_id)
+             LEFT JOIN creative_vasts v ON v.creative_id = c.creative_id AND v.url = c.vast
+         WHERE ads.booked = 1 ORDER BY ads.ad_id",
     )?
     .query_map([], read)?
     .collect()

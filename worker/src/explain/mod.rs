@@ -7,6 +7,7 @@ mod names;
 
 use serde::Serialize;
 use slotkeeper_core::{
+    auction::Auction,
     caps::{CapState, Claim, ClaimState},
     consent::Permissions,
     decision::Decision,
@@ -44,6 +45,8 @@ pub struct Explanation {
     pub candidates: Vec<Candidate>,
     /// How many flights of the plan require something that the request does not offer, and were not looked at.
     pub not_looked_at: usize,
+    /// What an auction gave, if one was asked.
+    pub auction: Auction,
     /// The outcome, decided again.
     pub replayed: Outcome,
     /// Where that differs from the row that stands: nowhere, or something is wrong.
@@ -203,6 +206,7 @@ pub fn explain(replayer: &mut Replayer, id: OpportunityId) -> Result<Explanation
         viewer: viewer(&names, &decision)?,
         plan: plan.as_deref().map(|plan| plan_shown(&plan.source)),
         candidates,
+        auction: decision.auction.clone(),
         replayed: outcome(&names, &replayed_columns)?,
         differences,
     })

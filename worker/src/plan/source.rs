@@ -32,7 +32,7 @@ pub(super) struct Sellable {
 }
 
 /// The flights that a plan made now must hold, with the records of their ads. Left out are paused flights, those that are
-/// over for so long that no token of theirs lives, and those that start, or air, after the plan's validity only.
+/// over for so long that no token of theirs lives, and those that start after the plan's validity only.
 pub(super) fn sellable(
     booked: &Booked,
     delivered: &BTreeMap<FlightId, u64>,
@@ -46,9 +46,9 @@ pub(super) fn sellable(
         !flight.paused && flight.ends_at.plus_ms(LEASE_MS.into()) > now && flight.starts_at < validity.1
     };
     for flight in booked.flights.iter().filter(is_wanted) {
-        let Some(airs) = airs(flight, validity) else { continue };
+        let airs = airs(flight, validity);
         let mut ads = Vec::with_capacity(flight.ads.len());
-        for booked_ad in flight.ads.iter().filter(|ad| ad.vast.is_none()) {
+        for booked_ad in flight.ads.iter().filter(|ad| ad.is_showable()) {
             let record = record(flight, booked_ad);
             let caps = caps(&booked_ad.frequency, CapScope::Creative, validity);
             ads.push(ad(flight, booked_ad, &record, caps, public_url)?);
@@ -85,14 +85,18 @@ pub(super) fn sellable(
     Ok(sellable)
 }
 
-/// When a flight airs, with no span for always; `None` if it does not, nor did while tokens of today were minted.
-fn airs(flight: &BookedFlight, (valid_from, valid_until): (UnixMillis, UnixMillis)) -> Option<Vec<Span>> {
+/// The first millisecond of Unix time.
+const NEVER_AGAIN: Span = Span { from: UnixMillis(0), until: UnixMillis(1) };
+
+/// When a flight airs, with no span for always. One that does not air is in the plan all the same, for what its caps count
+/// of its campaign's other flights: it has the one span that never comes again.
+fn airs(flight: &BookedFlight, (valid_from, valid_until): (UnixMillis, UnixMillis)) -> Vec<Span> {
     if flight.dayparts.is_empty() {
-        return Some(vec![]);
+        return vec![];
     }
     let asked_about = (valid_from.minus_ms(LEASE_MS.into()), valid_until);
     let airs = dayparts::airs(&flight.dayparts, &flight.frequency.zone(), asked_about);
-    (!airs.is_empty()).then_some(airs)
+    if airs.is_empty() { vec![NEVER_AGAIN] } else { airs }
 }
 
 /// The ad as sold now. It does not name its files: where a video lies changes no contract.

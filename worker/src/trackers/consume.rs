@@ -108,9 +108,10 @@ fn happened_in(entry: &Entry) -> Vec<Happened> {
     batch.facts.into_iter().filter_map(counted).collect()
 }
 
-/// Whether vendors hear of a beacon: not of one that the fold refuses, nor of one that is no viewer's.
+/// Whether vendors hear of a beacon: not of one that the fold refuses, of one that is no viewer's, or of one about a slot
+/// without an ad, which a player of VAST reports as an error.
 fn counts(beacon: &BeaconFact) -> bool {
-    is_within_bounds(beacon) && beacon.invalid_traffic.is_none()
+    is_within_bounds(beacon) && beacon.invalid_traffic.is_none() && beacon.ad_id != AdId(0)
 }
 
 impl From<&BeaconFact> for Happened {

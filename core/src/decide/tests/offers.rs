@@ -8,11 +8,15 @@ use crate::{
     money::{Currency, Money},
 };
 
-/// An offer of so many milliseconds, from an advertiser of its own unless two share a domain.
+/// An offer of so many milliseconds for the first slot, from an advertiser of its own unless two share a domain.
 fn offer(domain: &str, creative: &str, duration_ms: u32, cpm_micros: i64) -> Offer {
+    offer_for(0, domain, creative, duration_ms, cpm_micros)
+}
+
+fn offer_for(slot: u8, domain: &str, creative: &str, duration_ms: u32, cpm_micros: i64) -> Offer {
     let cpm = Money { micros: cpm_micros, currency: Currency::parse("USD").unwrap() };
     let ad = (creative.into(), vec![], Presentation::default());
-    Offer::of(0, (domain, creative), cpm, (duration_ms, "unknown".into()), ad, vec![])
+    Offer::of((slot, PodPosition::Any), (domain, creative), cpm, (duration_ms, "unknown".into()), ad, vec![])
 }
 
 fn answered(offers: Vec<Offer>) -> Auction {
@@ -40,7 +44,10 @@ fn offers_stand_between_guaranteed_demand_and_our_own_promotions() {
     for seed in 0..50 {
         let promotions: Vec<_> = (10..20).map(|id| FlightSource { allocation: u32::MAX, ..house(id) }).collect();
         let flights = [vec![FlightSource { allocation: 1, ..flight(1) }], promotions].concat();
-        let auction = answered(vec![offer("a.example", "a", 5_000, 10_000), offer("b.example", "b", 5_000, 1)]);
+        let everywhere = (0..4).flat_map(|slot| {
+            [offer_for(slot, "a.example", "a", 5_000, 10_000), offer_for(slot, "b.example", "b", 5_000, 1)]
+        });
+        let auction = answered(everywhere.collect());
         let pod = decide_with(flights, &request(4), &auction, seed);
         let mut reasons = reasons(&pod);
         reasons.sort_unstable();
@@ -54,16 +61,17 @@ fn the_dearest_offers_win_and_none_of_one_advertiser_or_video_twice() {
     let auction = answered(vec![
         offer("a.example", "a1", 20_000, 9_000_000),
         offer("a.example", "a2", 20_000, 8_000_000),
-        offer("b.example", "b", 20_000, 3_000_000),
-        offer("c.example", "c", 20_000, 2_000_000),
-        offer("d.example", "d", 40_000, 90_000_000), // does not fit
+        offer_for(1, "a.example", "a1", 20_000, 9_000_000),
+        offer_for(1, "b.example", "b", 20_000, 3_000_000),
+        offer_for(1, "c.example", "c", 20_000, 2_000_000),
+        offer_for(1, "d.example", "d", 40_000, 90_000_000), // does not fit
     ]);
     let pod = decide_with(vec![], &request(2), &auction, 1);
     let sold: Vec<_> = pod.slots.iter().map(|slot| slot.fill().unwrap().record_id).collect();
-    let expected = [0, 2].map(|at: usize| auction.offers()[at].record.record_id());
+    let expected = [0, 3].map(|at: usize| auction.offers()[at].record.record_id());
     assert_eq!(sold, expected);
     assert!(pod.claims().next().is_none(), "no cap is booked on what an auction sells");
-    assert_eq!(pod.slots[0].candidates, 5);
+    assert_eq!(pod.slots[0].candidates, 6);
 }
 
 #[test]
@@ -71,7 +79,7 @@ fn guaranteed_demand_gives_way_to_no_price() {
     let long = FlightSource { ads: vec![ad(1, 30_000)], allocation: 1, ..flight(1) };
     let asked = BreakRequest { max_duration_ms: Some(30_000), ..request(2) };
     let auction =
-        answered(vec![offer("a.example", "a", 15_000, i64::MAX / 2), offer("b.example", "b", 15_000, i64::MAX)]);
+        answered(vec![offer("a.example", "a", 15_000, i64::MAX / 2), offer_for(1, "b.example", "b", 15_000, i64::MAX)]);
     for seed in 0..50 {
         let pod = decide_with(vec![long.clone()], &asked, &auction, seed);
         assert!(reasons(&pod).contains(&Ok(FillReason::Guaranteed)), "seed {seed}");
@@ -121,4 +129,14 @@ fn a_break_that_is_a_millisecond_too_short_for_two_ads_is_decided_like_any_other
         assert_eq!(pod.slots[0].search, crate::pod::Search::Exact);
         assert!(reasons(&pod).contains(&Ok(FillReason::Guaranteed)));
     }
+}
+
+#[test]
+fn an_offer_for_one_slot_stands_in_no_other_and_none_returns_from_the_break_before() {
+    let first = [offer("a.example", "a", 20_000, 20_000_000), offer("b.example", "b", 20_000, 18_000_000)];
+    let pod = decide_with(vec![], &request(2), &answered(first.to_vec()), 1);
+    assert_eq!(reasons(&pod), [Ok(FillReason::Auction), Err(UnfilledReason::NoEligibleDemand)]);
+    let asked = BreakRequest { previous_ads: vec![first[0].record.ad_id], ..request(1) };
+    let pod = decide_with(vec![], &asked, &answered(first.to_vec()), 1);
+    assert_eq!(pod.slots[0].fill().unwrap().record_id, first[1].record.record_id());
 }
