@@ -18,10 +18,14 @@ const WITHIN_POLICY = {
   enableID3MetadataCues: false,
 };
 
+/** How long the film may have nothing to show after an ad. */
+const STALL_MS = 3_000;
+
 const element = (id) => document.getElementById(id);
 const video = element("video");
 let hls;
 let edgeUrl;
+let watchdog;
 
 function setState(state, words) {
   document.body.dataset.state = state;
@@ -81,11 +85,21 @@ function watch() {
   hls = new Hls(WITHIN_POLICY);
   const { Events } = Hls;
   let inAd = false;
+  let hasResumed = false;
   const finish = () => {
     setState("done", "The end");
     element("play").textContent = "Play again";
     element("play").disabled = false;
   };
+  const resume = () => {
+    hasResumed = true;
+    setState("content", "The film");
+  };
+  // On a busy machine hls.js may hand the video back and load nothing more into it; told to load, it goes on.
+  clearInterval(watchdog);
+  watchdog = setInterval(() => {
+    if (hasResumed && !inAd && document.body.dataset.state === "content" && video.readyState === 0) hls.startLoad(-1);
+  }, STALL_MS);
   hls.on(Events.ASSET_LIST_LOADED, (_name, { event }) => showList(event));
   hls.on(Events.INTERSTITIAL_STARTED, (_name, { event }) => {
     inAd = true;
@@ -103,9 +117,9 @@ function watch() {
     inAd = false;
     document.querySelector("#breaks li[data-playing]")?.removeAttribute("data-playing");
     if (event.cue.post) finish();
-    else setState("content", "The film");
+    else resume();
   });
-  hls.on(Events.INTERSTITIALS_PRIMARY_RESUMED, () => setState("content", "The film"));
+  hls.on(Events.INTERSTITIALS_PRIMARY_RESUMED, resume);
   hls.on(Events.ERROR, (_name, { fatal, details, error }) => {
     if (fatal) stop(`${details}: ${error.message}`);
   });
