@@ -220,8 +220,7 @@ impl<'a> Plan<'a> {
 
     /// The rating and genre attributes of a title, if the plan knows it.
     pub(crate) fn title(&self, title_attribute: u64) -> Option<(u16, &'a [U64])> {
-        let at = self.titles.binary_search_by_key(&title_attribute, |title| title.title.get()).ok()?;
-        let title = self.titles.get(at)?;
+        let title = self.title_record(title_attribute)?;
         let rating = Rating::ALL.get(usize::from(title.rating))?;
         Some((rating.bit(), of(self.attributes, title.genres).unwrap_or_default()))
     }
@@ -347,18 +346,20 @@ impl<'a> Plan<'a> {
         Some(self.ads_by_id.get(place)?.get() as usize)
     }
 
+    fn title_record(&self, title_attribute: u64) -> Option<&'a TitleRecord> {
+        let at = self.titles.binary_search_by_key(&title_attribute, |title| title.title.get()).ok()?;
+        self.titles.get(at)
+    }
+
     /// A title's rating; nothing, if the plan does not know the title.
     pub fn title_rating(&self, title_id: &str) -> Option<Rating> {
-        let hash = attribute(Dimension::Title, title_id);
-        let at = self.titles.binary_search_by_key(&hash, |title| title.title.get()).ok()?;
-        Rating::ALL.get(usize::from(self.titles.get(at)?.rating)).copied()
+        let title = self.title_record(attribute(Dimension::Title, title_id))?;
+        Rating::ALL.get(usize::from(title.rating)).copied()
     }
 
     /// A title's length, if known, and its breaks; nothing, if the plan does not know the title.
     pub fn title_breaks(&self, title_id: &str) -> Option<(Option<u32>, Vec<TitleBreak>)> {
-        let hash = attribute(Dimension::Title, title_id);
-        let at = self.titles.binary_search_by_key(&hash, |title| title.title.get()).ok()?;
-        let title = self.titles.get(at)?;
+        let title = self.title_record(attribute(Dimension::Title, title_id))?;
         let duration_ms = Some(title.duration_ms.get()).filter(|ms| *ms > 0);
         Some((duration_ms, self.json(title.breaks)))
     }
