@@ -1,6 +1,6 @@
 //! `slotkeeper vast`.
 
-use std::{collections::BTreeMap, fs, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, fs, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
@@ -9,7 +9,7 @@ use slotkeeper::{
     contracts::Contracts,
     data_dir::DataDir,
     say,
-    vast::{AdReport, FailureReport, LinkReport, RefreshOutcome, Refreshed, Report, WebFetch, refresh, report},
+    vast::{AdReport, FailureReport, Kept, LinkReport, RefreshOutcome, Refreshed, Report, WebFetch, refresh, report},
 };
 use slotkeeper_core::contract::Presentation;
 use slotkeeper_vast::{
@@ -123,7 +123,7 @@ impl Refresh {
     fn run(self) -> anyhow::Result<ExitCode> {
         let mut contracts = Contracts::open(&DataDir::open(self.data.data)?.contracts())?;
         let policy = self.whom.policy();
-        let fetch = WebFetch::new(&policy);
+        let fetch = Kept::new(WebFetch::new(&policy), Duration::MAX); // what creatives share is asked for once a run
         let refreshed = super::runtime()?.block_on(refresh(&mut contracts, &fetch, &policy, clock::now()))?;
         let is_well = refreshed.iter().all(|one| !matches!(one.outcome, RefreshOutcome::Refused { .. }));
         if self.json {
