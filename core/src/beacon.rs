@@ -1,111 +1,13 @@
-//! Beacons: what a client says it played, and the text form in which the SDK posts them.
-//!
-//! A batch is plain text, so that `sendBeacon` carries it without a CORS preflight and a television formats it without
-//! a JSON library:
-//!
-//! ```text
-//! sk1 SESSION SEQUENCE
-//! TOKEN EVENT AGE_MS
-//! …
-//! ```
-//!
-//! `AGE_MS` is how long before the sending the event happened, so a client's wrong clock does no harm.
+//! Beacons as the edge reads them. Their text is [`slotkeeper_beacon`]'s, which the client shares.
 
-use alloc::{string::String, vec::Vec};
-use core::{
-    fmt::{self, Write as _},
-    str::FromStr,
+use alloc::{string::String, vec, vec::Vec};
+
+use slotkeeper_beacon::{HEAD_BYTES_MAX, LINE_BYTES_BESIDE_TOKEN_MAX, Text, head, line};
+
+pub use slotkeeper_beacon::{
+    AGE_MS_MAX, BATCH_BEACONS_MAX, BATCH_BYTES_MAX, DETAIL_MAX, Event, SESSION_ID_BYTES_MAX, UnknownEvent, VERSION,
+    is_session_id,
 };
-
-use serde::{Deserialize, Serialize};
-
-/// The longest batch accepted, in bytes: what `sendBeacon` carries.
-pub const BATCH_BYTES_MAX: usize = 65_536;
-/// The most beacons in one batch.
-pub const BATCH_BEACONS_MAX: usize = 500;
-/// The longest session id, in bytes.
-pub const SESSION_ID_BYTES_MAX: usize = 64;
-/// The oldest event reported, in milliseconds: a week. Tokens expire long before.
-pub const AGE_MS_MAX: u64 = 7 * 24 * 3_600_000;
-
-macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $code:literal $text:literal;)*) => {
-        /// What happened to an ad, by its VAST 4.3 name.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum Event {
-            $($(#[$doc])* #[serde(rename = $text)] $name = $code,)*
-        }
-
-        impl Event {
-            /// Every event.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The VAST name.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            /// The event of a code in a token.
-            pub fn from_code(code: u8) -> Option<Self> {
-                match code { $($code => Some(Self::$name),)* _ => None }
-            }
-        }
-    };
-}
-
-events! {
-    /// The ad began to play: the impression.
-    Start = 1 "start";
-    /// A quarter has played.
-    FirstQuartile = 2 "firstQuartile";
-    /// Half has played.
-    Midpoint = 3 "midpoint";
-    /// Three quarters have played.
-    ThirdQuartile = 4 "thirdQuartile";
-    /// All of it has played.
-    Complete = 5 "complete";
-    /// The viewer paused.
-    Pause = 6 "pause";
-    /// The viewer resumed.
-    Resume = 7 "resume";
-    /// Sound off.
-    Mute = 8 "mute";
-    /// Sound on.
-    Unmute = 9 "unmute";
-    /// The viewer skipped the rest.
-    Skip = 10 "skip";
-    /// The ad could not be played (on).
-    Error = 11 "error";
-    /// The ad was delivered and will not be played.
-    NotUsed = 12 "notUsed";
-    /// The viewer followed the ad's link.
-    ClickThrough = 13 "clickThrough";
-}
-
-impl Event {
-    /// The code in tokens and bit masks, from 1.
-    pub fn code(self) -> u8 {
-        self as u8
-    }
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Event {
-    type Err = UnknownEvent;
-    fn from_str(text: &str) -> Result<Self, UnknownEvent> {
-        Self::ALL.iter().copied().find(|event| event.as_str() == text).ok_or(UnknownEvent)
-    }
-}
-
-/// Not the VAST name of an event that is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an event; expected a VAST 4.3 name such as start, midpoint or complete")]
-pub struct UnknownEvent;
 
 /// One line of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,8 +16,10 @@ pub struct Beacon<'a> {
     pub token: &'a str,
     /// What happened.
     pub event: Event,
-    /// How long before the sending, in milliseconds.
-    pub age_ms: u64,
+    /// How long before the sending, in milliseconds: what the line says, and how long the batch lay.
+    pub age_ms: u32,
+    /// Of an error its VAST code, of any other event the seconds since the viewer last touched anything.
+    pub detail: Option<u32>,
 }
 
 /// What the SDK posts at once.
@@ -125,6 +29,8 @@ pub struct Batch<'a> {
     pub session_id: &'a str,
     /// The batch's number within the session; a resent batch keeps its number.
     pub sequence: u32,
+    /// How many beacons the session has lost to its bounds so far.
+    pub lost: u32,
     /// In the order sent.
     pub beacons: Vec<Beacon<'a>>,
 }
@@ -147,75 +53,106 @@ impl<'a> Batch<'a> {
         let fault = |line, field, expected| MalformedBatch { line, field, expected };
         let mut lines = text.lines();
         let mut head = lines.next().unwrap_or_default().split(' ');
-        if head.next() != Some("sk1") {
+        if head.next() != Some(VERSION) {
             return Err(fault(1, "version", "must be sk1"));
         }
-        let session_id = head.next().filter(|id| is_session_id(id)).ok_or(fault(
+        let session_id = head.next().filter(|id| is_session_id(id.as_bytes())).ok_or(fault(
             1,
             "session_id",
             "must be 1 to 64 letters, digits, hyphens or underscores",
         ))?;
-        let sequence = head.next().and_then(|n| n.parse().ok()).filter(|_| head.next().is_none()).ok_or(fault(
-            1,
-            "sequence",
-            "must be a whole number up to 4294967295, and the last field",
-        ))?;
+        let mut number = |field, expected| match head.next() {
+            Some(text) => text.parse::<u32>().map(Some).map_err(|_| fault(1, field, expected)),
+            None => Ok(None),
+        };
+        let expected = "must be a whole number up to 4294967295";
+        let sequence = number("sequence", expected)?.ok_or(fault(1, "sequence", expected))?;
+        let lost = number("lost", expected)?.unwrap_or(0);
+        let held_ms = number("held_ms", expected)?.unwrap_or(0);
+        if head.next().is_some() {
+            return Err(fault(1, "held_ms", "must be the last field"));
+        }
         let mut beacons = Vec::new();
-        for (index, line) in lines.enumerate() {
-            let at = index + 2;
+        for (line, at) in lines.zip(2..) {
             if beacons.len() == BATCH_BEACONS_MAX {
                 return Err(fault(at, "beacons", "must be at most 500 in one batch"));
             }
-            let mut fields = line.split(' ');
-            let token = fields.next().unwrap_or_default();
-            let event = fields.next().and_then(|name| name.parse().ok()).ok_or(fault(
-                at,
-                "event",
-                "must be a VAST 4.3 event name after the token",
-            ))?;
-            let age_ms = fields
-                .next()
-                .and_then(|ms| ms.parse().ok())
-                .filter(|ms| *ms <= AGE_MS_MAX && fields.next().is_none())
-                .ok_or(fault(
-                    at,
-                    "age_ms",
-                    "must be a whole number of milliseconds, at most a week, and the last field",
-                ))?;
-            beacons.push(Beacon { token, event, age_ms });
+            let beacon = Beacon::parse(line, held_ms).map_err(|(field, expected)| fault(at, field, expected))?;
+            beacons.push(beacon);
         }
         if beacons.is_empty() {
             return Err(fault(2, "beacons", "must be at least one"));
         }
-        Ok(Self { session_id, sequence, beacons })
+        Ok(Self { session_id, sequence, lost, beacons })
     }
 
     /// The text that [`parse`](Self::parse) reads.
     pub fn to_text(&self) -> String {
-        let mut text = alloc::format!("sk1 {} {}\n", self.session_id, self.sequence);
-        for Beacon { token, event, age_ms } in &self.beacons {
-            let _ = writeln!(text, "{token} {event} {age_ms}"); // writing to a String cannot fail
+        let mut bytes = vec![0; HEAD_BYTES_MAX + self.beacons.iter().map(Beacon::bytes_max).sum::<usize>()];
+        let mut text = Text::new(&mut bytes);
+        head(&mut text, self.session_id.as_bytes(), self.sequence, self.lost);
+        for Beacon { token, event, age_ms, detail } in &self.beacons {
+            line(&mut text, token.as_bytes(), *event, *age_ms, *detail);
         }
-        text
+        let len = text.len();
+        bytes.truncate(len);
+        String::from_utf8(bytes).unwrap_or_default() // it is made of texts and digits
     }
 }
 
-fn is_session_id(text: &str) -> bool {
-    (1..=SESSION_ID_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+impl<'a> Beacon<'a> {
+    /// Reads one line of a batch that lay for `held_ms`; or the field at fault and what it must be.
+    fn parse(line: &'a str, held_ms: u32) -> Result<Self, (&'static str, &'static str)> {
+        let mut fields = line.split(' ');
+        let token = fields.next().unwrap_or_default();
+        let event = fields.next().and_then(|name| name.parse().ok());
+        let event = event.ok_or(("event", "must be a VAST 4.3 event name after the token"))?;
+        let age_ms = fields.next().and_then(|ms| ms.parse().ok()).filter(|ms: &u32| *ms <= AGE_MS_MAX);
+        let age_ms = age_ms.ok_or(("age_ms", "must be a whole number of milliseconds, at most a week"))?;
+        let detail = fields.next().map(|detail| detail.parse().ok().filter(|detail: &u32| *detail <= DETAIL_MAX));
+        if detail == Some(None) || fields.next().is_some() {
+            return Err(("detail", "must be a whole number up to 9999999, and the last field"));
+        }
+        Ok(Self { token, event, age_ms: age_ms.saturating_add(held_ms).min(AGE_MS_MAX), detail: detail.flatten() })
+    }
+
+    fn bytes_max(&self) -> usize {
+        self.token.len() + LINE_BYTES_BESIDE_TOKEN_MAX
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{format, vec};
+    use std::format;
 
     use super::*;
 
     #[test]
     fn a_batch_reads_back_as_it_was_written() {
-        let beacons = Event::ALL.iter().map(|event| Beacon { token: "tok", event: *event, age_ms: 7 }).collect();
-        let batch = Batch { session_id: "s-1", sequence: 3, beacons };
+        let beacon = |(event, detail): (&Event, u32)| Beacon {
+            token: "tok",
+            event: *event,
+            age_ms: 7,
+            detail: Some(detail).filter(|detail| *detail > 2),
+        };
+        let beacons = Event::ALL.iter().zip(0..).map(beacon).collect();
+        let batch = Batch { session_id: "s-1", sequence: 3, lost: 9, beacons };
         assert_eq!(Batch::parse(&batch.to_text()), Ok(batch));
+    }
+
+    #[test]
+    fn a_head_may_be_short_and_a_batch_that_lay_is_older_by_that() {
+        let cases = [
+            ("sk1 s 4", 0, 100),
+            ("sk1 s 4 2", 2, 100),
+            ("sk1 s 4 2 50", 2, 150),
+            ("sk1 s 4 0 4294967295", 0, AGE_MS_MAX),
+        ];
+        for (head, lost, age_ms) in cases {
+            let text = format!("{head}\ntok start 100\n");
+            let batch = Batch::parse(&text).unwrap();
+            assert_eq!((batch.sequence, batch.lost, batch.beacons[0].age_ms), (4, lost, age_ms), "{head}");
+        }
     }
 
     #[test]
@@ -225,11 +162,15 @@ mod tests {
             ("sk2 s 1\n", 1, "version"),
             ("sk1 s/1 1\n", 1, "session_id"),
             ("sk1 s\n", 1, "sequence"),
-            ("sk1 s 1 2\n", 1, "sequence"),
+            ("sk1 s 1 x\n", 1, "lost"),
+            ("sk1 s 1 2 -3\n", 1, "held_ms"),
+            ("sk1 s 1 2 3 4\n", 1, "held_ms"),
             ("sk1 s 1\n", 2, "beacons"),
             ("sk1 s 1\ntok begin 0\n", 2, "event"),
             ("sk1 s 1\ntok start 0\ntok start x\n", 3, "age_ms"),
-            ("sk1 s 1\ntok start 0 0\n", 2, "age_ms"),
+            ("sk1 s 1\ntok start 0 x\n", 2, "detail"),
+            ("sk1 s 1\ntok start 0 10000000\n", 2, "detail"),
+            ("sk1 s 1\ntok start 0 0 0\n", 2, "detail"),
             ("sk1 s 1\ntok start 604800001\n", 2, "age_ms"),
         ];
         for (text, line, field) in cases {
@@ -238,13 +179,5 @@ mod tests {
         }
         let many = format!("sk1 s 1\n{}", "t start 0\n".repeat(BATCH_BEACONS_MAX + 1));
         assert_eq!(Batch::parse(&many).unwrap_err().field, "beacons");
-    }
-
-    #[test]
-    fn event_codes_and_names_are_one_to_one() {
-        let codes: vec::Vec<_> = Event::ALL.iter().map(|event| Event::from_code(event.code())).collect();
-        assert_eq!(codes, Event::ALL.iter().copied().map(Some).collect::<vec::Vec<_>>());
-        assert!(Event::ALL.iter().all(|event| event.as_str().parse() == Ok(*event) && event.code() < 16));
-        assert_eq!(Event::from_code(0), None);
     }
 }

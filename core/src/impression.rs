@@ -54,13 +54,14 @@ impl Quartile {
     }
 }
 
-const EVENT_SLOTS: usize = 16;
+/// One for every code, and one for none.
+const EVENT_SLOTS: usize = Event::ALL.len() + 1;
 
 /// What is known of one impression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Impression {
     /// Bit `n` set: the event of code `n` was seen.
-    seen: u16,
+    seen: u32,
     /// By event code; meaningful where the bit is set.
     first_seen: [UnixMillis; EVENT_SLOTS],
 }

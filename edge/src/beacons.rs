@@ -85,10 +85,11 @@ pub(crate) async fn accept_batch(platform: &impl Platform, client: Client, body:
     let mut refused = Vec::new();
     for (index, beacon) in batch.beacons.iter().enumerate() {
         let (line, event) = (index + 2, beacon.event);
+        let error_code = beacon.detail.filter(|_| event == Event::Error).and_then(|code| u16::try_from(code).ok());
         let opened = Token::open(beacon.token, &platform.settings().keys, now);
         match opened.map_err(TokenError::code).and_then(|token| allow(token, event)) {
             Ok(token) => {
-                reports.push(Report { line, token, event, at: now.minus_ms(beacon.age_ms), client, error_code: None });
+                reports.push(Report { line, token, event, at: now.minus_ms(beacon.age_ms.into()), client, error_code });
             }
             Err(code) => refused.push(RefusedBeacon { line, code: code.into() }),
         }

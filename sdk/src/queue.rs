@@ -187,9 +187,10 @@ impl Queue {
             token,
             event: *event,
             age_ms: age_ms(now_ms - at_ms),
+            detail: None,
         });
         let (session_id, sequence) = (self.session_id.as_str(), batch.sequence);
-        Outgoing { sequence, text: Batch { session_id, sequence, beacons: beacons.collect() }.to_text() }
+        Outgoing { sequence, text: Batch { session_id, sequence, lost: 0, beacons: beacons.collect() }.to_text() }
     }
 
     fn forget_oldest(&mut self) {
@@ -208,8 +209,8 @@ impl Queue {
 
 /// A whole number of milliseconds within what a batch may say. Older is no different: the token is long dead.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float cast to an integer saturates")]
-fn age_ms(ms: f64) -> u64 {
-    (ms as u64).min(AGE_MS_MAX)
+fn age_ms(ms: f64) -> u32 {
+    (ms as u32).min(AGE_MS_MAX)
 }
 
 fn is_word(text: &str, bytes_max: usize) -> bool {

@@ -10,7 +10,7 @@ fn queue() -> Queue {
     Queue::new("session-1", 0).unwrap()
 }
 
-fn ages(out: &Outgoing) -> Vec<u64> {
+fn ages(out: &Outgoing) -> Vec<u32> {
     Batch::parse(&out.text).unwrap().beacons.iter().map(|beacon| beacon.age_ms).collect()
 }
 

@@ -184,8 +184,9 @@ impl<R: Runtime> Edge<R> {
 
     /// Posts a batch of beacons.
     pub(crate) async fn report(&self, session_id: &str, beacons: &[(&str, Event)]) -> Response<Bytes> {
-        let beacons = beacons.iter().map(|(token, event)| Beacon { token, event: *event, age_ms: 40 }).collect();
-        let batch = Batch { session_id, sequence: 1, beacons };
+        let beacons =
+            beacons.iter().map(|(token, event)| Beacon { token, event: *event, age_ms: 40, detail: None }).collect();
+        let batch = Batch { session_id, sequence: 1, lost: 0, beacons };
         self.call(Method::POST, "/v1/beacons", None, batch.to_text()).await
     }
 

@@ -192,8 +192,8 @@ pub(crate) async fn what_a_crawler_reports_is_stored_and_flagged_and_settles_not
         assert_eq!(response.status(), 200, "{event}");
     }
     let batch = |event| {
-        let beacons = vec![Beacon { token, event, age_ms: 0 }];
-        Batch { session_id: "s", sequence: 1, beacons }.to_text()
+        let beacons = vec![Beacon { token, event, age_ms: 0, detail: None }];
+        Batch { session_id: "s", sequence: 1, lost: 0, beacons }.to_text()
     };
     let sent = edge.call_with(&[CRAWLER], Method::POST, "/v1/beacons", None, batch(Event::NotUsed)).await;
     assert_eq!(json(&sent)["accepted"], 1);

@@ -124,9 +124,12 @@ async fn report(edge: SocketAddr, token: &str, shared: &Shared) {
     if events.is_empty() {
         return;
     }
-    let beacons = events.iter().map(|event| Beacon { token, event: *event, age_ms: random() % 50 }).collect();
+    let beacons = events
+        .iter()
+        .map(|event| Beacon { token, event: *event, age_ms: (random() % 50) as u32, detail: None })
+        .collect();
     let session_id = format!("s{:x}", random());
-    let batch = Batch { session_id: &session_id, sequence: 1, beacons }.to_text();
+    let batch = Batch { session_id: &session_id, sequence: 1, lost: 0, beacons }.to_text();
     until_taken(edge, "/v1/beacons", batch.into_bytes(), shared).await;
 }
 
