@@ -1,0 +1,263 @@
+//! One ad: from looks at the player to the events that are reported, each at most once where once is all it can happen, and
+//! in an order that makes sense.
+
+use slotkeeper_beacon::Event;
+
+use crate::{
+    due::Due,
+    progress::{Progress, Sample},
+};
+
+/// How long an ad may show nothing new while it should play, in milliseconds. Past it, it is stalled.
+pub const STALL_MS_MAX: f64 = 10_000.0;
+/// MRC's and VAST 4.3's viewable video: half of its pixels for two seconds on end, in milliseconds.
+pub const VIEWABLE_MS: f64 = 2_000.0;
+
+/// The quartiles between start and complete have codes in a row.
+const QUARTILES: u32 = 3;
+const _: () = assert!(Event::FirstQuartile.code() + 2 == Event::ThirdQuartile.code());
+
+/// What a look at the player saw, as a set of bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen(pub u32);
+
+impl Seen {
+    /// It is paused.
+    pub const PAUSED: u32 = 1;
+    /// It jumps.
+    pub const SEEKING: u32 = 2;
+    /// It reached the end of its file.
+    pub const ENDED: u32 = 4;
+    /// It is muted, or its volume is zero.
+    pub const SILENT: u32 = 8;
+    /// It fills the screen.
+    pub const FULLSCREEN: u32 = 16;
+    /// At least half of its pixels are in view, and somebody could look.
+    pub const IN_VIEW: u32 = 32;
+    /// Nobody can tell whether it is in view.
+    pub const VIEW_UNKNOWN: u32 = 64;
+    /// The page is hidden, so the browser may have stopped it without a word.
+    pub const HIDDEN: u32 = 128;
+
+    const fn has(self, bit: u32) -> bool {
+        self.0 & bit != 0
+    }
+}
+
+/// How an ad came to its end, other than by playing to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The viewer skipped the rest.
+    Skipped,
+    /// It could not be played, or not on.
+    Failed,
+    /// It will not be played (on).
+    Dropped,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Playing,
+    Paused,
+    Closed,
+}
+
+/// Whether the ad is all of what the video plays, or a part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The whole file: it ends when the file ends.
+    File,
+    /// A part of a longer stream: passing its end ends it, and what happens outside of it is none of its business.
+    Span,
+}
+
+/// The events of one ad.
+#[derive(Clone, Debug)]
+pub struct Ad {
+    progress: Progress,
+    phase: Phase,
+    extent: Extent,
+    seen: Seen,
+    /// How many quartiles between start and complete were reported.
+    quartiles: u32,
+    clicked: bool,
+    viewable: bool,
+    /// How long it has been in view, on end, while it played.
+    in_view_ms: f64,
+    /// When it last showed something new, or had no reason to; 0 before anyone looked.
+    moved_at_ms: f64,
+}
+
+impl Ad {
+    /// For an ad of this length, not yet started.
+    pub const fn new(duration_ms: f64) -> Self {
+        Self {
+            progress: Progress::new(duration_ms),
+            phase: Phase::Waiting,
+            extent: Extent::File,
+            seen: Seen(0),
+            quartiles: 0,
+            clicked: false,
+            viewable: false,
+            in_view_ms: 0.0,
+            moved_at_ms: 0.0,
+        }
+    }
+
+    /// Whether nothing has become of it yet: it may still be played by someone.
+    pub fn is_waiting(&self) -> bool {
+        self.phase == Phase::Waiting
+    }
+
+    /// Whether nothing more can happen to it.
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// Whose part of the video it is, and how long. Too late once a share of it was reported.
+    pub fn set_extent(&mut self, extent: Extent, duration_ms: f64) {
+        if self.quartiles == 0 && self.phase != Phase::Closed {
+            self.extent = extent;
+            self.progress.set_duration_ms(duration_ms);
+        }
+    }
+
+    /// The player is about to play it from its beginning: what plays before the page gets to look is counted, too.
+    pub fn begin(&mut self, clock_ms: f64, seen: Seen) {
+        self.seen = seen;
+        self.moved_at_ms = clock_ms;
+        self.progress.interrupt();
+        self.progress.advance(Sample { position_ms: 0.0, clock_ms, rate: 1.0 });
+    }
+
+    /// What is due now that the player is here.
+    pub fn look(&mut self, sample: Sample, seen: Seen) -> Due {
+        let mut due = Due::NOTHING;
+        if self.is_closed() {
+            return Due::CLOSED;
+        }
+        let before = core::mem::replace(&mut self.seen, seen);
+        let duration_ms = self.progress.duration_ms();
+        let is_past = self.extent == Extent::Span && sample.position_ms >= duration_ms;
+        let is_inside = self.extent == Extent::File || (sample.position_ms >= 0.0 && !is_past);
+        if before.has(Seen::PAUSED) {
+            self.progress.hold(sample.clock_ms);
+        }
+        if seen.has(Seen::SEEKING) {
+            self.progress.interrupt();
+            self.in_view_ms = 0.0;
+        } else {
+            self.advance(sample, before, &mut due);
+        }
+        if is_inside && !self.is_waiting() {
+            self.tell_changes(before, &mut due);
+        }
+        if seen.has(Seen::ENDED) || is_past {
+            self.progress.interrupt();
+            if self.quartiles == QUARTILES && self.progress.is_whole() {
+                self.close(Event::Complete, &mut due);
+            }
+        }
+        if self.is_stalled(sample.clock_ms) { due.and(Due::STALLED) } else { due }
+    }
+
+    /// It comes to its end without having played to it.
+    pub fn end(&mut self, how: End) -> Due {
+        let mut due = Due::NOTHING;
+        match (how, self.phase) {
+            (_, Phase::Closed) => return Due::CLOSED,
+            (End::Failed, _) => self.close(Event::Error, &mut due),
+            (End::Skipped | End::Dropped, Phase::Waiting) => self.close(Event::NotUsed, &mut due),
+            (End::Skipped, _) => self.close(Event::Skip, &mut due),
+            (End::Dropped, _) => {
+                self.phase = Phase::Closed;
+                self.judge_view(&mut due);
+                due = due.and(Due::CLOSED);
+            }
+        }
+        due
+    }
+
+    /// The viewer followed its link.
+    pub fn click(&mut self) -> Due {
+        let is_first = !self.is_waiting() && !self.is_closed() && !core::mem::replace(&mut self.clicked, true);
+        if is_first { Due::event(Event::ClickThrough) } else { Due::NOTHING }
+    }
+
+    fn advance(&mut self, sample: Sample, before: Seen, due: &mut Due) {
+        let shown_ms = self.progress.advance(sample);
+        if shown_ms > 0.0 || self.moved_at_ms <= 0.0 {
+            self.moved_at_ms = sample.clock_ms;
+        }
+        if self.is_waiting() && self.progress.is_rendered() {
+            self.phase = Phase::Playing;
+            due.add(Event::Start);
+        }
+        while self.quartiles < QUARTILES && self.quartiles < self.progress.quarters() {
+            due.add_nth(Event::FirstQuartile, self.quartiles);
+            self.quartiles += 1;
+        }
+        let was_in_view = before.has(Seen::IN_VIEW) && self.seen.has(Seen::IN_VIEW) && !self.seen.has(Seen::PAUSED);
+        self.in_view_ms = if was_in_view { self.in_view_ms + shown_ms } else { 0.0 };
+        if self.in_view_ms >= VIEWABLE_MS && !core::mem::replace(&mut self.viewable, true) {
+            due.add(Event::Viewable);
+        }
+    }
+
+    fn tell_changes(&mut self, before: Seen, due: &mut Due) {
+        let seen = self.seen;
+        // Browsers pause a video that ends, and one that jumps; the viewer paused neither.
+        let is_paused = seen.has(Seen::PAUSED) && !seen.has(Seen::SEEKING) && !seen.has(Seen::ENDED);
+        match self.phase {
+            Phase::Playing if is_paused => {
+                self.phase = Phase::Paused;
+                due.add(Event::Pause);
+            }
+            Phase::Paused if !seen.has(Seen::PAUSED) => {
+                self.phase = Phase::Playing;
+                due.add(Event::Resume);
+            }
+            _ => {}
+        }
+        if due.has(Due::event(Event::Start)) {
+            return; // as it was when it started
+        }
+        let changes = [
+            (Seen::SILENT, Event::Mute, Event::Unmute),
+            (Seen::FULLSCREEN, Event::PlayerExpand, Event::PlayerCollapse),
+        ];
+        for (bit, on, off) in changes {
+            if seen.has(bit) != before.has(bit) {
+                due.add(if seen.has(bit) { on } else { off });
+            }
+        }
+    }
+
+    fn is_stalled(&mut self, clock_ms: f64) -> bool {
+        if self.seen.has(Seen::PAUSED) || self.seen.has(Seen::HIDDEN) {
+            self.moved_at_ms = clock_ms;
+        }
+        !self.is_closed() && clock_ms - self.moved_at_ms > STALL_MS_MAX
+    }
+
+    fn close(&mut self, event: Event, due: &mut Due) {
+        let had_started = !self.is_waiting();
+        self.phase = Phase::Closed;
+        due.add(event);
+        if had_started {
+            self.judge_view(due);
+        }
+        *due = due.and(Due::CLOSED);
+    }
+
+    /// An impression that was not viewable by its end will not become it.
+    fn judge_view(&mut self, due: &mut Due) {
+        if !self.viewable {
+            due.add(if self.seen.has(Seen::VIEW_UNKNOWN) { Event::ViewUndetermined } else { Event::NotViewable });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+//! Beacons waiting for the origin to have them.
+//!
+//! They gather in the order they happened. A sending seals the oldest of them into a batch with a number of its own; a batch
+//! keeps its number and its beacons until the origin acknowledged it, however often it is sent. What is handed to
+//! `sendBeacon` is never acknowledged, so it stays too: the origin takes a beacon twice as once. Only the bound takes beacons
+//! away, one by one, and counts them: the oldest first, since their tokens die first, and never from a batch whose answer is still
+//! to come.
+
+use slotkeeper_beacon::{
+    AGE_MS_MAX, Event, HEAD_BYTES_MAX, LINE_BYTES_BESIDE_TOKEN_MAX, SESSION_ID_BYTES_MAX, Text, head, line,
+};
+
+/// The most ads whose beacons are kept at a time.
+pub const ADS_MAX: u8 = 96;
+/// The most beacons kept.
+pub const KEPT_MAX: usize = 600;
+/// The longest token taken, in bytes. The edge's have 64.
+pub const TOKEN_BYTES_MAX: usize = 80;
+/// The longest batch, in bytes.
+pub const BATCH_BYTES_MAX: usize = 8 * 1024;
+/// The most beacons of a batch: so many surely fit, whatever their age when it is sent.
+pub const BATCH_BEACONS_MAX: usize =
+    (BATCH_BYTES_MAX - HEAD_BYTES_MAX) / (TOKEN_BYTES_MAX + LINE_BYTES_BESIDE_TOKEN_MAX);
+/// The most handed to `sendBeacon` for one parting, in bytes. Browsers hold 64 KiB of unanswered beacons for a page, shared by
+/// everything on it; past that they are lost.
+pub const PARTING_BYTES_MAX: usize = 16 * 1024;
+
+/// The events that are worth a write to storage when they happen, as bits: what is paid for, and what frees a claim. The
+/// others, a power cut may take.
+pub const BILLABLE: u32 = {
+    let mut bits = 0;
+    let mut at = 0;
+    while at < Event::ALL.len() {
+        let event = Event::ALL[at];
+        at += 1;
+        if !matches!(
+            event,
+            Event::Pause | Event::Resume | Event::Mute | Event::Unmute | Event::PlayerExpand | Event::PlayerCollapse
+        ) {
+            bits |= 1 << event.code();
+        }
+    }
+    bits
+};
+
+/// A text of bounded length.
+#[derive(Clone, Debug)]
+struct Short<const MAX: usize> {
+    len: usize,
+    bytes: [u8; MAX],
+}
+
+impl<const MAX: usize> Short<MAX> {
+    const EMPTY: Self = Self { len: 0, bytes: [0; MAX] };
+
+    fn set(&mut self, text: &[u8]) {
+        self.len = 0;
+        for (to, from) in self.bytes.iter_mut().zip(text) {
+            *to = *from;
+            self.len += 1;
+        }
+    }
+
+    fn get(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// A beacon that waits. Empty, it is all zeros, so that an empty ring costs a wasm file nothing.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    /// By the page's monotonic clock.
+    at_ms: f64,
+    /// The batch it went out in; [`OPEN`] if in none.
+    sequence: u32,
+    detail: u32,
+    ad: u8,
+    event_code: u8,
+}
+
+/// Not yet in a batch. No batch has this number.
+const OPEN: u32 = 0;
+
+impl Kept {
+    const EMPTY: Self = Self { at_ms: 0.0, sequence: OPEN, detail: 0, ad: 0, event_code: 0 };
+
+    fn is_billable(&self) -> bool {
+        BILLABLE >> self.event_code & 1 != 0
+    }
+}
+
+/// The beacons of one session that the origin does not have yet, for all anyone here knows.
+#[derive(Clone, Debug)]
+pub struct Ring {
+    session_id: Short<SESSION_ID_BYTES_MAX>,
+    tokens: [Short<TOKEN_BYTES_MAX>; ADS_MAX as usize],
+    kept: [Kept; KEPT_MAX],
+    len: usize,
+    next_sequence: u32,
+    /// The number under which a record is posted by whoever finds it.
+    record_sequence: u32,
+    /// How many of the oldest were posted, and may be acknowledged any moment.
+    in_flight: usize,
+    /// How many of the oldest were handed to `sendBeacon` since the page was last seen alive, and in how many bytes.
+    parted: usize,
+    parted_bytes: usize,
+    lost: u32,
+}
+
+impl Ring {
+    /// Nobody's yet.
+    pub const fn new() -> Self {
+        Self {
+            session_id: Short::EMPTY,
+            tokens: [const { Short::EMPTY }; ADS_MAX as usize],
+            kept: [Kept::EMPTY; KEPT_MAX],
+            len: 0,
+            next_sequence: 0,
+            record_sequence: 0,
+            in_flight: 0,
+            parted: 0,
+            parted_bytes: 0,
+            lost: 0,
+        }
+    }
+
+    /// Begins a session, whose batches are numbered from `first_sequence`.
+    pub fn start(&mut self, session_id: &[u8], first_sequence: u32) {
+        self.session_id.set(session_id);
+        self.next_sequence = first_sequence;
+        self.record_sequence = self.take_sequence();
+    }
+
+    /// The ad at this place has this token.
+    pub fn name(&mut self, ad: u8, token: &[u8]) {
+        if let Some(place) = self.tokens.get_mut(usize::from(ad)) {
+            place.set(token);
+        }
+    }
+
+    /// How many beacons wait.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many beacons were lost to a bound.
+    pub fn lost(&self) -> u32 {
+        self.lost
+    }
+
+    /// Counts beacons that were lost elsewhere.
+    pub fn count_lost(&mut self, count: u32) {
+        self.lost = self.lost.saturating_add(count);
+    }
+
+    /// Adds what happened to an ad at `at_ms` of the page's monotonic clock, with what is told beside it.
+    pub fn push(&mut self, ad: u8, event: Event, at_ms: f64, detail: u32) {
+        if self.len == KEPT_MAX {
+            self.remove(self.in_flight);
+            self.count_lost(1);
+        }
+        if let Some(place) = self.kept.get_mut(self.len) {
+            *place = Kept { at_ms, sequence: OPEN, detail, ad, event_code: event.code() };
+            self.len += 1;
+        }
+    }
+
+    /// Whether a beacon of this ad waits.
+    pub fn holds(&self, ad: u8) -> bool {
+        (0..self.len).any(|at| self.at(at).ad == ad)
+    }
+
+    /// Writes the batch to post next: the oldest not acknowledged. It is in flight until [`settle`](Self::settle) or
+    /// [`unsent`](Self::unsent). Returns its number, or `None` when nothing waits.
+    pub fn outgoing(&mut self, text: &mut Text<'_>, now_ms: f64) -> Option<u32> {
+        self.in_flight = self.seal(0);
+        if self.in_flight == 0 {
+            return None;
+        }
+        self.write(text, 0, self.in_flight, now_ms);
+        Some(self.at(0).sequence)
+    }
+
+    /// Nobody acknowledged the batch in flight, and nobody will before it is sent again.
+    pub fn unsent(&mut self) {
+        self.in_flight = 0;
+    }
+
+    /// Forgets the batch in flight: the origin has it, or will never take it. Another number changes nothing. Returns
+    /// whether it did.
+    pub fn settle(&mut self, sequence: u32) -> bool {
+        if self.in_flight == 0 || self.at(0).sequence != sequence {
+            return false;
+        }
+        while self.in_flight > 0 {
+            self.remove(0);
+        }
+        true
+    }
+
+    /// Writes the next batch to hand to `sendBeacon` while the page goes away: each once until
+    /// [`came_back`](Self::came_back), [`PARTING_BYTES_MAX`] in all. Call [`parted`](Self::parted) if the browser took it. False
+    /// if there is none.
+    pub fn parting(&mut self, text: &mut Text<'_>, now_ms: f64) -> bool {
+        let end = self.seal(self.parted);
+        self.write(text, self.parted, end, now_ms);
+        end > self.parted && self.parted_bytes + text.len() <= PARTING_BYTES_MAX
+    }
+
+    /// `sendBeacon` took the batch, of this many bytes.
+    pub fn parted(&mut self, bytes: usize) {
+        self.parted_bytes += bytes;
+        self.parted = self.seal(self.parted);
+    }
+
+    /// The page did not go away after all: what was handed over may be handed over again.
+    pub fn came_back(&mut self) {
+        self.parted = 0;
+        self.parted_bytes = 0;
+    }
+
+    /// Writes what must survive a power cut, as a batch of its own number; the newest, if not all fit. False if there is
+    /// nothing.
+    pub fn record(&self, text: &mut Text<'_>, now_ms: f64) -> bool {
+        let (mut begin, mut count) = (self.len, 0);
+        while begin > 0 && count < BATCH_BEACONS_MAX {
+            begin -= 1;
+            count += usize::from(self.at(begin).is_billable());
+        }
+        head(text, self.session_id.get(), self.record_sequence, self.lost);
+        for at in begin..self.len {
+            if self.at(at).is_billable() {
+                self.write_line(text, at, now_ms);
+            }
+        }
+        count > 0
+    }
+
+    fn at(&self, at: usize) -> &Kept {
+        self.kept.get(at).unwrap_or(&Kept::EMPTY)
+    }
+
+    fn take_sequence(&mut self) -> u32 {
+        let sequence = self.next_sequence.max(OPEN + 1);
+        self.next_sequence = sequence.wrapping_add(1);
+        sequence
+    }
+
+    /// Where the batch ends that begins here, made of what is open if there is none yet.
+    fn seal(&mut self, begin: usize) -> usize {
+        let before = self.at(begin).sequence;
+        let sequence = if before == OPEN && begin < self.len { self.take_sequence() } else { before };
+        let mut end = begin;
+        while end < self.len && end - begin < BATCH_BEACONS_MAX {
+            let Some(kept) = self.kept.get_mut(end).filter(|kept| kept.sequence == before) else { break };
+            kept.sequence = sequence;
+            end += 1;
+        }
+        end
+    }
+
+    fn write(&self, text: &mut Text<'_>, begin: usize, end: usize, now_ms: f64) {
+        head(text, self.session_id.get(), self.at(begin).sequence, self.lost);
+        for at in begin..end {
+            self.write_line(text, at, now_ms);
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float cast to an integer saturates")]
+    fn write_line(&self, text: &mut Text<'_>, at: usize, now_ms: f64) {
+        let kept = self.at(at);
+        let token = self.tokens.get(usize::from(kept.ad)).map_or(&[][..], Short::get);
+        if let Some(event) = Event::from_code(kept.event_code) {
+            line(text, token, event, ((now_ms - kept.at_ms) as u32).min(AGE_MS_MAX), Some(kept.detail));
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.parted -= usize::from(at < self.parted);
+        self.in_flight -= usize::from(at < self.in_flight);
+        self.len -= 1;
+        for place in at..self.len {
+            let next = *self.at(place + 1);
+            if let Some(place) = self.kept.get_mut(place) {
+                *place = next;
+            }
+        }
+    }
+}
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;

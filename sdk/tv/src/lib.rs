@@ -1,0 +1,14 @@
+//! [`slotkeeper_sdk_core::Client`] as a wasm module whose border is numbers only: what `glue.js` beside it speaks to.
+//!
+//! One instance is one client, and what it exports are the methods of [`Border`] under the same names, and `text`, the address
+//! of the buffer through which texts go in both directions. It allocates nothing: there is no allocator in it. Its memory is one page of
+//! 64 KiB, stack included.
+
+// Natively it is a library for tests, which needs a panic handler and gets it from `std`.
+#![cfg_attr(target_family = "wasm", no_std)]
+
+mod border;
+#[cfg(target_family = "wasm")]
+mod exports;
+
+pub use border::{Border, TEXT_BYTES};
