@@ -1,5 +1,7 @@
 //! `cargo xtask build`: everything that is run, served or shipped, from the sources.
 
+mod sdk;
+
 use std::{
     cell::Cell,
     fs,
@@ -17,12 +19,35 @@ use crate::{
     stamp::{Stamp, clear},
 };
 
-/// The packages that run as wasm, with their target. On any other target the edges are empty, and the SDK is its logic.
-pub(crate) const WASM: [(&str, &str); 3] = [
-    ("slotkeeper-edge-spin", "wasm32-wasip2"),
-    ("slotkeeper-edge-cloudflare", "wasm32-unknown-unknown"),
-    ("slotkeeper-sdk", "wasm32-unknown-unknown"),
-];
+/// A package that runs as wasm.
+pub(crate) struct Wasm {
+    pub(crate) package: &'static str,
+    pub(crate) target: &'static str,
+    /// How it is compiled.
+    profile: &'static str,
+    /// What else the compiler is told.
+    flags: &'static [&'static str],
+}
+
+const EDGE_SPIN: Wasm =
+    Wasm { package: "slotkeeper-edge-spin", target: "wasm32-wasip2", profile: WASM_PROFILE, flags: &[] };
+const EDGE_CLOUDFLARE: Wasm =
+    Wasm { package: "slotkeeper-edge-cloudflare", target: "wasm32-unknown-unknown", profile: WASM_PROFILE, flags: &[] };
+const SDK_WEB: Wasm =
+    Wasm { package: "slotkeeper-sdk", target: "wasm32-unknown-unknown", profile: WASM_PROFILE, flags: &[] };
+/// Rust's stack is a megabyte unless told, which is 16 pages.
+const SDK_TV: Wasm = Wasm {
+    package: "slotkeeper-sdk-tv",
+    target: "wasm32v1-none",
+    profile: SDK_PROFILE,
+    flags: &["-Clink-arg=-zstack-size=8192", "-Ctarget-feature=+bulk-memory"],
+};
+
+/// All of them. On any other target the edges are empty, and the SDK is its logic.
+pub(crate) const WASM: [Wasm; 4] = [EDGE_SPIN, EDGE_CLOUDFLARE, SDK_WEB, SDK_TV];
+
+/// The cargo profile of what players load.
+const SDK_PROFILE: &str = "sdk";
 
 /// What Rust's default wasm features are called in wasm-opt.
 const WASM_FEATURES: [&str; 7] = [
@@ -140,12 +165,13 @@ impl<'a> Builder<'a> {
         self.workspace.root.join("xtask/bindgen/src/main.rs")
     }
 
-    fn wasm(&self, package: &str, target: &str) -> Result<PathBuf> {
+    fn wasm(&self, of: &Wasm) -> Result<PathBuf> {
+        let Wasm { package, target, profile, flags } = of;
         let remap = Remap::of(self.workspace)?;
         let mut cargo = self.workspace.cargo("build");
-        cargo.args(["--package", package, "--target", target, "--profile", WASM_PROFILE]);
-        run(cargo.env("CARGO_ENCODED_RUSTFLAGS", remap.rustflags()))?;
-        let path = self.workspace.wasm(target, &package.replace('-', "_"));
+        cargo.args(["--package", package, "--target", target, "--profile", profile]);
+        run(cargo.env("CARGO_ENCODED_RUSTFLAGS", remap.rustflags(flags)))?;
+        let path = self.workspace.wasm(target, profile, &package.replace('-', "_"));
         ensure!(
             path.exists(),
             "cargo built {package} but left no {}; its [lib] needs crate-type = [\"cdylib\"]",
@@ -156,12 +182,12 @@ impl<'a> Builder<'a> {
     }
 
     pub(crate) fn spin(&self) -> Result<PathBuf> {
-        self.wasm("slotkeeper-edge-spin", "wasm32-wasip2")
+        self.wasm(&EDGE_SPIN)
     }
 
     /// The worker's two modules: wasm-bindgen's output, optimised, and bundled with the shim around it.
     pub(crate) fn cloudflare(&self) -> Result<PathBuf> {
-        let wasm = self.wasm("slotkeeper-edge-cloudflare", "wasm32-unknown-unknown")?;
+        let wasm = self.wasm(&EDGE_CLOUDFLARE)?;
         let shim = built(self.workspace.root.join("edge/cloudflare/shim.mjs"), "git checkout")?;
         let out = self.workspace.cloudflare_worker();
         let outputs = [out.join("index.js"), out.join("index_bg.wasm")];
@@ -191,36 +217,14 @@ impl<'a> Builder<'a> {
         Ok(out)
     }
 
-    /// The SDK's three files.
-    pub(crate) fn sdk(&self) -> Result<PathBuf> {
-        let wasm = self.wasm("slotkeeper-sdk", "wasm32-unknown-unknown")?;
-        let (out, bindgen) = (self.workspace.sdk(), self.workspace.target.join("sdk"));
-        let outputs = ["slotkeeper.js", "slotkeeper.d.ts", "slotkeeper_bg.wasm"].map(|file| out.join(file));
-        let stamp =
-            Stamp::new(bindgen.join(STAMP), &[&wasm, &self.bindgen_source(), &self.package_lock()], &WASM_FEATURES)?;
-        if stamp.is_current(&outputs) {
-            return Ok(out);
-        }
-        clear(&out)?;
-        self.bindgen("web", &wasm, &bindgen, "slotkeeper")?;
-        for file in ["slotkeeper.js", "slotkeeper.d.ts"] {
-            fs::copy(bindgen.join(file), out.join(file)).with_context(|| format!("wasm-bindgen made no {file}"))?;
-        }
-        if bindgen.join("snippets").is_dir() {
-            copy_folder(&bindgen.join("snippets"), &out.join("snippets"))?;
-        }
-        self.optimise(&bindgen.join("slotkeeper_bg.wasm"), &outputs[2])?;
-        stamp.renew(&outputs)?;
-        Ok(out)
-    }
-
-    /// The pages as the origin serves them: www/ as it is, the SDK as /sdk, and hls.js with its licence as /vendor.
+    /// The pages as the origin serves them: www/ as it is, the SDK as /sdk and /sdk/tv, and hls.js with its licence as /vendor.
     pub(crate) fn www(&self) -> Result<PathBuf> {
         let sdk = self.sdk()?;
         let out = self.workspace.www();
         clear(&out)?;
         copy_folder(&self.workspace.root.join("www"), &out)?;
-        copy_folder(&sdk, &out.join("sdk"))?;
+        copy_folder(&sdk.join("web"), &out.join("sdk"))?;
+        copy_folder(&sdk.join("tv"), &out.join("sdk/tv"))?;
         self.vendor(&out.join("vendor"))?;
         Ok(out)
     }

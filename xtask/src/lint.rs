@@ -3,7 +3,10 @@
 use anyhow::Result;
 use xtask::workspace::Workspace;
 
-use crate::{build::WASM, process::run};
+use crate::{
+    build::{WASM, Wasm},
+    process::run,
+};
 
 /// A workspace of its own.
 const FUZZ: [&str; 2] = ["--manifest-path", "fuzz/Cargo.toml"];
@@ -25,7 +28,7 @@ pub(crate) fn clippy(workspace: &Workspace) -> Result<u64> {
         run(workspace.cargo("clippy").args(arguments).args(deny))
     };
     clippy(&["--workspace", "--all-targets"])?;
-    for (package, target) in WASM {
+    for Wasm { package, target, .. } in WASM {
         clippy(&["--package", package, "--target", target])?;
     }
     Ok(1 + WASM.len() as u64)

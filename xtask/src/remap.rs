@@ -36,8 +36,8 @@ impl Remap {
         Ok(Self(folders))
     }
 
-    /// The builder's own flags, and ours.
-    pub(crate) fn rustflags(&self) -> OsString {
+    /// The builder's own flags, ours, and these.
+    pub(crate) fn rustflags(&self, more: &[&str]) -> OsString {
         let given = env::var("CARGO_ENCODED_RUSTFLAGS").ok().or_else(|| {
             let flags = env::var("RUSTFLAGS").ok()?;
             Some(flags.split_whitespace().collect::<Vec<_>>().join(SEPARATOR))
@@ -49,6 +49,9 @@ impl Remap {
             }
             flags.push(flag);
         };
+        for flag in more {
+            add(flag.into());
+        }
         given.filter(|given| !given.is_empty()).into_iter().for_each(|given| add(given.into()));
         for (folder, name) in &self.0 {
             let mut flag = OsString::from("--remap-path-prefix=");
@@ -93,7 +96,9 @@ mod tests {
         assert!(check("panicked at cargo/registry/src/x/src/lib.rs").is_ok());
         let found = check("\0panicked at /home/builder/.cargo/registry/src/x/src/lib.rs").unwrap_err().to_string();
         assert!(found.ends_with("names /home/builder/.cargo, a folder of this machine"), "{found}");
-        assert!(remap.rustflags().to_string_lossy().ends_with("--remap-path-prefix=/home/builder/.cargo=cargo"));
+        assert!(
+            remap.rustflags(&["-Cx"]).to_string_lossy().ends_with("--remap-path-prefix=/home/builder/.cargo=cargo")
+        );
         fs::remove_dir_all(&folder).unwrap();
     }
 }

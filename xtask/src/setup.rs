@@ -12,7 +12,7 @@ use xtask::{
 use crate::process::run;
 
 /// The rustup targets of everything that runs as wasm.
-const WASM_TARGETS: [&str; 2] = ["wasm32-wasip2", "wasm32-unknown-unknown"];
+const WASM_TARGETS: [&str; 3] = ["wasm32-wasip2", "wasm32-unknown-unknown", "wasm32v1-none"];
 /// The names a Chromium goes by.
 pub(crate) const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 /// A copy of the lock file that `node_modules` was installed from.

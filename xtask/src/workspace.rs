@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-/// The cargo profile of everything that runs as wasm.
+/// The cargo profile of everything that runs as wasm at the edge.
 pub const WASM_PROFILE: &str = "wasm";
 
 /// The folders of this workspace. The target folder is wherever cargo says it is.
@@ -49,13 +49,13 @@ impl Workspace {
     }
 
     /// A wasm file as cargo leaves it for `target`, by the crate's name with underscores.
-    pub fn wasm(&self, target: &str, crate_name: &str) -> PathBuf {
-        self.target.join(target).join(WASM_PROFILE).join(crate_name).with_extension("wasm")
+    pub fn wasm(&self, target: &str, profile: &str, crate_name: &str) -> PathBuf {
+        self.target.join(target).join(profile).join(crate_name).with_extension("wasm")
     }
 
     /// The Spin component.
     pub fn spin_component(&self) -> PathBuf {
-        self.wasm("wasm32-wasip2", "slotkeeper_edge_spin")
+        self.wasm("wasm32-wasip2", WASM_PROFILE, "slotkeeper_edge_spin")
     }
 
     /// The folder of the Cloudflare worker's modules, `index.js` and `index_bg.wasm`.
@@ -63,7 +63,7 @@ impl Workspace {
         self.target.join("cloudflare")
     }
 
-    /// The SDK as players load it: `slotkeeper.js`, `slotkeeper_bg.wasm`, `slotkeeper.d.ts`.
+    /// The SDK as players load it: `web/slotkeeper.js` and its wasm, `tv/slotkeeper-tv.js` and its wasm.
     pub fn sdk(&self) -> PathBuf {
         self.root.join("sdk/dist")
     }

@@ -10,12 +10,15 @@ use crate::{
 
 pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
     let cloudflare = builder.cloudflare()?;
-    let sdk = builder.sdk()?;
+    let (web, tv) = (builder.sdk_web()?.folder, builder.sdk_tv()?.folder);
     let shipped = [
         ("edge-spin", vec![builder.spin()?]),
         ("edge-cloudflare", vec![cloudflare.join("index_bg.wasm"), cloudflare.join("index.js")]),
-        ("sdk-wasm", vec![sdk.join("slotkeeper_bg.wasm")]),
-        ("sdk-js", vec![sdk.join("slotkeeper.js")]),
+        ("sdk-web-wasm", vec![web.join("slotkeeper_bg.wasm")]),
+        ("sdk-web-js", vec![web.join("slotkeeper.js")]),
+        ("sdk-tv-wasm", vec![tv.join("slotkeeper-tv.wasm")]),
+        ("sdk-tv-glue", vec![tv.join("slotkeeper-tv.js")]),
+        ("sdk-tv-wasm2js", vec![tv.join("slotkeeper-tv.asm.js")]),
     ];
     for (name, files) in shipped {
         let mut total = Sizes::default();

@@ -1,0 +1,146 @@
+//! The client SDK's files, as its npm package ships them: `dist/web`, `dist/tv`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::{Builder, SDK_TV, SDK_WEB, STAMP, outfile};
+use crate::{
+    process::run,
+    stamp::{Stamp, clear},
+};
+
+/// The oldest engine whose syntax the web skin is lowered to: the first with `import.meta`.
+const WEB_SYNTAX: &str = "--target=chrome64";
+const TV_SYNTAX: &str = "--target=es5";
+const LICENCE: &str = "/* slotkeeper, Apache-2.0 */";
+
+/// What the television's wasm may use when it comes from the compiler: `memory.copy` and `memory.fill` are shorter than the loops
+/// that the compiler writes without them, and become one small loop each below.
+const TV_FROM: [&str; 3] = ["--enable-mutable-globals", "--enable-bulk-memory", "--enable-bulk-memory-opt"];
+const TV_LOWER: [&str; 5] = [
+    "--llvm-memory-copy-fill-lowering",
+    "-Oz",
+    "--strip-debug",
+    "--strip-producers",
+    // Or `-mvp` below would be overruled by what the file says of itself.
+    "--strip-target-features",
+];
+/// Fails if anything is left that came after the first wasm.
+const TV_MVP: [&str; 3] = ["-mvp", "-Oz", "--converge"];
+
+/// The files of one skin.
+pub(crate) struct Skin {
+    /// Where they lie.
+    pub(crate) folder: PathBuf,
+    /// Their names, the script first.
+    pub(crate) files: &'static [&'static str],
+}
+
+impl Skin {
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.files.iter().map(|file| self.folder.join(file)).collect()
+    }
+}
+
+impl Builder<'_> {
+    /// Both skins; returns the folder that holds them.
+    pub(crate) fn sdk(&self) -> Result<PathBuf> {
+        self.sdk_web()?;
+        self.sdk_tv()?;
+        Ok(self.workspace.sdk())
+    }
+
+    /// An ES module and its wasm.
+    pub(crate) fn sdk_web(&self) -> Result<Skin> {
+        let wasm = self.wasm(&SDK_WEB)?;
+        let folder = self.workspace.sdk().join("web");
+        let skin = Skin { folder, files: &["slotkeeper.js", "slotkeeper_bg.wasm"] };
+        let bindgen = self.workspace.target.join("sdk/web");
+        let outputs = skin.paths();
+        let stamp = Stamp::new(
+            bindgen.join(STAMP),
+            &[&wasm, &self.bindgen_source(), &self.package_lock()],
+            &[WEB_SYNTAX, LICENCE],
+        )?;
+        if stamp.is_current(&outputs) {
+            return Ok(skin);
+        }
+        clear(&skin.folder)?;
+        self.bindgen("web", &wasm, &bindgen, "slotkeeper")?;
+        self.optimise(&bindgen.join("slotkeeper_bg.wasm"), &outputs[1])?;
+        self.minify(&bindgen.join("slotkeeper.js"), &outputs[0], &["--format=esm", WEB_SYNTAX])?;
+        stamp.renew(&outputs)?;
+        Ok(skin)
+    }
+
+    /// A classic script, its wasm, and the same wasm as a script for sets that have none.
+    pub(crate) fn sdk_tv(&self) -> Result<Skin> {
+        let wasm = self.wasm(&SDK_TV)?;
+        let glue = self.workspace.root.join("sdk/tv/glue.js");
+        let folder = self.workspace.sdk().join("tv");
+        let skin = Skin { folder, files: &["slotkeeper-tv.js", "slotkeeper-tv.wasm", "slotkeeper-tv.asm.js"] };
+        let work = self.workspace.target.join("sdk/tv");
+        let outputs = skin.paths();
+        let options = [TV_SYNTAX, LICENCE].into_iter().chain(TV_FROM).chain(TV_LOWER).chain(TV_MVP).collect::<Vec<_>>();
+        let stamp = Stamp::new(work.join(STAMP), &[&wasm, &glue, &self.package_lock()], &options)?;
+        if stamp.is_current(&outputs) {
+            return Ok(skin);
+        }
+        clear(&skin.folder)?;
+        clear(&work)?;
+        let lowered = work.join("lowered.wasm");
+        let wasm_opt = self.workspace.npm_tool("wasm-opt")?;
+        run(Command::new(&wasm_opt).args(TV_FROM).args(TV_LOWER).arg(&wasm).arg("-o").arg(&lowered))?;
+        run(Command::new(&wasm_opt).args(TV_MVP).arg(&lowered).arg("-o").arg(&outputs[1]))?;
+        self.twin(&outputs[1], &work, &outputs[2])?;
+        self.minify(&glue, &outputs[0], &[TV_SYNTAX])?;
+        stamp.renew(&outputs)?;
+        Ok(skin)
+    }
+
+    /// The wasm as a script that leaves `Slotkeeper.twin`, a function which makes an instance's exports.
+    fn twin(&self, wasm: &Path, work: &Path, to: &Path) -> Result<()> {
+        let module = work.join("twin.mjs");
+        let wasm2js = self.workspace.npm_tool("wasm2js")?;
+        run(Command::new(wasm2js).args(["-Oz"]).arg(wasm).arg("-o").arg(&module))?;
+        let text = fs::read_to_string(&module)?;
+        // What follows is an instance for an ES module's exports; a classic script has neither.
+        let (function, _) = text.split_once("var retasmFunc").context("wasm2js writes another kind of module now")?;
+        ensure!(!function.contains("import "), "the television's wasm imports something, which it must not");
+        let script = work.join("twin.js");
+        fs::write(
+            &script,
+            format!(
+                "(function(root){{\n{function}\n(root.Slotkeeper=root.Slotkeeper||{{}}).twin=function(){{return asmFunc({{}})}};\n}})(this);\n"
+            ),
+        )?;
+        self.minify(&script, to, &[TV_SYNTAX])
+    }
+
+    fn minify(&self, from: &Path, to: &Path, options: &[&str]) -> Result<()> {
+        let licence = format!("--banner:js={LICENCE}");
+        run(Command::new(self.workspace.npm_tool("esbuild")?)
+            .arg(from)
+            .args(["--minify", "--sourcemap", "--log-level=warning", &licence])
+            .args(options)
+            .arg(outfile(to)))?;
+        name_sources(&to.with_added_extension("map"))
+    }
+}
+
+/// Leaves of the sources in a source map their names alone: where they lay when this was built is nobody's business.
+fn name_sources(map: &Path) -> Result<()> {
+    let text = fs::read_to_string(map).with_context(|| format!("esbuild left no {}", map.display()))?;
+    let mut json: Value = serde_json::from_str(&text)?;
+    for source in json["sources"].as_array_mut().context("a source map without sources")? {
+        let name = source.as_str().and_then(|path| path.rsplit('/').next()).context("a source without a name")?;
+        *source = name.into();
+    }
+    fs::write(map, json.to_string()).with_context(|| format!("cannot write {}", map.display()))
+}
