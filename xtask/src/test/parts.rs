@@ -1,8 +1,6 @@
 //! The parts of a test run, in their order. A check that has no tests of its own counts as one.
 
-use std::fs;
-
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 
 use super::{Part, browser, counts::Counts};
