@@ -205,6 +205,11 @@ fn errors(document: &str) -> Vec<String> {
     errors.map(|issue| format!("{} at {:?}: {}", issue.id, issue.path, issue.message)).collect()
 }
 
+/// Whether no document asks a player for it.
+fn is_the_sdks_alone(event: Event) -> bool {
+    event > Event::ClickThrough
+}
+
 /// Holds a document against the answer it was rendered from.
 fn assert_says(document: &str, response: &BreakResponse, version: Version) {
     let keys = settings().keys;
@@ -216,7 +221,7 @@ fn assert_says(document: &str, response: &BreakResponse, version: Version) {
         assert_eq!(ad.duration, linear::clock(show.ad.duration_ms));
         let media: Vec<_> = show.ad.media.iter().map(|file| clean_url(&file.url)).collect();
         assert_eq!(ad.media, media);
-        for event in Event::ALL {
+        for event in Event::ALL.iter().filter(|event| !is_the_sdks_alone(**event)) {
             let urls: Vec<_> =
                 ad.calls.iter().filter(|(name, _)| *name == event.as_str()).map(|(_, url)| url).collect();
             let ours: Vec<_> = urls.iter().filter(|url| url.starts_with(BASE)).collect();

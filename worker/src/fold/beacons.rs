@@ -16,7 +16,8 @@ use super::{TIME_MAX, Verdict, opportunities};
 /// The columns of a state, in the order of [`Event::ALL`].
 pub(crate) const STATE_COLUMNS: &str = "start_at_ms, first_quartile_at_ms, midpoint_at_ms, third_quartile_at_ms, \
      complete_at_ms, pause_at_ms, resume_at_ms, mute_at_ms, unmute_at_ms, skip_at_ms, error_at_ms, not_used_at_ms, \
-     click_through_at_ms";
+     click_through_at_ms, player_expand_at_ms, player_collapse_at_ms, viewable_at_ms, not_viewable_at_ms, \
+     view_undetermined_at_ms";
 const EVENTS: usize = Event::ALL.len();
 
 pub(super) fn apply(

@@ -133,9 +133,14 @@ CREATE TABLE IF NOT EXISTS beacon_states (
     skip_at_ms INTEGER CHECK (skip_at_ms >= 0),
     error_at_ms INTEGER CHECK (error_at_ms >= 0),
     not_used_at_ms INTEGER CHECK (not_used_at_ms >= 0),
-    -- What crawlers reported, as bits by the events' codes. It proves nothing: it is in none of the times above.
-    invalid_events INTEGER NOT NULL DEFAULT 0 CHECK (invalid_events BETWEEN 0 AND 65535),
     click_through_at_ms INTEGER CHECK (click_through_at_ms >= 0),
+    player_expand_at_ms INTEGER CHECK (player_expand_at_ms >= 0),
+    player_collapse_at_ms INTEGER CHECK (player_collapse_at_ms >= 0),
+    viewable_at_ms INTEGER CHECK (viewable_at_ms >= 0),
+    not_viewable_at_ms INTEGER CHECK (not_viewable_at_ms >= 0),
+    view_undetermined_at_ms INTEGER CHECK (view_undetermined_at_ms >= 0),
+    -- What crawlers reported, as bits by the events' codes. It proves nothing: it is in none of the times above.
+    invalid_events INTEGER NOT NULL DEFAULT 0 CHECK (invalid_events BETWEEN 0 AND 4294967295),
     PRIMARY KEY (opportunity_id, ad_id, record_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -572,7 +572,11 @@ fn every_reason_and_position_of_the_domain_is_one_of_the_tables() {
     assert_eq!(world.one::<usize>("SELECT count(*) FROM fct_ad_opportunities"), UnfilledReason::ALL.len());
     let (row, sold) = (filled(50, 0, &record(1)), record(1));
     world.tell(vec![committed(&row)]);
-    world.tell(Event::ALL.iter().map(|event| beacon(&row, &sold, *event, u64::from(event.code()))).collect());
+    let all = || Event::ALL.iter().map(|event| beacon(&row, &sold, *event, u64::from(event.code())));
+    world.tell(all().collect());
+    world.tell(all().map(by_crawler).collect());
+    let by_crawlers: u32 = world.one("SELECT invalid_events FROM beacon_states");
+    assert_eq!(by_crawlers, Event::ALL.iter().map(|event| 1u32 << event.code()).sum::<u32>());
     for event in Event::ALL {
         let column = super::STATE_COLUMNS.split(", ").nth(usize::from(event.code()) - 1).unwrap();
         let at = world.one::<u64>(&format!("SELECT {column} FROM beacon_states"));
