@@ -10,7 +10,7 @@ use slotkeeper_core::{
     token::{EventClass, Token},
 };
 
-use crate::breaks::Asked;
+use crate::{breaks::Asked, clicks::leads_to};
 
 /// What a player without the SDK can report, in the order VAST lists it.
 const PIXEL_EVENTS: [Event; 7] = [
@@ -30,26 +30,26 @@ pub fn answer(pod: &Pod, plan: Option<&Plan<'_>>, asked: &Asked, keys: &Keyring)
         break_id: asked.break_id,
         plan_version: plan.map(Plan::version),
         decided_at_ms: asked.now,
-        slots: pod.slots.iter().map(|slot| answer_slot(slot, (plan, pod), asked.request.tracking, keys)).collect(),
+        slots: pod.slots.iter().map(|slot| answer_slot(slot, (plan, pod), asked, keys)).collect(),
         receipt: None,
     }
 }
 
-fn answer_slot(
-    slot: &Opportunity,
-    from: (Option<&Plan<'_>>, &Pod),
-    tracking: Tracking,
-    keys: &Keyring,
-) -> SlotResponse {
+fn answer_slot(slot: &Opportunity, from: (Option<&Plan<'_>>, &Pod), asked: &Asked, keys: &Keyring) -> SlotResponse {
     let outcome = match &slot.outcome {
         Outcome::Unfilled { unfilled_reason } => SlotOutcome::Unfilled { unfilled_reason: *unfilled_reason },
-        Outcome::Filled(fill) => SlotOutcome::Filled {
-            fill_reason: fill.fill_reason,
-            ad: Box::new(answer_ad(fill, from)),
-            token: seal(slot, fill, EventClass::Any, keys),
-            expires_at_ms: fill.expires_at,
-            pixels: (tracking == Tracking::Pixels).then(|| pixels(slot, fill, keys)),
-        },
+        Outcome::Filled(fill) => {
+            let token = token(slot, fill);
+            let mut ad = answer_ad(fill, from);
+            ad.click_through = leads_to(&asked.base, &ad, token, keys);
+            SlotOutcome::Filled {
+                fill_reason: fill.fill_reason,
+                ad: Box::new(ad),
+                token: token.seal(keys),
+                expires_at_ms: fill.expires_at,
+                pixels: (asked.request.tracking == Tracking::Pixels).then(|| pixels(token, keys)),
+            }
+        }
     };
     SlotResponse { slot_index: slot.slot_index, opportunity_id: slot.opportunity_id, outcome }
 }
@@ -75,6 +75,7 @@ fn answer_ad(fill: &Fill, (plan, pod): (Option<&Plan<'_>>, &Pod)) -> AdResponse 
         name: ad.as_ref().map_or("", |ad| ad.name).into(),
         duration_ms: fill.duration_ms,
         media: media.collect(),
+        click_through: None,
         presentation: ad.map(|ad| ad.presentation).unwrap_or_default(),
     }
 }
@@ -95,23 +96,24 @@ fn answer_offer(fill: &Fill, offer: &Offer) -> AdResponse {
         name: offer.name.clone(),
         duration_ms: fill.duration_ms,
         media: media.collect(),
+        click_through: None,
         presentation: offer.presentation.clone(),
     }
 }
 
-fn pixels(slot: &Opportunity, fill: &Fill, keys: &Keyring) -> Vec<Pixel> {
-    let pixel = |event| Pixel { event, path: format!("/v1/t/{}", seal(slot, fill, EventClass::Only(event), keys)) };
-    PIXEL_EVENTS.into_iter().map(pixel).collect()
+fn pixels(token: Token, keys: &Keyring) -> Vec<Pixel> {
+    let sealed = |event| Token { class: EventClass::Only(event), ..token }.seal(keys);
+    PIXEL_EVENTS.into_iter().map(|event| Pixel { event, path: format!("/v1/t/{}", sealed(event)) }).collect()
 }
 
-fn seal(slot: &Opportunity, fill: &Fill, class: EventClass, keys: &Keyring) -> String {
-    let token = Token {
+/// What reports any event of a fill.
+fn token(slot: &Opportunity, fill: &Fill) -> Token {
+    Token {
         opportunity_id: slot.opportunity_id,
         ad_id: fill.ad_id,
         record_id: fill.record_id,
-        class,
+        class: EventClass::Any,
         holds_claim: fill.claim.is_some(),
         expires_at: fill.expires_at,
-    };
-    token.seal(keys)
+    }
 }

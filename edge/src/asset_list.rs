@@ -66,7 +66,7 @@ pub(crate) async fn answer(platform: &impl Platform, client: Client, tag: &Tag) 
         Err(fault) => return Reply::invalid(fault),
     };
     let start_offset_ms = asked.start_offset_ms;
-    let asked = match query::resolved(platform, client, asked.query, now).await {
+    let asked = match query::resolved(platform, client, asked.query, &tag.base, now).await {
         Ok(asked) => asked,
         Err(refusal) => return refusal,
     };

@@ -61,24 +61,34 @@ pub struct Asked {
     pub opened_at: UnixMillis,
     /// When the request came.
     pub now: UnixMillis,
+    /// Where players reach this edge, which is what the links of its answer begin with.
+    #[serde(default)]
+    pub base: String,
 }
 
 impl Asked {
     /// Reads and checks a request's body.
-    pub fn parse(body: &[u8], client: Client, settings: &Settings, now: UnixMillis) -> Result<Self, InvalidField> {
+    pub fn parse(
+        body: &[u8],
+        client: Client,
+        base: &str,
+        settings: &Settings,
+        now: UnixMillis,
+    ) -> Result<Self, InvalidField> {
         let mut json = serde_json::Deserializer::from_slice(body);
         let request: BreakRequest = serde_path_to_error::deserialize(&mut json).map_err(|fault| InvalidField {
             field: field_of(&fault.path().to_string(), &fault.inner().to_string()),
             message: fault.inner().to_string(),
         })?;
         json.end().map_err(|fault| InvalidField { field: "body".into(), message: fault.to_string() })?;
-        Self::of(request, client, settings, now)
+        Self::of(request, client, base, settings, now)
     }
 
     /// Checks a request, and works out as whom its viewer may be known. What they do not allow goes no further than here.
     pub fn of(
         mut request: BreakRequest,
         client: Client,
+        base: &str,
         settings: &Settings,
         now: UnixMillis,
     ) -> Result<Self, InvalidField> {
@@ -97,6 +107,7 @@ impl Asked {
             now,
             permissions,
             invalid_traffic: client.invalid_traffic,
+            base: base.into(),
             request,
         })
     }
@@ -138,9 +149,9 @@ fn field_of(path: &str, message: &str) -> String {
 }
 
 /// Answers a break request.
-pub(crate) async fn open(platform: &impl Platform, client: Client, body: &[u8]) -> Reply {
+pub(crate) async fn open(platform: &impl Platform, client: Client, base: &str, body: &[u8]) -> Reply {
     let settings = platform.settings();
-    let asked = match Asked::parse(body, client, settings, platform.now()) {
+    let asked = match Asked::parse(body, client, base, settings, platform.now()) {
         Ok(asked) => asked,
         Err(fault) => return Reply::invalid(fault),
     };
@@ -319,7 +330,7 @@ mod tests {
             "request_id": "r", "profile_id": "ann", "session_id": session_id, "title_id": "film", "position": "preroll",
             "slots": [{ "max_duration_ms": 30_000 }], "segments": ["gardeners"], "privacy": privacy,
         });
-        Asked::parse(request.to_string().as_bytes(), client, &Settings::read(value).unwrap(), NOW).unwrap()
+        Asked::parse(request.to_string().as_bytes(), client, "", &Settings::read(value).unwrap(), NOW).unwrap()
     }
 
     #[test]

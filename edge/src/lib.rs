@@ -46,7 +46,7 @@ pub async fn serve(platform: &impl Platform, client: Client, route: Route, body:
         Route::Preflight => Reply::preflight(),
         Route::Hello => Reply::text("hello"),
         Route::Health => health::report(platform).await,
-        Route::Break => breaks::open(platform, client, body).await,
+        Route::Break { base } => breaks::open(platform, client, &base, body).await,
         Route::Beacons => beacons::accept_batch(platform, client, body).await,
         Route::Pixel { token, error_code } => beacons::accept_pixel(platform, client, &token, error_code).await,
         Route::Vast(tag) => vast::answer(platform, client, &tag).await.for_page(tag.origin),

@@ -19,12 +19,12 @@ use slotkeeper_core::{
     time::UnixMillis,
 };
 
-use crate::{Client, Platform, Reply, breaks::Asked};
+use crate::{Client, Platform, Reply, breaks::Asked, route::Tag};
 
-/// The break that a query string asks for at this edge, or the refusal to send.
-pub async fn ask(platform: &impl Platform, client: Client, query: &str) -> Result<Asked, Reply> {
+/// The break that a document is asked with at this edge, or the refusal to send.
+pub async fn ask(platform: &impl Platform, client: Client, tag: &Tag) -> Result<Asked, Reply> {
     let now = platform.now();
-    resolved(platform, client, BreakQuery::parse(query, now).map_err(Reply::invalid)?, now).await
+    resolved(platform, client, BreakQuery::parse(&tag.query, now).map_err(Reply::invalid)?, &tag.base, now).await
 }
 
 /// The break that was asked for at `now`, with its slots looked up if it asks for a title's break.
@@ -32,6 +32,7 @@ pub(crate) async fn resolved(
     platform: &impl Platform,
     client: Client,
     query: BreakQuery,
+    base: &str,
     now: UnixMillis,
 ) -> Result<Asked, Reply> {
     let bytes = if query.title_break.is_some() { platform.plan(None).await } else { None };
@@ -40,7 +41,7 @@ pub(crate) async fn resolved(
         Unresolved::Invalid(fault) => Reply::invalid(fault),
         Unresolved::NoPlan => no_plan(),
     })?;
-    Asked::of(request, client, platform.settings(), now).map_err(Reply::invalid)
+    Asked::of(request, client, base, platform.settings(), now).map_err(Reply::invalid)
 }
 
 /// 503: where a title's breaks are, only a plan says.

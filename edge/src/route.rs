@@ -63,13 +63,18 @@ impl Head<'_> {
         }
     }
 
+    /// Where players reach this edge: what was set, or else where this request came to.
+    fn reached_at(&self, settings: &Settings) -> String {
+        settings.public_url.clone().unwrap_or_else(|| self.base.to_owned())
+    }
+
     /// What a document is asked with.
     fn tag(&self, settings: &Settings, device: Option<Device>) -> Tag {
         let is_plain =
             |origin: &&str| origin.len() <= ORIGIN_BYTES_MAX && origin.bytes().all(|byte| byte.is_ascii_graphic());
         Tag {
             query: self.query.into(),
-            base: settings.public_url.clone().unwrap_or_else(|| self.base.to_owned()),
+            base: self.reached_at(settings),
             origin: self.origin.filter(is_plain).map(Into::into),
             device,
         }
@@ -94,7 +99,7 @@ const ORIGIN_BYTES_MAX: usize = 256;
 pub struct Tag {
     /// The parameters, as sent.
     pub query: String,
-    /// Where players reach this edge: what was set, or else where this request came to.
+    /// Where players reach this edge.
     pub base: String,
     /// The site of the page that asks.
     pub origin: Option<String>,
@@ -112,7 +117,10 @@ pub enum Route {
     /// `GET /healthz`
     Health,
     /// `POST /v1/breaks`
-    Break,
+    Break {
+        /// Where players reach this edge.
+        base: String,
+    },
     /// `POST /v1/beacons`
     Beacons,
     /// `GET /v1/t/{token}`
@@ -153,7 +161,7 @@ impl Route {
         let (route, method) = match head.path {
             "/v1/hello" => (Self::Hello, "GET"),
             "/healthz" => (Self::Health, "GET"),
-            "/v1/breaks" => (Self::Break, "POST"),
+            "/v1/breaks" => (Self::Break { base: head.reached_at(settings) }, "POST"),
             "/v1/beacons" => (Self::Beacons, "POST"),
             "/v1/vast" => (Self::Vast(head.tag(settings, device)), "GET"),
             "/v1/vmap" => (Self::Vmap(head.tag(settings, device)), "GET"),
@@ -186,7 +194,7 @@ impl Route {
     /// The longest body this route reads, in bytes.
     pub fn body_bytes_max(&self) -> usize {
         match self {
-            Self::Break => BREAK_REQUEST_BYTES_MAX,
+            Self::Break { .. } => BREAK_REQUEST_BYTES_MAX,
             Self::Beacons => beacon::BATCH_BYTES_MAX,
             Self::Receipt => RECEIPT_CHARS_MAX,
             Self::PutPlan => PLAN_BYTES_MAX,

@@ -93,7 +93,7 @@ pub(crate) async fn answer(platform: &impl Platform, client: Client, tag: &Tag) 
         Ok(form) => form,
         Err(fault) => return Reply::invalid(fault),
     };
-    let asked = match query::ask(platform, client, &tag.query).await {
+    let asked = match query::ask(platform, client, tag).await {
         Ok(asked) => asked,
         Err(refusal) => return refusal,
     };

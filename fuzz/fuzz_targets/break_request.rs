@@ -16,7 +16,7 @@ static PLAN: LazyLock<Vec<u8>> = LazyLock::new(plan);
 static SETTINGS: LazyLock<Settings> = LazyLock::new(settings);
 
 fuzz_target!(init: seed("everything", serde_json::to_vec(&request()).expect("string keys only")), |body: &[u8]| {
-    let asked = match Asked::parse(body, Client::default(), &SETTINGS, NOW) {
+    let asked = match Asked::parse(body, Client::default(), "https://ads.example", &SETTINGS, NOW) {
         Ok(asked) => asked,
         Err(fault) => {
             assert!(!fault.field.is_empty() && !fault.message.is_empty(), "{fault:?}");
@@ -45,5 +45,5 @@ fuzz_target!(init: seed("everything", serde_json::to_vec(&request()).expect("str
     }
     assert!(!asked.permissions.no_segments || asked.request.segments.is_empty(), "segments that must not be used");
     let again = serde_json::to_vec(&asked.request).expect("what was JSON");
-    assert_eq!(Asked::parse(&again, Client::default(), &SETTINGS, NOW).map(|again| again.request), Ok(asked.request));
+    assert_eq!(Asked::parse(&again, Client::default(), "https://ads.example", &SETTINGS, NOW).map(|again| again.request), Ok(asked.request));
 });

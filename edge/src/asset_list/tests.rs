@@ -78,6 +78,7 @@ fn filled(id: u32, duration_ms: u32, mime_types: &[&str], presentation: Presenta
         name: "an ad".into(),
         duration_ms,
         media: media.collect(),
+        click_through: None,
         presentation,
     };
     SlotOutcome::Filled {

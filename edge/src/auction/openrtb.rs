@@ -466,6 +466,7 @@ mod tests {
             break_id: BreakId([9; 16]),
             opened_at: UnixMillis(1),
             now: UnixMillis(1),
+            base: String::new(),
         }
     }
 

@@ -135,7 +135,7 @@ fn decided_from(flights: Vec<FlightSource>, slots: usize) -> BreakResponse {
         slots: vec![SlotRequest { max_duration_ms: 30_000, ..SlotRequest::default() }; slots],
         ..BreakRequest::default()
     };
-    let asked = Asked::of(request, Client::default(), &settings, NOW).unwrap();
+    let asked = Asked::of(request, Client::default(), BASE, &settings, NOW).unwrap();
     let pod = decide(
         Some(&plan),
         &CapState::Known(Viewer::default()),
@@ -236,7 +236,10 @@ fn assert_says(document: &str, response: &BreakResponse, version: Version) {
             let has_room =
                 !(*event == Event::NotUsed || version == Version::V2 && matches!(event, Event::Skip | Event::Error));
             assert_eq!(vendors, if has_room { booked } else { 0 }, "{event} in {version:?}");
-            for url in ours {
+            for url in ours.into_iter().copied() {
+                if *event == Event::ClickThrough {
+                    assert_eq!(show.ad.click_through.as_ref(), Some(url), "the answer in JSON has the same link");
+                }
                 let token = url[BASE.len() + "/v1/t/".len()..].split('?').next().unwrap();
                 let opened = Token::open(token, &keys, NOW).unwrap();
                 assert_eq!(opened, Token { class: EventClass::Only(*event), ..show.token });

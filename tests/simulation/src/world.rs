@@ -524,7 +524,7 @@ async fn handle(world: &Rc<World>, edge: usize, call: &Call) -> Reply {
     let text = || std::str::from_utf8(&call.body).unwrap_or_default();
     let mut break_id = None;
     match &route {
-        Route::Break => {
+        Route::Break { .. } => {
             if let Ok(request) = serde_json::from_slice::<slotkeeper_core::api::BreakRequest>(&call.body) {
                 let id = settings.pseudonyms.break_id(&request.profile_id, &request.request_id);
                 let viewer = settings.pseudonyms.viewer(&request.profile_id);
@@ -558,7 +558,7 @@ async fn handle(world: &Rc<World>, edge: usize, call: &Call) -> Reply {
         format!("edge {edge} after {took_ms} ms: {} {}", reply.status, body.chars().take(1_200).collect::<String>())
     });
     match (&route, reply.status) {
-        (Route::Break, status) => {
+        (Route::Break { .. }, status) => {
             oracle.timed(world, "a break", took_ms, settings.answer_deadline_ms);
             match (status, break_id) {
                 (200, Some(id)) => oracle.answered(world, id, &reply.body, in_force, now),

@@ -1,11 +1,13 @@
 //! The promises to players without our code: what they get is VAST that validators accept, and what they call lands in the
 //! books as the SDK's beacons do.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::{Method, Response};
 use quick_xml::{Reader, events::Event as XmlEvent};
 use slotkeeper_core::{
-    api::SlotRequest,
+    api::{SlotOutcome, SlotRequest},
     beacon::Event,
     contract::{BreakPosition, Category, Presentation, TitleBreak, Tracker, Verification},
     fact::BeaconFact,
@@ -228,6 +230,15 @@ pub(crate) async fn a_click_leads_where_the_ad_was_booked_to_lead_and_nowhere_el
     assert_eq!(location(&followed), "https://brand.example/1?from=tv&x=]]%3E");
     let clicks: Vec<_> = edge.collector.beacons().into_iter().map(|beacon| (beacon.event, beacon.ad_id)).collect();
     assert_eq!(clicks, [(Event::ClickThrough, AdId(10))]);
+
+    let pod = edge.open(&request("r", "eve", 2)).await;
+    let links = pod.slots.iter().map(|slot| match &slot.outcome {
+        SlotOutcome::Filled { ad, .. } => (ad.ad_id, ad.click_through.as_deref()),
+        SlotOutcome::Unfilled { .. } => unreachable!("two ads for two slots"),
+    });
+    let document_says = texts(&document, "ClickThrough");
+    let expected = [(AdId(10), Some(document_says[0].as_str())), (AdId(20), None)];
+    assert_eq!(links.collect::<BTreeMap<_, _>>(), BTreeMap::from(expected), "the SDK opens the same link");
 
     edge.collector.set_mood(Mood::Refusing);
     assert_eq!(edge.get(path).await.status(), 302, "a viewer waits for nobody");
