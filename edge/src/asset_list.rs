@@ -11,6 +11,9 @@
 //!   players lay it out from the interstitial's start (hls.js and shaka do); what it can no longer show is given back.
 //!
 //! An ad that no file is booked of that HLS can play is not listed, and given back at once.
+//!
+//! With `sdk=1` the list carries the break's answer as `POST /v1/breaks` gives it: our SDK reports with that, beside a player
+//! that only plays. Then no URL of ours is in the signaling, and the rows may travel home with the answer.
 
 use serde::Serialize;
 use slotkeeper_core::{
@@ -34,6 +37,7 @@ use crate::{
 
 const PRIMARY_ID: &str = "_HLS_primary_id";
 const START_OFFSET: &str = "_HLS_start_offset";
+const SDK: &str = "sdk";
 
 /// What proves that an ad was played from its start on: VAST 4.3 counts a quartile when that share has played without a
 /// gap. Who joins an ad in its middle cannot report them.
@@ -65,21 +69,21 @@ pub(crate) async fn answer(platform: &impl Platform, client: Client, tag: &Tag) 
         Ok(asked) => asked,
         Err(fault) => return Reply::invalid(fault),
     };
-    let start_offset_ms = asked.start_offset_ms;
+    let (start_offset_ms, reporter) = (asked.start_offset_ms, asked.reporter);
     let asked = match query::resolved(platform, client, asked.query, &tag.base, now).await {
         Ok(asked) => asked,
         Err(refusal) => return refusal,
     };
     let answer = decided(platform, &asked).await;
     let reply = match serde_json::from_slice::<BreakResponse>(&answer) {
-        Ok(response) if response.receipt.is_some() => {
+        Ok(response) if response.receipt.is_some() && reporter == Reporter::Player => {
             // Nobody has its rows but this answer, and an HLS player cannot carry them home. So it is not answered: a
             // player goes on with the content (RFC 8216bis, D.5), and no ad is shown that no row stands for.
             let message = "neither the store nor the origin can take the rows of this break; ask again";
             Reply::try_again("break_not_recorded", message.into())
         }
         Ok(response) => {
-            let listing = Listing { keys: &settings.keys, base: &tag.base, now };
+            let listing = Listing { keys: &settings.keys, base: &tag.base, now, reporter };
             let (list, unused) = listing.of(&response, start_offset_ms);
             // Of a stored answer that is asked for again, this was done the first time; meanwhile its ads may have begun.
             if response.decided_at_ms == now {
@@ -98,6 +102,16 @@ struct InterstitialQuery {
     query: BreakQuery,
     /// How far into the interstitial it joins.
     start_offset_ms: u64,
+    reporter: Reporter,
+}
+
+/// Who reports what is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reporter {
+    /// The player, by the signaling.
+    Player,
+    /// Our SDK beside it, with the break's answer.
+    Sdk,
 }
 
 impl InterstitialQuery {
@@ -123,7 +137,12 @@ impl InterstitialQuery {
             reason = "not negative; past u64 it saturates"
         )]
         let start_offset_ms = (offset.unwrap_or_default() * 1000.0) as u64;
-        Ok(Self { query, start_offset_ms })
+        let reporter = params.parsed(SDK, "0 or 1", |text| match text {
+            "0" => Some(Reporter::Player),
+            "1" => Some(Reporter::Sdk),
+            _ => None,
+        })?;
+        Ok(Self { query, start_offset_ms, reporter: reporter.unwrap_or(Reporter::Player) })
     }
 }
 
@@ -135,7 +154,7 @@ fn without_player_parameters(query: &str) -> String {
 
 /// RFC 8216bis, D.2. Players ignore keys that they do not know.
 #[derive(Serialize)]
-struct AssetList {
+struct AssetList<'a> {
     #[serde(rename = "ASSETS")]
     assets: Vec<Asset>,
     #[serde(rename = "SKIP-CONTROL", skip_serializing_if = "Option::is_none")]
@@ -143,6 +162,9 @@ struct AssetList {
     /// The break's identity in the books, for whoever looks for its rows.
     #[serde(rename = "X-SLOTKEEPER-BREAK")]
     break_id: BreakId,
+    /// The break as our SDK knows it, if that reports.
+    #[serde(rename = "X-SLOTKEEPER-ANSWER", skip_serializing_if = "Option::is_none")]
+    answer: Option<&'a BreakResponse>,
 }
 
 #[derive(Serialize)]
@@ -239,11 +261,12 @@ struct Listing<'a> {
     /// What URLs on this edge begin with.
     base: &'a str,
     now: UnixMillis,
+    reporter: Reporter,
 }
 
 impl Listing<'_> {
     /// The break as an asset list, and the tokens of the ads that this player will not show.
-    fn of(&self, response: &BreakResponse, offset_ms: u64) -> (AssetList, Vec<Token>) {
+    fn of<'a>(&self, response: &'a BreakResponse, offset_ms: u64) -> (AssetList<'a>, Vec<Token>) {
         let (mut assets, mut unused, mut skip_after_ms) = (Vec::new(), Vec::new(), Vec::new());
         let mut start_ms = 0;
         for slot in &response.slots {
@@ -273,7 +296,8 @@ impl Listing<'_> {
             [Some(ms)] => Some(SkipControl { offset: ms.div_ceil(1000) }),
             _ => None,
         };
-        (AssetList { assets, skip_control, break_id: response.break_id }, unused)
+        let answer = (self.reporter == Reporter::Sdk).then_some(response);
+        (AssetList { assets, skip_control, break_id: response.break_id, answer }, unused)
     }
 
     fn signaling(&self, ad: &AdResponse, token: &Token, start_ms: u64, met: Met) -> Option<Envelope> {
@@ -286,6 +310,7 @@ impl Listing<'_> {
             .iter()
             .filter(reported)
             .map(|event| self.tracking(*event, token, &ad.presentation.trackers))
+            .filter(|event| !event.urls.is_empty())
             .collect();
         if tracking.is_empty() {
             return None;
@@ -298,15 +323,21 @@ impl Listing<'_> {
             tracking,
             verifications: ad.presentation.verifications.iter().map(verification_resource).collect(),
             skip_offset: ad.presentation.skip_after_ms.map(|ms| seconds(ms.into())),
-            click_through: leads_to(self.base, ad, *token, self.keys),
+            click_through: match self.reporter {
+                Reporter::Player => leads_to(self.base, ad, *token, self.keys),
+                Reporter::Sdk => None, // it knows the link, and reports that it was followed
+            },
         };
         Some(Envelope { version: 2, r#type: "slot", payload: [slot] })
     }
 
     fn tracking(&self, event: Event, token: &Token, vendors: &[Tracker]) -> TrackingEvent {
-        let ours = Token { class: EventClass::Only(event), ..*token }.seal(self.keys);
+        let ours = (self.reporter == Reporter::Player).then(|| {
+            let token = Token { class: EventClass::Only(event), ..*token }.seal(self.keys);
+            format!("{}/v1/t/{token}", self.base)
+        });
         let vendors = vendors.iter().filter(|tracker| tracker.event == event).map(|tracker| tracker.url.clone());
-        let urls = core::iter::once(format!("{}/v1/t/{ours}", self.base)).chain(vendors).collect();
+        let urls = ours.into_iter().chain(vendors).collect();
         TrackingEvent { r#type: event.as_str(), urls }
     }
 }

@@ -28,7 +28,7 @@ const DAY_MS: u32 = 24 * 3_600_000;
 /// The date on which all playback begins: there has to be one, for a date range to refer to.
 const DAY: &str = "2000-01-01";
 /// What is asked of each break as it was asked of the playlist.
-const PASSED_ON: [&str; 14] = [
+const PASSED_ON: [&str; 15] = [
     "profile",
     "title",
     "session",
@@ -43,6 +43,7 @@ const PASSED_ON: [&str; 14] = [
     "gpp_sid",
     "gpc",
     "lmt",
+    "sdk",
 ];
 /// What says the slots of each break, where the title has no booked breaks.
 const SLOTS: [&str; 4] = ["slots", "poddur", "maxseq", "rqddurs"];

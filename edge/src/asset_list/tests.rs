@@ -47,6 +47,10 @@ fn what_a_player_adds_is_read_strictly() {
     for odd in ["-1", "NaN", "inf", "x", "1,5"] {
         assert_eq!(with(&format!("_HLS_start_offset={odd}")).unwrap_err().field, START_OFFSET, "{odd}");
     }
+    for (text, reporter) in [("sdk=0", Reporter::Player), ("sdk=", Reporter::Player), ("sdk=1", Reporter::Sdk)] {
+        assert_eq!(with(text).unwrap().reporter, reporter, "{text}");
+    }
+    assert_eq!(with("sdk=yes").unwrap_err().field, SDK);
     let long = "a".repeat(CALLER_ID_BYTES_MAX + 1);
     for odd in [long.as_str(), "a%0ab", "%C3%A9"] {
         assert_eq!(with(&format!("_HLS_primary_id={odd}")).unwrap_err().field, PRIMARY_ID, "{odd}");
@@ -92,6 +96,10 @@ fn filled(id: u32, duration_ms: u32, mime_types: &[&str], presentation: Presenta
 
 /// The list, as JSON, and the ads that are given back.
 fn listed(outcomes: Vec<SlotOutcome>, offset_ms: u64) -> (serde_json::Value, Vec<u32>) {
+    listed_for(Reporter::Player, outcomes, offset_ms)
+}
+
+fn listed_for(reporter: Reporter, outcomes: Vec<SlotOutcome>, offset_ms: u64) -> (serde_json::Value, Vec<u32>) {
     let slots = outcomes.into_iter().zip(0..).map(|(outcome, slot_index)| slotkeeper_core::api::SlotResponse {
         slot_index,
         opportunity_id: OpportunityId::mint(BreakId([1; 16]), slot_index, NOW),
@@ -105,7 +113,7 @@ fn listed(outcomes: Vec<SlotOutcome>, offset_ms: u64) -> (serde_json::Value, Vec
         slots: slots.collect(),
         receipt: None,
     };
-    let (list, unused) = Listing { keys: &keys(), base: BASE, now: NOW }.of(&response, offset_ms);
+    let (list, unused) = Listing { keys: &keys(), base: BASE, now: NOW, reporter }.of(&response, offset_ms);
     (serde_json::to_value(&list).unwrap(), unused.iter().map(|token| token.ad_id.0).collect())
 }
 
@@ -205,4 +213,25 @@ fn an_ad_that_hls_cannot_play_is_not_listed_and_given_back() {
 fn a_break_with_no_ad_is_an_empty_list() {
     let (list, unused) = listed(vec![unfilled(), unfilled()], 0);
     assert_eq!((&list["ASSETS"], unused.len()), (&serde_json::json!([]), 0));
+}
+
+#[test]
+fn a_list_for_the_sdk_carries_the_answer_and_nothing_of_ours_to_call() {
+    let presentation = Presentation {
+        trackers: vec![Tracker { event: Event::Start, url: "https://vendor.example/imp".into() }],
+        click_through: Some("https://advertiser.example".into()),
+        ..Presentation::default()
+    };
+    let pod = || vec![filled(1, 6_000, &["application/x-mpegurl"], presentation.clone()), unfilled(), hls(2, 6_000)];
+    let (list, _) = listed_for(Reporter::Sdk, pod(), 0);
+    let answer: BreakResponse = serde_json::from_value(list["X-SLOTKEEPER-ANSWER"].clone()).unwrap();
+    assert_eq!(answer.slots.iter().map(|slot| slot.outcome.clone()).collect::<Vec<_>>(), pod(), "as it was decided");
+    assert_eq!(reported(&list), [vec!["start".to_owned()], vec![]], "a vendor's calls are the player's all the same");
+    let signaling = &list["ASSETS"][0]["X-AD-CREATIVE-SIGNALING"]["payload"][0];
+    assert_eq!(signaling["tracking"][0]["urls"], serde_json::json!(["https://vendor.example/imp"]));
+    assert!(signaling.get("clickThrough").is_none(), "the SDK reports the click");
+
+    let (stock, _) = listed(pod(), 0);
+    assert!(stock.get("X-SLOTKEEPER-ANSWER").is_none(), "players without the SDK get no more than before");
+    assert!(stock["ASSETS"][0]["X-AD-CREATIVE-SIGNALING"]["payload"][0].get("clickThrough").is_some());
 }

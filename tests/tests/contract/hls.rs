@@ -109,6 +109,21 @@ pub(crate) async fn an_asset_list_holds_the_filled_slots_and_what_it_says_to_cal
     assert_eq!(events(&edge).len(), 22);
 }
 
+pub(crate) async fn an_asset_list_for_the_sdk_carries_the_breaks_answer<R: Runtime>(edge: Edge<R>) {
+    edge.publish(vec![hls(1), hls(2)]).await;
+    let list = list_of(&edge, "profile=kim&title=film&slots=30,30,30&request_id=r1&sdk=1").await;
+    let answer = &list["X-SLOTKEEPER-ANSWER"];
+    let posted = request("r1", "kim", 3);
+    assert_eq!(answer, &json!(edge.open(&posted).await), "as it is answered to whoever posts");
+    assert!(assets(&list).iter().all(|asset| tracking(asset).is_empty()), "no URL of ours is called beside it");
+
+    let tokens = answer["slots"].as_array().unwrap().iter().filter_map(|slot| slot["token"].as_str());
+    let batch: String = tokens.map(|token| format!("{token} start 0\n")).collect();
+    let taken = edge.call(Method::POST, "/v1/beacons", None, format!("sk1 s 0\n{batch}")).await;
+    assert_eq!((taken.status().as_u16(), &json(&taken)["accepted"]), (202, &json!(2)));
+    assert_eq!(events(&edge), [Event::Start; 2]);
+}
+
 pub(crate) async fn an_asset_list_loaded_again_by_one_playback_is_one_break<R: Runtime>(edge: Edge<R>) {
     edge.publish(vec![hls_capped(1), hls(2)]).await;
     let edge = Arc::new(edge);
@@ -200,6 +215,8 @@ pub(crate) async fn an_asset_list_whose_rows_nobody_takes_is_not_answered<R: Run
     let refused = get(&edge, query).await;
     assert_eq!((refused.status().as_u16(), &json(&refused)["error"]["code"]), (503, &json!("break_not_recorded")));
     assert!(refused.headers().contains_key("retry-after"));
+    let carried = list_of(&edge, &format!("{}&sdk=1", query.replace("gus", "jo"))).await;
+    assert!(carried["X-SLOTKEEPER-ANSWER"]["receipt"].is_string(), "the SDK brings them home");
     edge.collector.set_mood(Mood::Well);
     let straight = list_of(&edge, &query.replace("gus", "hew")).await;
     assert_eq!(assets(&straight).len(), 1, "the store is down, and the origin takes the rows");

@@ -98,6 +98,7 @@ contract! {
     a_page_that_asks_with_credentials_may_read_its_vast
     tracking_leads_to_where_the_edge_says_it_is_reached
     an_asset_list_holds_the_filled_slots_and_what_it_says_to_call_counts
+    an_asset_list_for_the_sdk_carries_the_breaks_answer
     an_asset_list_loaded_again_by_one_playback_is_one_break
     a_session_is_the_playback_unless_one_is_named
     what_a_late_joiner_cannot_be_shown_is_given_back

@@ -53,6 +53,7 @@ pub(crate) use crate::hls::{
     a_malformed_request_for_an_asset_list_is_refused_by_parameter, a_session_is_the_playback_unless_one_is_named,
     a_titles_breaks_are_the_interstitials_of_the_demos_playlist,
     an_ad_that_hls_cannot_play_is_not_listed_and_may_be_shown_elsewhere,
+    an_asset_list_for_the_sdk_carries_the_breaks_answer,
     an_asset_list_holds_the_filled_slots_and_what_it_says_to_call_counts,
     an_asset_list_loaded_again_by_one_playback_is_one_break, an_asset_list_whose_rows_nobody_takes_is_not_answered,
     an_asset_list_without_an_ad_is_empty_and_its_rows_are_stored, what_a_late_joiner_cannot_be_shown_is_given_back,
