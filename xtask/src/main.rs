@@ -7,6 +7,7 @@ mod build;
 mod crawlers;
 #[cfg(test)]
 mod documents;
+mod engines;
 mod fuzz;
 mod http;
 mod lint;
@@ -54,6 +55,8 @@ enum Chore {
     Up(up::Options),
     /// Runs every check: formatting, lints, builds, tests, browser, documentation, sizes
     Test(test::Options),
+    /// Plays the SDK's scenarios on browsers of televisions' age
+    Engines(engines::Options),
     /// Feeds everything that reads bytes from outside with what it does not expect
     Fuzz(fuzz::Options),
     /// Prints measurements, one JSON object a line
@@ -97,6 +100,7 @@ fn perform(chore: Chore) -> Result<bool> {
         Chore::Setup { purpose } => setup::run_for(workspace, purpose)?,
         Chore::Up(options) => up::up(workspace, options)?,
         Chore::Test(options) => return test::test(workspace, &options),
+        Chore::Engines(options) => engines::engines(workspace, &options)?,
         Chore::Fuzz(options) => return fuzz::fuzz(workspace, &options),
         Chore::Measure(options) => measure::measure(workspace, &options)?,
         Chore::Simulate(options) => return simulate::simulate(workspace, &options),

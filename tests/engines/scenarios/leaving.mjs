@@ -1,0 +1,85 @@
+// What becomes of beacons when the page goes, in whatever way.
+
+import { LONG, SHORT } from "./expected.mjs";
+
+const LEFT = { "0.0": ["start", "firstQuartile", "viewable"], "0.1": ["notUsed"] };
+
+/** A page in the middle of its first ad. A batch that is in flight when it goes is handed over once more. */
+const inTheMiddle = async (t) => {
+  await t.begin();
+  await t.heardOf("firstQuartile", "0.0");
+  await t.heardOf("viewable", "0.0");
+};
+
+const leaves = (name, more) =>
+  ({ name, breaks: [[LONG, SHORT]], expected: LEFT, shared: { inTheMiddle }, duplicates: true, ...more });
+
+export const LEAVING = [
+  leaves("the tab is closed in the middle of an ad", {
+    isLeft: true,
+    page: async (t) => {
+      await t.inTheMiddle(t);
+      await t.mark("playing");
+      await t.sign("never");
+    },
+    drive: async (stage) => {
+      await stage.marked("playing");
+      await stage.browser.closeTab(`${stage.url}/page`);
+    },
+  }),
+  leaves("the page navigates away in the middle of an ad", {
+    isLeft: true,
+    page: async (t) => {
+      await t.inTheMiddle(t);
+      location.href = "/elsewhere";
+      await t.sign("never");
+    },
+  }),
+  leaves("the page navigates away from a slow collector", {
+    isLeft: true,
+    page: async (t) => {
+      await t.edge({ beacons: "slow" });
+      await t.inTheMiddle(t);
+      location.href = "/elsewhere";
+      await t.sign("never");
+    },
+  }),
+  leaves("the page goes while nobody can be reached, and another comes", {
+    page: async (t) => {
+      await t.begin();
+      await t.edge({ down: true });
+      await t.heardOf("firstQuartile", "0.0");
+      await t.heardOf("viewable", "0.0");
+      location.href = "/again";
+      await t.sign("never");
+    },
+    again: async (t) => {
+      await t.edge({ down: false });
+      await t.load();
+    },
+  }),
+  {
+    name: "a power cut in the middle of an ad, then a restart",
+    note: "Chromium brings localStorage to disk five seconds after the first write: what is written later is lost",
+    breaks: [[LONG, SHORT]],
+    duplicates: true,
+    heardMore: true, // of what happened after those five seconds, nothing is expected
+    expected: { "0.0": ["start", "firstQuartile", "midpoint", "viewable"] },
+    page: async (t) => {
+      await t.edge({ beacons: "refuses" });
+      await t.begin();
+      await t.at(7);
+      await t.mark("playing");
+      await t.sign("never");
+    },
+    again: async (t) => {
+      await t.edge({ beacons: "well" });
+      await t.load();
+    },
+    drive: async (stage) => {
+      await stage.marked("playing");
+      await stage.browser.kill();
+      stage.open("/again");
+    },
+  },
+];
