@@ -91,15 +91,25 @@ const FILL_STATES = {
   open: "open: it may yet play",
 };
 
+/** Whether an ad could be seen, as its player measured; the words of the API. */
+const VIEWABILITY = {
+  viewable: "viewable: half of it for two seconds",
+  not_viewable: "not viewable",
+  undetermined: "nobody could tell",
+};
+
 function detail(slot) {
   const eliminated = Object.entries(slot.eliminated ?? {}).map(([reason, count]) =>
     make("li", {}, `${count} × ${reasonOf({ unfilledReason: reason }).words} `, make("code", {}, reason)));
-  const events = (slot.events ?? []).map(({ event, at_ms }) => make("li", {}, `${clock(at_ms)} ${event}`));
+  const code = (event) => (event === "error" && slot.error_code ? ` ${slot.error_code}` : "");
+  const events = (slot.events ?? []).map(({ event, at_ms }) => make("li", {}, `${clock(at_ms)} ${event}${code(event)}`));
   const facts = [
     ["The fill is", FILL_STATES[slot.fill_state] ?? "no fill"],
     ["Flights looked at", String(slot.candidates)],
     ["Eliminated", eliminated.length > 0 ? make("ul", {}, ...eliminated) : "none"],
     ["Reported", events.length > 0 ? make("ul", {}, ...events) : "nothing"],
+    ["In view", VIEWABILITY[slot.viewability] ?? "nobody said"],
+    ["Idle", slot.idle_s === null || slot.idle_s === undefined ? "nobody said" : `the viewer had touched nothing for ${slot.idle_s} s`],
     ["Longest ad allowed", `${slot.max_duration_ms / 1000} s`],
     ["Decided by", `${slot.edge_id}, from plan ${slot.plan_version ?? "none"}, ${slot.recording}`],
     ["Opportunity", make("a", { href: `api/v1/slots/${slot.opportunity_id}/explain` }, make("code", {}, slot.opportunity_id))],

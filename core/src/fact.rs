@@ -73,6 +73,10 @@ pub struct BeaconFact {
     /// Of an `error`, VAST's code for what went wrong, if the player said one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_code: Option<u16>,
+    /// Of anything else, how many seconds before it the viewer last touched anything, if the player said so: who has touched
+    /// nothing for hours may have turned the screen off, and left the player on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_s: Option<u32>,
 }
 
 /// What the edge sends at once.

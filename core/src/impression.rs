@@ -1,12 +1,12 @@
 //! Folding beacons into impressions.
 //!
-//! The state of an impression is a join-semilattice: a set of events seen, and for each the earliest time it was seen.
-//! Joining is associative, commutative and idempotent, so the order of beacons, duplicates and replays cannot change a
-//! fold.
+//! The state of an impression is a join-semilattice: a set of events seen, for each the earliest time it was seen, the longest
+//! that the viewer was idle and the least error code. Joining is associative, commutative and idempotent, so the order of
+//! beacons, duplicates and replays cannot change a fold.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{beacon::Event, time::UnixMillis};
+use crate::{beacon::Event, fact::BeaconFact, time::UnixMillis};
 
 /// How much of an ad has provably played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,6 +54,18 @@ impl Quartile {
     }
 }
 
+/// Whether an ad could be seen, as whoever played it measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Viewability {
+    /// At least half of its pixels were in view for two seconds on end.
+    Viewable,
+    /// They were not.
+    NotViewable,
+    /// Nobody could tell.
+    Undetermined,
+}
+
 /// One for every code, and one for none.
 const EVENT_SLOTS: usize = Event::ALL.len() + 1;
 
@@ -64,6 +76,10 @@ pub struct Impression {
     seen: u32,
     /// By event code; meaningful where the bit is set.
     first_seen: [UnixMillis; EVENT_SLOTS],
+    /// The longest that the viewer had touched nothing when any event happened, in seconds, if any said so.
+    idle_s: Option<u32>,
+    /// The least VAST code of its errors, if any said one: 900, "undefined", says the least.
+    error_code: Option<u16>,
 }
 
 impl Impression {
@@ -75,10 +91,27 @@ impl Impression {
         state
     }
 
+    /// The state that one verified beacon proves.
+    #[must_use]
+    pub fn proved_by(beacon: &BeaconFact) -> Self {
+        Self::of(beacon.event, beacon.at).told(beacon.idle_s, beacon.error_code)
+    }
+
+    /// The same state, with what was said beside its events.
+    #[must_use]
+    pub fn told(self, idle_s: Option<u32>, error_code: Option<u16>) -> Self {
+        self.join(Self { idle_s, error_code, ..Self::default() })
+    }
+
     /// The least state that both prove: everything seen by either, each at its earliest time.
     #[must_use]
     pub fn join(self, other: Self) -> Self {
-        let mut joined = Self { seen: self.seen | other.seen, ..Self::default() };
+        let mut joined = Self {
+            seen: self.seen | other.seen,
+            idle_s: self.idle_s.max(other.idle_s),
+            error_code: self.error_code.into_iter().chain(other.error_code).min(),
+            ..Self::default()
+        };
         for event in Event::ALL {
             let earliest = match (self.at(*event), other.at(*event)) {
                 (Some(a), Some(b)) => a.min(b),
@@ -92,6 +125,26 @@ impl Impression {
     /// When `event` was first seen, if it was.
     pub fn at(&self, event: Event) -> Option<UnixMillis> {
         (self.seen >> event.code() & 1 == 1).then(|| self.first_seen[usize::from(event.code())])
+    }
+
+    /// The longest that the viewer had touched nothing, in seconds, if a player said so.
+    pub fn idle_s(&self) -> Option<u32> {
+        self.idle_s
+    }
+
+    /// What went wrong, as VAST's code, if a player said one; of several the least.
+    pub fn error_code(&self) -> Option<u16> {
+        self.error_code
+    }
+
+    /// Whether it could be seen, if a player said so; of contrary reports the one that says most.
+    pub fn viewability(&self) -> Option<Viewability> {
+        let said = [
+            (Event::Viewable, Viewability::Viewable),
+            (Event::NotViewable, Viewability::NotViewable),
+            (Event::ViewUndetermined, Viewability::Undetermined),
+        ];
+        said.into_iter().find(|(event, _)| self.at(*event).is_some()).map(|(_, viewability)| viewability)
     }
 
     /// The furthest quartile reached without a gap: a quartile counts only when all before it were seen, so
@@ -115,9 +168,24 @@ mod tests {
     use super::*;
 
     fn fold(beacons: &[(Event, u64)]) -> Impression {
-        beacons
-            .iter()
-            .fold(Impression::default(), |state, (event, at)| state.join(Impression::of(*event, UnixMillis(*at))))
+        let state = |(event, at): &(Event, u64)| Impression::of(*event, UnixMillis(*at));
+        beacons.iter().map(state).fold(Impression::default(), Impression::join)
+    }
+
+    #[test]
+    fn an_ad_was_viewable_if_any_report_says_so_and_unknown_without_one() {
+        use Event::{NotViewable, Start, ViewUndetermined, Viewable};
+        let cases: [(&[Event], _); 5] = [
+            (&[Start], None),
+            (&[ViewUndetermined], Some(Viewability::Undetermined)),
+            (&[NotViewable], Some(Viewability::NotViewable)),
+            (&[ViewUndetermined, NotViewable], Some(Viewability::NotViewable)),
+            (&[NotViewable, Viewable, ViewUndetermined], Some(Viewability::Viewable)),
+        ];
+        for (events, expected) in cases {
+            let state = fold(&events.iter().map(|event| (*event, 1)).collect::<Vec<_>>());
+            assert_eq!(state.viewability(), expected, "{events:?}");
+        }
     }
 
     #[test]
@@ -136,12 +204,24 @@ mod tests {
         prop::collection::vec((prop::sample::select(Event::ALL), 0u64..100), 0..30)
     }
 
+    /// States of single beacons, with what is said beside them.
+    fn states() -> impl Strategy<Value = Vec<Impression>> {
+        let said = (prop::option::of(0u32..100), prop::option::of(100u16..1000));
+        let state = (prop::sample::select(Event::ALL), 0u64..100, said);
+        let state =
+            state.prop_map(|(event, at, (idle_s, code))| Impression::of(event, UnixMillis(at)).told(idle_s, code));
+        prop::collection::vec(state, 0..30)
+    }
+
     proptest! {
         #[test]
-        fn order_duplicates_and_replays_change_nothing(beacons in beacons(), seed in any::<u64>()) {
-            let once = fold(&beacons);
-            let mut shuffled = beacons.clone();
-            shuffled.extend_from_slice(&beacons);
+        fn order_duplicates_and_replays_change_nothing(states in states(), seed in any::<u64>()) {
+            let fold = |states: &[Impression]| states.iter().copied().fold(Impression::default(), Impression::join);
+            let once = fold(&states);
+            prop_assert_eq!(once.idle_s(), states.iter().filter_map(Impression::idle_s).max());
+            prop_assert_eq!(once.error_code(), states.iter().filter_map(Impression::error_code).min());
+            let mut shuffled = states.clone();
+            shuffled.extend_from_slice(&states);
             let len = shuffled.len().max(1) as u64;
             for index in 0..shuffled.len() {
                 shuffled.swap(index, usize::try_from((seed ^ index as u64).wrapping_mul(0x9e37_79b9) % len).unwrap());

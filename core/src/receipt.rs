@@ -114,6 +114,7 @@ mod tests {
             session_id: None,
             invalid_traffic: None,
             error_code: None,
+            idle_s: None,
         })]
     }
 

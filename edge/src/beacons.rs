@@ -31,8 +31,31 @@ struct Report {
     event: Event,
     at: UnixMillis,
     client: Client,
-    /// Of an error, what the player said of it.
+    said: Said,
+}
+
+/// What a player says beside an event.
+#[derive(Clone, Copy, Default)]
+struct Said {
+    /// Of an error, VAST's code.
     error_code: Option<u16>,
+    /// Of any other event, the seconds since the viewer last touched anything.
+    idle_s: Option<u32>,
+}
+
+impl Said {
+    /// What the detail of an event means. An odd code is no reason to lose the error.
+    fn of(event: Event, detail: Option<u32>) -> Self {
+        match event {
+            Event::Error => Self { error_code: detail.and_then(vast_code), idle_s: None },
+            _ => Self { error_code: None, idle_s: detail },
+        }
+    }
+}
+
+/// VAST's codes have three digits; any other number is none.
+pub(crate) fn vast_code(number: u32) -> Option<u16> {
+    u16::try_from(number).ok().filter(|code| (100..1000).contains(code))
 }
 
 impl Report {
@@ -63,7 +86,8 @@ impl Report {
             received_at,
             session_id: session_id.map(Into::into),
             invalid_traffic: self.client.invalid_traffic,
-            error_code: self.error_code,
+            error_code: self.said.error_code,
+            idle_s: self.said.idle_s,
         }))
     }
 }
@@ -85,11 +109,11 @@ pub(crate) async fn accept_batch(platform: &impl Platform, client: Client, body:
     let mut refused = Vec::new();
     for (index, beacon) in batch.beacons.iter().enumerate() {
         let (line, event) = (index + 2, beacon.event);
-        let error_code = beacon.detail.filter(|_| event == Event::Error).and_then(|code| u16::try_from(code).ok());
+        let said = Said::of(event, beacon.detail);
         let opened = Token::open(beacon.token, &platform.settings().keys, now);
         match opened.map_err(TokenError::code).and_then(|token| allow(token, event)) {
             Ok(token) => {
-                reports.push(Report { line, token, event, at: now.minus_ms(beacon.age_ms.into()), client, error_code });
+                reports.push(Report { line, token, event, at: now.minus_ms(beacon.age_ms.into()), client, said });
             }
             Err(code) => refused.push(RefusedBeacon { line, code: code.into() }),
         }
@@ -138,8 +162,8 @@ pub(crate) async fn accept_pixel(
         let message = "this token names no event; post it in a batch to /v1/beacons".into();
         return Reply::error(400, EVENT_NOT_ALLOWED, Some("token"), message);
     };
-    let error_code = error_code.filter(|_| event == Event::Error);
-    let report = Report { line: 0, token, event, at: now, client, error_code };
+    let said = Said { error_code: error_code.filter(|_| event == Event::Error), idle_s: None };
+    let report = Report { line: 0, token, event, at: now, client, said };
     match record(platform, report, now).await {
         Ok(()) => Reply::pixel(),
         Err(refusal) => refusal,
@@ -153,7 +177,7 @@ pub(crate) async fn record_click(
     token: Token,
     now: UnixMillis,
 ) -> Result<(), Reply> {
-    let report = Report { line: 0, token, event: Event::ClickThrough, at: now, client, error_code: None };
+    let report = Report { line: 0, token, event: Event::ClickThrough, at: now, client, said: Said::default() };
     record(platform, report, now).await
 }
 
@@ -175,7 +199,7 @@ async fn record(platform: &impl Platform, report: Report, now: UnixMillis) -> Re
 pub(crate) async fn give_back(platform: &impl Platform, tokens: Vec<Token>) {
     let now = platform.now();
     let client = Client::default(); // it is the edge itself that says so
-    let report = |token| Report { line: 0, token, event: Event::NotUsed, at: now, client, error_code: None };
+    let report = |token| Report { line: 0, token, event: Event::NotUsed, at: now, client, said: Said::default() };
     let reports: Vec<_> = tokens.into_iter().map(report).collect();
     let Ok(settled) = settle(platform, &reports, now).await else { return };
     let facts = reports.iter().zip(settled).filter_map(|(report, settled)| report.fact(settled, now, None)).collect();

@@ -7,6 +7,7 @@ use slotkeeper_core::{
 
 use crate::{
     Reply, Settings,
+    beacons::vast_code,
     stitcher::{self, Device, is_from_stitcher},
 };
 
@@ -232,7 +233,7 @@ impl Route {
 /// The code in `?c=303`, which a player writes in place of `[ERRORCODE]`. An odd one is no reason to lose the event.
 fn error_code(query: &str) -> Option<u16> {
     let code = query.split('&').find_map(|pair| pair.strip_prefix("c="))?;
-    code.parse().ok().filter(|code| (100..1000).contains(code))
+    code.parse().ok().and_then(vast_code)
 }
 
 /// The scheme and authority of an absolute URL; empty of any other.

@@ -136,6 +136,7 @@ fn a_break() -> Vec<u8> {
             session_id: Some("s-1".into()),
             invalid_traffic: None,
             error_code: None,
+            idle_s: None,
         }))
     }));
     serde_json::to_vec(&FactBatch { edge_id: "fuzz".into(), facts }).expect("string keys only")

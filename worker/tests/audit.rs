@@ -125,7 +125,10 @@ fn damage_to_the_tables_is_found_by_its_name() {
         ("a fill lives longer", format!("UPDATE fct_ad_opportunities SET expires_at_ms = expires_at_ms + 1 WHERE opportunity_id = {paid}"), &["row_altered"]),
         ("a decision is altered", "UPDATE decisions SET content = json_set(content, '$.asked.device', 'web')".into(), &["decision_altered"]),
         ("a decision is deleted", "DELETE FROM decisions".into(), &["decision_missing"]),
-        ("a beacon is moved", "UPDATE beacon_states SET first_quartile_at_ms = first_quartile_at_ms + 1".into(), &["table_differs"]),
+        ("a beacon is moved", "UPDATE beacon_states SET first_quartile_at_ms = first_quartile_at_ms + 1".into(), &["report_altered"]),
+        ("a viewer is less idle", "UPDATE beacon_states SET idle_s = 1 WHERE idle_s IS NOT NULL".into(), &["report_altered"]),
+        ("what was reported is deleted", "DELETE FROM beacon_states WHERE complete_at_ms IS NULL".into(), &["report_lost"]),
+        ("a report is invented", "INSERT INTO beacon_states (opportunity_id, ad_id, record_id) SELECT opportunity_id, 999, record_id FROM beacon_states LIMIT 1".into(), &["report_invented"]),
     ];
     for (what, sql, expected) in damage {
         let (world, _) = busy();

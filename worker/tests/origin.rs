@@ -17,7 +17,7 @@ use slotkeeper_core::{
 };
 use support::{
     Origin, batch, collector_bearer, eventually,
-    facts::{NOW, QUARTILES, beacon, committed, filled, record, unfilled},
+    facts::{NOW, QUARTILES, beacon, coded, committed, filled, idle, record, unfilled},
     get, keyring, post,
 };
 use tokio::{
@@ -94,7 +94,9 @@ async fn a_slot_shows_what_filled_it_what_was_reported_and_what_it_earned() {
     let row = filled(1, 0, &sold);
     let mut facts = vec![committed(&row), committed(&unfilled(1, 1))];
     facts.extend((0..).step_by(1_500).zip(&QUARTILES[..3]).map(|(at, event)| beacon(&row, &sold, *event, at)));
-    facts.push(beacon(&row, &sold, Event::Pause, 2_000));
+    facts.push(idle(beacon(&row, &sold, Event::Pause, 2_000), 14_400));
+    facts.extend([Event::NotViewable, Event::Viewable].map(|event| beacon(&row, &sold, event, 5_000)));
+    facts.push(coded(beacon(&row, &sold, Event::Error, 5_500), 405));
     world.tell(facts).await;
     let page = world.get("/api/v1/slots").await;
     let [empty, shown] = [&page["slots"][0], &page["slots"][1]];
@@ -105,7 +107,10 @@ async fn a_slot_shows_what_filled_it_what_was_reported_and_what_it_earned() {
     assert_eq!(shown["ad"]["flight"], json!({ "id": 1, "slug": null, "name": null }), "it was booked elsewhere");
     let events: Vec<&str> =
         shown["events"].as_array().unwrap().iter().filter_map(|one| one["event"].as_str()).collect();
-    assert_eq!(events, ["start", "firstQuartile", "pause", "midpoint"]);
+    assert_eq!(events, ["start", "firstQuartile", "pause", "midpoint", "viewable", "notViewable", "error"]);
+    let said = ["viewability", "error_code", "idle_s"];
+    assert_eq!(said.map(|name| &shown[name]), [&json!("viewable"), &json!(405), &json!(14_400)]);
+    assert_eq!(said.map(|name| &empty[name]), [&Value::Null; 3], "of no ad nothing is said");
     assert_eq!(shown["events"][3]["at_ms"], NOW.0 + 3_000);
     assert_eq!(shown["furthest_quartile"], "midpoint");
     assert_eq!((&shown["recognized_revenue_micros"], &shown["currency"]), (&json!(18_333), &json!("USD")));
@@ -120,7 +125,7 @@ async fn a_slot_shows_what_filled_it_what_was_reported_and_what_it_earned() {
     assert_eq!(reached, [1, 1, 1, 0, 0]);
     assert_eq!(
         summary["facts"][0],
-        json!({ "edge_id": "edge-1", "received": 6, "fresh": 6, "duplicate": 0, "refused": 0 })
+        json!({ "edge_id": "edge-1", "received": 9, "fresh": 9, "duplicate": 0, "refused": 0 })
     );
 }
 

@@ -159,6 +159,7 @@ impl World {
             session_id: None,
             invalid_traffic: None,
             error_code: None,
+            idle_s: None,
         })
     }
 

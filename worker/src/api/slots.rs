@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use slotkeeper_core::{
     beacon::Event,
     id::{BreakId, OpportunityId},
+    impression::{Impression, Viewability},
 };
 
 use crate::{
@@ -60,6 +61,13 @@ pub struct Slot {
     pub edge_id: String,
     /// What was reported of it, in the order it happened.
     pub events: Vec<SlotEvent>,
+    /// Whether the ad could be seen, as its player measured; null where none said so.
+    pub viewability: Option<Viewability>,
+    /// VAST's code of what went wrong, if a player said one.
+    pub error_code: Option<u16>,
+    /// The longest that the viewer had touched nothing when any of the events happened, in seconds, if a player said so. An ad
+    /// that plays hours after anybody touched anything may play to a dark screen.
+    pub idle_s: Option<u32>,
     /// How far it played.
     pub furthest_quartile: Option<String>,
     /// Whether it played far enough to count; null while it has not begun.
@@ -247,6 +255,7 @@ fn cursor_at(slot: &Slot) -> Option<Cursor> {
 }
 
 fn slot(row: &Row<'_>) -> rusqlite::Result<Slot> {
+    let state = read_state(row, FIRST_EVENT_COLUMN)?;
     let eliminated = RawValue::from_string(row.get(12)?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(12, Type::Text, Box::new(error)))?;
     Ok(Slot {
@@ -267,7 +276,10 @@ fn slot(row: &Row<'_>) -> rusqlite::Result<Slot> {
         eliminated,
         plan_version: row.get(13)?,
         edge_id: row.get(14)?,
-        events: events(row)?,
+        events: events(&state),
+        viewability: state.viewability(),
+        error_code: state.error_code(),
+        idle_s: state.idle_s(),
         furthest_quartile: row.get(15)?,
         threshold_passed: row.get(16)?,
         recognized_revenue_micros: row.get(17)?,
@@ -293,10 +305,9 @@ fn ad(row: &Row<'_>) -> rusqlite::Result<Option<SlotAd>> {
     }))
 }
 
-fn events(row: &Row<'_>) -> rusqlite::Result<Vec<SlotEvent>> {
-    let state = read_state(row, FIRST_EVENT_COLUMN)?;
+fn events(state: &Impression) -> Vec<SlotEvent> {
     let seen = Event::ALL.iter().filter_map(|event| Some(SlotEvent { event: *event, at_ms: state.at(*event)?.0 }));
     let mut events: Vec<SlotEvent> = seen.collect();
     events.sort_by_key(|seen| seen.at_ms); // stable: at one instant, in the order of the vocabulary
-    Ok(events)
+    events
 }

@@ -56,11 +56,23 @@ pub(super) struct Seen {
     pub(super) received_at_ms: u64,
 }
 
+/// What was said of one ad beside its events.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said {
+    /// The longest that a viewer had touched nothing.
+    pub(super) idle_s: Option<u32>,
+    /// The least code of its errors.
+    pub(super) error_code: Option<u16>,
+    /// The events that crawlers reported, as bits.
+    pub(super) by_crawlers: u64,
+}
+
 /// Everything in the log up to one entry.
 #[derive(Default)]
 pub(super) struct Logged {
     pub(super) slots: BTreeMap<(BreakId, u8), Vec<LoggedRow>>,
     pub(super) events: HashMap<Token, HashMap<Event, Seen>>,
+    pub(super) said: HashMap<Token, Said>,
     /// Of which break each decision is, and how many slots it may have made.
     pub(super) decisions: BTreeMap<DecisionId, (BreakId, RangeInclusive<usize>)>,
     /// Ads as auctions sold them, as JSON, by the address of their content.
@@ -122,7 +134,10 @@ impl Logged {
                 self.refused_decisions.insert(decision.id().to_string());
             }
             Fact::Beacon(_) if is_refused => {}
-            Fact::Beacon(beacon) if beacon.invalid_traffic.is_some() => {} // it proves nothing
+            Fact::Beacon(beacon) if beacon.invalid_traffic.is_some() => {
+                let token = (beacon.opportunity_id, beacon.ad_id, beacon.record_id);
+                self.said.entry(token).or_default().by_crawlers |= 1 << beacon.event.code(); // and it proves nothing
+            }
             Fact::Opportunity { recording, row } => {
                 let rows = self.slots.entry((row.break_id, row.slot_index)).or_default();
                 match rows.iter_mut().find(|known| known.recording == recording && known.row == row) {
@@ -147,6 +162,10 @@ impl Logged {
                 let seen = self.events.entry(token).or_default().entry(beacon.event).or_insert(new);
                 seen.at_ms = seen.at_ms.min(new.at_ms);
                 seen.received_at_ms = seen.received_at_ms.min(new.received_at_ms);
+                let said = self.said.entry(token).or_default();
+                said.idle_s = said.idle_s.max(beacon.idle_s);
+                let codes = [said.error_code, beacon.error_code];
+                said.error_code = codes.into_iter().flatten().min();
             }
         }
     }

@@ -13,6 +13,7 @@ mod refold;
 mod refused;
 mod replays;
 mod report;
+mod reports;
 mod revenue;
 mod slots;
 mod store;

@@ -12,6 +12,7 @@ use slotkeeper_core::{
 use super::{
     AuditError, Books, Law,
     logged::LoggedRow,
+    reports,
     tables::{Cells, IMPRESSION, StandingRow, differences, number, text},
 };
 
@@ -104,6 +105,7 @@ pub(super) fn check(books: &Books, contracts: &Connection) -> Result<Law, AuditE
     if booked != total {
         law.finds("revenue_total", "all currencies", format!("{booked} micros are booked; {total} were earned"));
     }
+    reports::check(books, &mut law);
     law.checked = format!("{} impressions, {total} micros", books.tables.impressions.len());
     law.note(
         records.values().filter(|record| record.is_none()).count(),

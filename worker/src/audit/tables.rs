@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, types::Value};
 
+use super::reports::REPORTED;
+
 /// A standing row, as far as conservation needs it.
 #[derive(Clone, Debug)]
 pub(super) struct StandingRow {
@@ -56,6 +58,8 @@ pub(super) struct Tables {
     pub(super) counts: BTreeMap<String, [u64; 2]>,
     /// Every row, standing or not, with all that its columns say.
     pub(super) rows: Vec<Cells<ROW_COLUMNS>>,
+    /// What was reported of every ad with all that its columns say.
+    pub(super) reported: Vec<Cells<{ REPORTED.len() }>>,
     /// Every impression with all that its columns say.
     pub(super) impression_cells: Vec<Cells<IMPRESSION_COLUMNS>>,
 }
@@ -173,6 +177,7 @@ impl Tables {
                 .prepare("SELECT edge_id, received, refused FROM fact_counts")?
                 .query_map([], |row| Ok((row.get(0)?, [row.get(1)?, row.get(2)?])))?
                 .collect::<rusqlite::Result<_>>()?,
+            reported: cells(db, "beacon_states", &REPORTED)?,
             impression_cells: cells(db, "fct_ad_impressions", &IMPRESSION)?,
             consumed_seq: db.query_row("SELECT consumed_seq FROM fold_offset", [], |row| row.get(0))?,
             standing: standing(db)?,

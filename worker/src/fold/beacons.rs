@@ -13,12 +13,11 @@ use slotkeeper_core::{
 
 use super::{TIME_MAX, Verdict, opportunities};
 
-/// The columns of a state, in the order of [`Event::ALL`].
+/// The columns of a state: the times, in the order of [`Event::ALL`], and then what was said beside the events.
 pub(crate) const STATE_COLUMNS: &str = "start_at_ms, first_quartile_at_ms, midpoint_at_ms, third_quartile_at_ms, \
      complete_at_ms, pause_at_ms, resume_at_ms, mute_at_ms, unmute_at_ms, skip_at_ms, error_at_ms, not_used_at_ms, \
      click_through_at_ms, player_expand_at_ms, player_collapse_at_ms, viewable_at_ms, not_viewable_at_ms, \
-     view_undetermined_at_ms";
-const EVENTS: usize = Event::ALL.len();
+     view_undetermined_at_ms, idle_s, error_code";
 
 pub(super) fn apply(
     db: &Connection,
@@ -32,7 +31,7 @@ pub(super) fn apply(
         return note_invalid(db, beacon);
     }
     let known = state(db, beacon.opportunity_id, beacon.ad_id, beacon.record_id)?.unwrap_or_default();
-    let joined = known.join(Impression::of(beacon.event, beacon.at));
+    let joined = known.join(Impression::proved_by(beacon));
     if joined == known {
         return Ok(Verdict::Duplicate);
     }
@@ -90,7 +89,8 @@ pub(crate) fn read_state(row: &Row<'_>, first: usize) -> rusqlite::Result<Impres
             state = state.join(Impression::of(*event, UnixMillis(at)));
         }
     }
-    Ok(state)
+    let said = first + Event::ALL.len();
+    Ok(state.told(row.get(said)?, row.get(said + 1)?))
 }
 
 fn write(db: &Connection, beacon: &BeaconFact, state: &Impression) -> rusqlite::Result<()> {
@@ -98,9 +98,11 @@ fn write(db: &Connection, beacon: &BeaconFact, state: &Impression) -> rusqlite::
     let (slot, record) = (beacon.opportunity_id.to_string(), beacon.record_id.to_string());
     let mut values: Vec<&dyn ToSql> = vec![&slot, &beacon.ad_id.0, &record];
     values.extend(times.iter().map(|at| at as &dyn ToSql));
-    let places = ["?"; EVENTS].join(", ");
-    let renewed: Vec<String> =
-        STATE_COLUMNS.split(',').map(|column| format!("{0} = excluded.{0}", column.trim())).collect();
+    let (idle_s, error_code) = (state.idle_s(), state.error_code());
+    values.extend([&idle_s as &dyn ToSql, &error_code]);
+    let columns: Vec<&str> = STATE_COLUMNS.split(", ").collect();
+    let places = vec!["?"; columns.len()].join(", ");
+    let renewed: Vec<String> = columns.iter().map(|column| format!("{column} = excluded.{column}")).collect();
     let renewed = renewed.join(", ");
     db.prepare_cached(&format!(
         "INSERT INTO beacon_states (opportunity_id, ad_id, record_id, {STATE_COLUMNS}) VALUES (?, ?, ?, {places})

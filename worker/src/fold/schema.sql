@@ -116,7 +116,7 @@ CREATE TABLE IF NOT EXISTS auction_records (
 CREATE INDEX IF NOT EXISTS decisions_by_break ON decisions (break_id);
 
 -- What was reported, by what the token said, whether or not the slot's row has come or agrees: each event at the
--- earliest time it was seen.
+-- earliest time it was seen, and the most that was said beside them.
 CREATE TABLE IF NOT EXISTS beacon_states (
     opportunity_id TEXT NOT NULL CHECK (length(opportunity_id) = 36),
     ad_id INTEGER NOT NULL,
@@ -139,6 +139,10 @@ CREATE TABLE IF NOT EXISTS beacon_states (
     viewable_at_ms INTEGER CHECK (viewable_at_ms >= 0),
     not_viewable_at_ms INTEGER CHECK (not_viewable_at_ms >= 0),
     view_undetermined_at_ms INTEGER CHECK (view_undetermined_at_ms >= 0),
+    -- The longest that the viewer had touched nothing when any of these happened, in seconds; of errors the least code of
+    -- VAST's. Null where no player said so.
+    idle_s INTEGER CHECK (idle_s >= 0),
+    error_code INTEGER CHECK (error_code >= 0),
     -- What crawlers reported, as bits by the events' codes. It proves nothing: it is in none of the times above.
     invalid_events INTEGER NOT NULL DEFAULT 0 CHECK (invalid_events BETWEEN 0 AND 4294967295),
     PRIMARY KEY (opportunity_id, ad_id, record_id)

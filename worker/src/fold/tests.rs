@@ -19,7 +19,8 @@ use crate::{
     log::{Received, SqliteLog},
 };
 use facts::{
-    NOW, QUARTILES, beacon, by_crawler, committed, crawled, filled, house_record, record, uncommitted, unfilled,
+    NOW, QUARTILES, beacon, by_crawler, coded, committed, crawled, filled, house_record, idle, record, uncommitted,
+    unfilled,
 };
 
 #[path = "../../tests/support/facts.rs"]
@@ -132,6 +133,12 @@ fn everything() -> Vec<Fact> {
         beacon(&rows[4], &sold, Event::Complete, 9),
         beacon(&filled(77, 0, &sold), &sold, Event::Start, 1),
     ]);
+    // What players say beside events, of which the most and the least count.
+    facts.extend(
+        [(7, 40), (90, 41), (3, 42)].map(|(idle_s, at)| idle(beacon(&rows[0], &sold, Event::Pause, at), idle_s)),
+    );
+    facts.extend([900, 405, 402].map(|code| coded(beacon(&rows[1], &house, Event::Error, 50), code)));
+    facts.push(beacon(&rows[1], &house, Event::Error, 49));
     // What crawlers ask for and report, apart from and among what players do.
     let crawlers = crawled(filled(7, 0, &sold));
     facts.push(committed(&crawlers));
@@ -140,6 +147,7 @@ fn everything() -> Vec<Fact> {
     }
     facts.extend([Event::Error, Event::NotUsed].map(|event| by_crawler(beacon(&rows[0], &sold, event, 1))));
     facts.push(by_crawler(beacon(&rows[4], &sold, Event::Start, 1)));
+    facts.push(by_crawler(idle(beacon(&rows[0], &sold, Event::Start, 1), 9_000)));
     facts
 }
 
@@ -158,6 +166,9 @@ fn shuffled(mut facts: Vec<Fact>, mut seed: u64) -> Vec<Fact> {
 fn order_and_duplicates_change_no_table() {
     let mut reference = World::new();
     reference.tell(everything());
+    let said = "SELECT group_concat(coalesce(idle_s, '-') || ' ' || coalesce(error_code, '-'), '; ') FROM beacon_states
+         WHERE idle_s IS NOT NULL OR error_code IS NOT NULL ORDER BY opportunity_id";
+    assert_eq!(reference.one::<String>(said), "90 -; - 402", "the longest, the least code, and nothing of a crawler's");
     assert_eq!(reference.one::<u64>("SELECT count(*) FROM opportunities_superseded"), 7);
     for seed in 0..20 {
         let mut world = World::new();

@@ -58,6 +58,7 @@ fn beacon(n: u32, record: &RegistryRecord, event: Event) -> BeaconFact {
         session_id: None,
         invalid_traffic: None,
         error_code: None,
+        idle_s: None,
     }
 }
 

@@ -223,5 +223,6 @@ pub(crate) fn beacon(row: &Opportunity, slot: OpportunityId, event: Event, at: U
         session_id: None,
         invalid_traffic: None,
         error_code: None,
+        idle_s: (event != Event::Error).then_some(60),
     })
 }

@@ -116,6 +116,18 @@ pub(crate) fn by_crawler(fact: Fact) -> Fact {
     Fact::Beacon(BeaconFact { invalid_traffic: Some(InvalidTraffic::Crawler), ..beacon })
 }
 
+/// A beacon whose player says for how long the viewer has touched nothing.
+pub(crate) fn idle(fact: Fact, idle_s: u32) -> Fact {
+    let Fact::Beacon(beacon) = fact else { panic!("{fact:?} is no beacon") };
+    Fact::Beacon(BeaconFact { idle_s: Some(idle_s), ..beacon })
+}
+
+/// An error whose player says what went wrong.
+pub(crate) fn coded(fact: Fact, error_code: u16) -> Fact {
+    let Fact::Beacon(beacon) = fact else { panic!("{fact:?} is no beacon") };
+    Fact::Beacon(BeaconFact { error_code: Some(error_code), ..beacon })
+}
+
 /// A beacon for `row` with a token of `record`, `at` milliseconds after [`NOW`].
 pub(crate) fn beacon(row: &Opportunity, record: &RegistryRecord, event: Event, at: u64) -> Fact {
     Fact::Beacon(BeaconFact {
@@ -128,5 +140,6 @@ pub(crate) fn beacon(row: &Opportunity, record: &RegistryRecord, event: Event, a
         session_id: Some("s".into()),
         invalid_traffic: None,
         error_code: None,
+        idle_s: None,
     })
 }
