@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     beacon::Event,
     decision::Decision,
-    id::{AdId, OpportunityId, RecordId},
+    id::{AdId, OpportunityId, RecordId, SessionKey},
     pod::{InvalidTraffic, Opportunity},
     time::UnixMillis,
 };
@@ -65,8 +65,9 @@ pub struct BeaconFact {
     pub at: UnixMillis,
     /// When the edge received it.
     pub received_at: UnixMillis,
-    /// The client's session, if it came from the SDK rather than from a pixel.
-    pub session_id: Option<String>,
+    /// The client's session, as a pseudonym, if it came from the SDK rather than from a pixel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionKey>,
     /// If whoever reported it is not a viewer's player: it is kept, and proves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid_traffic: Option<InvalidTraffic>,

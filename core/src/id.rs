@@ -89,7 +89,7 @@ hex_id! {
     BreakId[16];
     /// The pseudonym under which a viewer is stored; the `profile_id` itself never is.
     ViewerKey[16];
-    /// A viewing session of one viewer, as a pseudonym.
+    /// A session, as a pseudonym: of one viewer, where it is theirs; or the one that a client reports in.
     SessionKey[8];
     /// The content address of what a decision was made from: the first 16 bytes of a BLAKE3 hash.
     DecisionId[16];

@@ -184,6 +184,14 @@ impl Pseudonyms {
         SessionKey(key)
     }
 
+    /// The pseudonym of the session that a client reports in. It has nothing in common with that of the breaks it asked for:
+    /// who reports does not say who watches.
+    pub fn reporting_session(&self, session_id: &str) -> SessionKey {
+        let mut key = [0; 8];
+        key.copy_from_slice(&self.hash16(&[b"reporting session", session_id.as_bytes()])[..8]);
+        SessionKey(key)
+    }
+
     fn hash16(&self, parts: &[&[u8]]) -> [u8; 16] {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         for part in parts {
@@ -276,6 +284,8 @@ mod tests {
         let [ours, guessed] = ["ab", "ac"].map(|byte| Pseudonyms::parse(&byte.repeat(32)).unwrap());
         assert_ne!(ours.viewer("profile-1"), guessed.viewer("profile-1"));
         assert_ne!(ours.session("profile-1", "s"), guessed.session("profile-1", "s"));
+        assert_ne!(ours.reporting_session("s"), guessed.reporting_session("s"));
+        assert_ne!(ours.reporting_session("s"), ours.session("", "s"));
         assert_ne!(ours.viewer("profile-1").0[..], blake3::hash(b"profile-1").as_bytes()[..16], "it is keyed");
     }
 

@@ -111,7 +111,7 @@ mod tests {
             event: Event::Start,
             at: NOW,
             received_at: NOW,
-            session_id: None,
+            session: None,
             invalid_traffic: None,
             error_code: None,
             idle_s: None,

@@ -9,6 +9,7 @@ use slotkeeper_core::{
     beacon::{Batch, Event},
     caps::{Settled, Transition},
     fact::{BeaconFact, Fact},
+    id::SessionKey,
     time::UnixMillis,
     token::{EventClass, Token, TokenError},
 };
@@ -71,7 +72,7 @@ impl Report {
     }
 
     /// The fact it becomes, or `None` if its token is dead.
-    fn fact(&self, settled: Option<Settled>, received_at: UnixMillis, session_id: Option<&str>) -> Option<Fact> {
+    fn fact(&self, settled: Option<Settled>, received_at: UnixMillis, session: Option<SessionKey>) -> Option<Fact> {
         let at = match (self.event, settled) {
             (Event::Start, Some(Settled::Gone)) => return None,
             (Event::Start, Some(Settled::Confirmed { at })) => at,
@@ -84,7 +85,7 @@ impl Report {
             event: self.event,
             at,
             received_at,
-            session_id: session_id.map(Into::into),
+            session,
             invalid_traffic: self.client.invalid_traffic,
             error_code: self.said.error_code,
             idle_s: self.said.idle_s,
@@ -105,6 +106,7 @@ pub(crate) async fn accept_batch(platform: &impl Platform, client: Client, body:
             return Reply::error(400, "invalid_request", Some(&field), fault.to_string());
         }
     };
+    let session = Some(platform.settings().pseudonyms.reporting_session(batch.session_id));
     let mut reports = Vec::new();
     let mut refused = Vec::new();
     for (index, beacon) in batch.beacons.iter().enumerate() {
@@ -123,14 +125,14 @@ pub(crate) async fn accept_batch(platform: &impl Platform, client: Client, body:
         Err(error) => {
             // What needs no store goes on; the client sends all of it again, and what came twice changes nothing.
             let unsettled = reports.iter().filter(|report| report.transition().is_none());
-            let facts = unsettled.filter_map(|report| report.fact(None, now, Some(batch.session_id))).collect();
+            let facts = unsettled.filter_map(|report| report.fact(None, now, session)).collect();
             let _ = hand_over(platform, facts).await;
             return not_taken(error);
         }
     };
     let mut facts = Vec::new();
     for (report, settled) in reports.iter().zip(settled) {
-        match report.fact(settled, now, Some(batch.session_id)) {
+        match report.fact(settled, now, session) {
             Some(fact) => facts.push(fact),
             None => refused.push(RefusedBeacon { line: report.line, code: TOKEN_RELEASED.into() }),
         }

@@ -18,6 +18,7 @@ use slotkeeper::{
 use slotkeeper_core::{
     beacon::Event,
     fact::{BeaconFact, Fact, FactBatch, Recording},
+    id::SessionKey,
 };
 use slotkeeper_fuzz::{NOW, pod, record, seed};
 use tempfile::TempDir;
@@ -133,7 +134,7 @@ fn a_break() -> Vec<u8> {
             event: Event::Start,
             at: NOW,
             received_at: NOW,
-            session_id: Some("s-1".into()),
+            session: Some(SessionKey([5; 8])),
             invalid_traffic: None,
             error_code: None,
             idle_s: None,

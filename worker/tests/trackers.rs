@@ -156,7 +156,7 @@ impl World {
             event,
             at,
             received_at: at,
-            session_id: None,
+            session: None,
             invalid_traffic: None,
             error_code: None,
             idle_s: None,

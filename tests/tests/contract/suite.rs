@@ -16,7 +16,7 @@ use slotkeeper_core::{
     contract::{DemandClass, Rating},
     fact::Recording,
     id::{AdId, BreakId, OpportunityId, RecordId},
-    keys::{Keyring, Purpose},
+    keys::{Keyring, Pseudonyms, Purpose},
     plan::{FlightSource, Plan},
     pod::{Outcome, UnfilledReason},
     token::{EventClass, Token},
@@ -535,12 +535,13 @@ pub(crate) async fn beacons_are_acknowledged_only_when_the_origin_has_them<R: Ru
     assert_eq!(json(&taken), json!({ "session_id": "session", "sequence": 1, "accepted": 3, "refused": [] }));
 
     let came = edge.collector.beacons();
+    let pseudonym = Pseudonyms::parse(world::PSEUDONYM_KEY).unwrap().reporting_session("session");
     let slot = |event: usize| usize::from(event == 2);
     for (index, beacon) in came.iter().enumerate() {
         assert_eq!(beacon.opportunity_id, pod.slots[slot(index)].opportunity_id);
         assert_eq!(beacon.event, sent[index].1);
         assert_eq!(beacon.received_at.since_ms(beacon.at), 40, "the event's time is the arrival less its age");
-        assert_eq!(beacon.session_id.as_deref(), Some("session"));
+        assert_eq!(beacon.session, Some(pseudonym), "the session's id is not stored");
     }
     assert_eq!(came.len(), 3);
 }

@@ -16,8 +16,6 @@ const SLOTS_MAX: usize = 16;
 const OFFERS_MAX: usize = 16;
 /// The longest id of a caller, in bytes.
 const CALLER_ID_MAX: usize = 128;
-/// The longest id of a session, in bytes.
-const SESSION_ID_MAX: usize = 64;
 
 /// Whether a row contradicts itself, or is out of bounds.
 pub(super) fn row(row: &Opportunity) -> bool {
@@ -57,7 +55,7 @@ fn is_a_contracts(record: &RegistryRecord) -> bool {
 
 /// Whether a beacon is out of bounds.
 pub(super) fn beacon(beacon: &BeaconFact) -> bool {
-    beacon.at.0 > LAST_MS || beacon.session_id.as_ref().is_some_and(|session| session.len() > SESSION_ID_MAX)
+    beacon.at.0 > LAST_MS
 }
 
 fn opened_ms(id: OpportunityId) -> u64 {

@@ -393,11 +393,11 @@ mod tests {
 
     use super::*;
 
-    /// A beacon of so many bytes of session id.
-    fn fact(session_bytes: usize) -> String {
+    /// A beacon, with so many bytes of something that only a newer build knows.
+    fn fact(unknown_bytes: usize) -> String {
         format!(
-            r#"{{"fact":"beacon","opportunity_id":"01934c2a-7d10-7000-8000-000000000000","ad_id":1,"record_id":"0101010101010101","event":"start","at":1,"received_at":2,"session_id":"{}"}}"#,
-            "x".repeat(session_bytes)
+            r#"{{"fact":"beacon","opportunity_id":"01934c2a-7d10-7000-8000-000000000000","ad_id":1,"record_id":"0101010101010101","event":"start","at":1,"received_at":2,"unknown":"{}"}}"#,
+            "x".repeat(unknown_bytes)
         )
     }
 

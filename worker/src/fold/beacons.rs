@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 use slotkeeper_core::{
-    beacon::{Event, SESSION_ID_BYTES_MAX},
+    beacon::Event,
     fact::BeaconFact,
     id::{AdId, OpportunityId, RecordId},
     impression::Impression,
@@ -63,8 +63,7 @@ fn note_invalid(db: &Connection, beacon: &BeaconFact) -> rusqlite::Result<Verdic
 
 /// Whether a beacon is one that an edge can have sent; any other is refused.
 pub(crate) fn is_within_bounds(beacon: &BeaconFact) -> bool {
-    let session_fits = beacon.session_id.as_ref().is_none_or(|session| session.len() <= SESSION_ID_BYTES_MAX);
-    beacon.at <= TIME_MAX && session_fits
+    beacon.at <= TIME_MAX
 }
 
 /// What was reported of one slot by tokens of one ad as sold.

@@ -55,7 +55,7 @@ fn beacon(n: u32, record: &RegistryRecord, event: Event) -> BeaconFact {
         event,
         at: NOW.plus_ms(10),
         received_at: NOW.plus_ms(20),
-        session_id: None,
+        session: None,
         invalid_traffic: None,
         error_code: None,
         idle_s: None,

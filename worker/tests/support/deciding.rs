@@ -220,7 +220,7 @@ pub(crate) fn beacon(row: &Opportunity, slot: OpportunityId, event: Event, at: U
         event,
         at,
         received_at: at,
-        session_id: None,
+        session: None,
         invalid_traffic: None,
         error_code: None,
         idle_s: (event != Event::Error).then_some(60),
