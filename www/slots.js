@@ -189,7 +189,7 @@ function total(name, value, note) {
 }
 
 function showSummary(summary) {
-  const { opportunities, filled, fill_states: fills, unfilled, impressions, revenue, conservation } = summary;
+  const { opportunities, filled, fill_states: fills, unfilled, impressions, revenue, conservation, client_losses: losses } = summary;
   const share = (count) => (opportunities > 0 ? `${((100 * count) / opportunities).toFixed(1)} %` : "");
   const earned = revenue.map((entry) => money(entry.recognized_revenue_micros, entry.currency)).join(" + ");
   element("totals").replaceChildren(
@@ -199,7 +199,8 @@ function showSummary(summary) {
     total("Not played", (fills.released + fills.expired).toLocaleString("en"),
       `${fills.released} released, ${fills.expired} expired; ${fills.open} open`),
     total("Unfilled", unfilled.total.toLocaleString("en"), share(unfilled.total)),
-    total("Impressions", impressions.total.toLocaleString("en"), `${impressions.threshold_passed} past their threshold`),
+    total("Impressions", impressions.total.toLocaleString("en"), `${impressions.threshold_passed} past their threshold${
+      losses?.beacons ? `; ${losses.beacons} beacons lost by ${losses.sessions} clients` : ""}`),
     total("Earned", earned || "nothing yet"),
   );
   element("totals").dataset.conservation = conservation.holds ? "holds" : "broken";

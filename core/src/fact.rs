@@ -47,6 +47,8 @@ pub enum Fact {
     Decision(Box<Decision>),
     /// A client reported an event, with a valid token.
     Beacon(BeaconFact),
+    /// A client has lost beacons to its own bounds. Comes with a beacon of the same batch, and only if any were lost.
+    ClientLoss(ClientLoss),
 }
 
 /// A verified beacon.
@@ -78,6 +80,15 @@ pub struct BeaconFact {
     /// nothing for hours may have turned the screen off, and left the player on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_s: Option<u32>,
+}
+
+/// What one session has lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientLoss {
+    /// The client's session, as a pseudonym.
+    pub session: SessionKey,
+    /// How many beacons it had lost by then, from its begin on; at least one.
+    pub lost: u32,
 }
 
 /// What the edge sends at once.

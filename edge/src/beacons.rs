@@ -8,7 +8,7 @@ use slotkeeper_core::{
     api::{BeaconResponse, RefusedBeacon},
     beacon::{Batch, Event},
     caps::{Settled, Transition},
-    fact::{BeaconFact, Fact},
+    fact::{BeaconFact, ClientLoss, Fact},
     id::SessionKey,
     time::UnixMillis,
     token::{EventClass, Token, TokenError},
@@ -106,7 +106,7 @@ pub(crate) async fn accept_batch(platform: &impl Platform, client: Client, body:
             return Reply::error(400, "invalid_request", Some(&field), fault.to_string());
         }
     };
-    let session = Some(platform.settings().pseudonyms.reporting_session(batch.session_id));
+    let session = platform.settings().pseudonyms.reporting_session(batch.session_id);
     let mut reports = Vec::new();
     let mut refused = Vec::new();
     for (index, beacon) in batch.beacons.iter().enumerate() {
@@ -125,20 +125,24 @@ pub(crate) async fn accept_batch(platform: &impl Platform, client: Client, body:
         Err(error) => {
             // What needs no store goes on; the client sends all of it again, and what came twice changes nothing.
             let unsettled = reports.iter().filter(|report| report.transition().is_none());
-            let facts = unsettled.filter_map(|report| report.fact(None, now, session)).collect();
+            let facts = unsettled.filter_map(|report| report.fact(None, now, Some(session))).collect();
             let _ = hand_over(platform, facts).await;
             return not_taken(error);
         }
     };
     let mut facts = Vec::new();
     for (report, settled) in reports.iter().zip(settled) {
-        match report.fact(settled, now, session) {
+        match report.fact(settled, now, Some(session)) {
             Some(fact) => facts.push(fact),
             None => refused.push(RefusedBeacon { line: report.line, code: TOKEN_RELEASED.into() }),
         }
     }
     refused.sort_by_key(|beacon| beacon.line);
     let accepted = u32::try_from(facts.len()).unwrap_or(u32::MAX);
+    // Believed of who has a token, and of a viewer's player only. It is told with every batch until the session ends.
+    if batch.lost > 0 && accepted > 0 && client.invalid_traffic.is_none() {
+        facts.push(Fact::ClientLoss(ClientLoss { session, lost: batch.lost }));
+    }
     match hand_over(platform, facts).await {
         Ok(()) => Reply::json(
             202,

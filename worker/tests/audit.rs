@@ -11,7 +11,8 @@ use slotkeeper_core::{
     api::PodRequest,
     beacon::Event::{self, Complete, FirstQuartile, Midpoint, NotUsed, Start, ThirdQuartile},
     contract::BreakPosition::{Midroll, Preroll},
-    fact::{BeaconFact, Fact, Recording},
+    fact::{BeaconFact, ClientLoss, Fact, Recording},
+    id::SessionKey,
     pod::{InvalidTraffic, Opportunity, Outcome, Pod},
 };
 use support::{
@@ -33,6 +34,7 @@ fn busy() -> (World, Vec<Pod>) {
         world.report(&midroll.slots[1], &[NotUsed]);
         pods.extend([preroll, midroll]);
     }
+    world.log([4, 9, 6].map(|lost| Fact::ClientLoss(ClientLoss { session: SessionKey([1; 8]), lost })).to_vec());
     world.fold();
     (world, pods)
 }
@@ -128,6 +130,8 @@ fn damage_to_the_tables_is_found_by_its_name() {
         ("a beacon is moved", "UPDATE beacon_states SET first_quartile_at_ms = first_quartile_at_ms + 1".into(), &["report_altered"]),
         ("a viewer is less idle", "UPDATE beacon_states SET idle_s = 1 WHERE idle_s IS NOT NULL".into(), &["report_altered"]),
         ("what was reported is deleted", "DELETE FROM beacon_states WHERE complete_at_ms IS NULL".into(), &["report_lost"]),
+        ("a loss is made less", "UPDATE client_losses SET lost = 1".into(), &["loss_differs"]),
+        ("a loss is forgotten", "DELETE FROM client_losses".into(), &["loss_differs"]),
         ("a report is invented", "INSERT INTO beacon_states (opportunity_id, ad_id, record_id) SELECT opportunity_id, 999, record_id FROM beacon_states LIMIT 1".into(), &["report_invented"]),
     ];
     for (what, sql, expected) in damage {

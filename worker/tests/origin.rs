@@ -17,7 +17,7 @@ use slotkeeper_core::{
 };
 use support::{
     Origin, batch, collector_bearer, eventually,
-    facts::{NOW, QUARTILES, beacon, coded, committed, filled, idle, record, unfilled},
+    facts::{NOW, QUARTILES, beacon, coded, committed, filled, idle, lossy, record, unfilled},
     get, keyring, post,
 };
 use tokio::{
@@ -96,6 +96,7 @@ async fn a_slot_shows_what_filled_it_what_was_reported_and_what_it_earned() {
     facts.extend((0..).step_by(1_500).zip(&QUARTILES[..3]).map(|(at, event)| beacon(&row, &sold, *event, at)));
     facts.push(idle(beacon(&row, &sold, Event::Pause, 2_000), 14_400));
     facts.extend([Event::NotViewable, Event::Viewable].map(|event| beacon(&row, &sold, event, 5_000)));
+    facts.extend([lossy(1, 2), lossy(1, 5), lossy(2, 1)]);
     facts.push(coded(beacon(&row, &sold, Event::Error, 5_500), 405));
     world.tell(facts).await;
     let page = world.get("/api/v1/slots").await;
@@ -116,6 +117,7 @@ async fn a_slot_shows_what_filled_it_what_was_reported_and_what_it_earned() {
     assert_eq!((&shown["recognized_revenue_micros"], &shown["currency"]), (&json!(18_333), &json!("USD")));
     let summary = world.get("/api/v1/summary").await;
     assert_eq!(summary["conservation"], json!({ "opportunities": 2, "filled": 1, "unfilled": 1, "holds": true }));
+    assert_eq!(summary["client_losses"], json!({ "sessions": 2, "beacons": 6 }));
     let reached: Vec<u64> = summary["impressions"]["reached"]
         .as_array()
         .unwrap()
@@ -125,7 +127,7 @@ async fn a_slot_shows_what_filled_it_what_was_reported_and_what_it_earned() {
     assert_eq!(reached, [1, 1, 1, 0, 0]);
     assert_eq!(
         summary["facts"][0],
-        json!({ "edge_id": "edge-1", "received": 9, "fresh": 9, "duplicate": 0, "refused": 0 })
+        json!({ "edge_id": "edge-1", "received": 12, "fresh": 12, "duplicate": 0, "refused": 0 })
     );
 }
 

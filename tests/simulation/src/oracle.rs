@@ -432,6 +432,13 @@ impl Oracle {
                 }
                 Fact::Opportunity { recording, row } => self.durable_row(world, recording, &row),
                 Fact::Beacon(beacon) => self.durable_beacon(world, &beacon),
+                Fact::ClientLoss(loss) => {
+                    world.violated(
+                        "10 bounds",
+                        None,
+                        format!("a client lost {} beacons, and none overflowed", loss.lost),
+                    );
+                }
             }
         }
     }

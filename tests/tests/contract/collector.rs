@@ -13,7 +13,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use slotkeeper_core::{
     decision::Decision,
-    fact::{BeaconFact, Fact, FactBatch, Recording},
+    fact::{BeaconFact, ClientLoss, Fact, FactBatch, Recording},
     keys::Purpose,
     pod::Opportunity,
 };
@@ -65,7 +65,7 @@ impl Collector {
         let facts = self.state.facts.lock().unwrap();
         let row = |fact: &Fact| match fact {
             Fact::Opportunity { recording, row } => Some((*recording, row.clone())),
-            Fact::Beacon(_) | Fact::Decision(_) => None,
+            Fact::Beacon(_) | Fact::Decision(_) | Fact::ClientLoss(_) => None,
         };
         facts.iter().filter_map(row).collect()
     }
@@ -75,7 +75,7 @@ impl Collector {
         let facts = self.state.facts.lock().unwrap();
         let decision = |fact: &Fact| match fact {
             Fact::Decision(decision) => Some((**decision).clone()),
-            Fact::Opportunity { .. } | Fact::Beacon(_) => None,
+            Fact::Opportunity { .. } | Fact::Beacon(_) | Fact::ClientLoss(_) => None,
         };
         facts.iter().filter_map(decision).collect()
     }
@@ -85,9 +85,19 @@ impl Collector {
         let facts = self.state.facts.lock().unwrap();
         let beacon = |fact: &Fact| match fact {
             Fact::Beacon(beacon) => Some(beacon.clone()),
-            Fact::Opportunity { .. } | Fact::Decision(_) => None,
+            Fact::Opportunity { .. } | Fact::Decision(_) | Fact::ClientLoss(_) => None,
         };
         facts.iter().filter_map(beacon).collect()
+    }
+
+    /// What clients said that they lost, duplicates included.
+    pub(crate) fn losses(&self) -> Vec<ClientLoss> {
+        let facts = self.state.facts.lock().unwrap();
+        let loss = |fact: &Fact| match fact {
+            Fact::ClientLoss(loss) => Some(*loss),
+            Fact::Opportunity { .. } | Fact::Decision(_) | Fact::Beacon(_) => None,
+        };
+        facts.iter().filter_map(loss).collect()
     }
 
     /// Tells when another fact has come.

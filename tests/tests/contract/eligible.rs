@@ -20,7 +20,7 @@ use crate::{
     world::{PSEUDONYM_KEY, capped, flight, request},
 };
 
-const CRAWLER: (&str, &str) =
+pub(crate) const CRAWLER: (&str, &str) =
     ("user-agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)");
 const PLAYER: (&str, &str) = ("user-agent", "Roku/DVP-12.5 (12.5.0.4178-C2)");
 const GPC: (&str, &str) = ("sec-gpc", "1");

@@ -21,6 +21,7 @@ mod spin_redis;
 mod spin_up;
 mod suite;
 mod vast;
+mod wire;
 mod workerd;
 mod world;
 
@@ -70,6 +71,10 @@ contract! {
     what_the_origin_did_not_take_is_shipped_when_it_is_back
     a_killed_edge_keeps_its_claims_its_answers_and_its_outbox
     beacons_are_acknowledged_only_when_the_origin_has_them
+    what_is_said_beside_an_event_comes_to_the_origin
+    a_batch_that_lay_is_older_by_as_long
+    what_a_client_lost_is_told_by_who_has_a_token
+    a_malformed_batch_is_refused_by_line_and_field
     a_pixel_reports_its_own_event_and_no_other
     forged_expired_and_other_key_tokens_are_refused
     tokens_and_bearers_of_every_step_of_a_key_rotation_are_taken_as_promised

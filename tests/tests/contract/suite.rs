@@ -48,6 +48,10 @@ pub(crate) use crate::vast::{
     an_error_of_a_break_without_ads_is_recorded, every_version_of_vast_is_one_that_validators_accept,
     tracking_leads_to_where_the_edge_says_it_is_reached, what_a_stock_player_calls_lands_in_the_books,
 };
+pub(crate) use crate::wire::{
+    a_batch_that_lay_is_older_by_as_long, a_malformed_batch_is_refused_by_line_and_field,
+    what_a_client_lost_is_told_by_who_has_a_token, what_is_said_beside_an_event_comes_to_the_origin,
+};
 
 pub(crate) use crate::hls::{
     a_malformed_request_for_an_asset_list_is_refused_by_parameter, a_session_is_the_playback_unless_one_is_named,

@@ -34,6 +34,8 @@ pub struct Summary {
     pub superseded: u64,
     /// Slots reported with a token of another ad than their row holds: they earned nothing by it.
     pub mismatched_beacons: u64,
+    /// Beacons that clients lost before they could send them.
+    pub client_losses: ClientLosses,
     /// What became of every fact received.
     pub facts: Vec<FactCounts>,
 }
@@ -87,6 +89,15 @@ pub struct Conservation {
     pub unfilled: u64,
     /// Whether the sum is right, and every reason's and every state's count adds up to it.
     pub holds: bool,
+}
+
+/// What clients said that they lost to their own bounds: no book holds it, so it is told that it is missing.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ClientLosses {
+    /// Sessions that lost any.
+    pub sessions: u64,
+    /// How many beacons, all together.
+    pub beacons: u64,
 }
 
 /// What became of one edge's facts: `received = fresh + duplicate + refused`.
@@ -156,6 +167,7 @@ fn count(db: &Connection, fold_offset: u64, now: UnixMillis) -> rusqlite::Result
              JOIN fct_ad_opportunities o ON o.opportunity_id = b.opportunity_id
              WHERE b.ad_id <> 0 AND (o.ad_id IS NOT b.ad_id OR o.record_id IS NOT b.record_id)",
         )?,
+        client_losses: client_losses(db)?,
         facts: fact_counts(db)?,
     })
 }
@@ -220,6 +232,11 @@ fn revenue(db: &Connection) -> rusqlite::Result<Vec<Revenue>> {
     )?
     .query_map([], read)?
     .collect()
+}
+
+fn client_losses(db: &Connection) -> rusqlite::Result<ClientLosses> {
+    db.prepare_cached("SELECT count(*), coalesce(sum(lost), 0) FROM client_losses")?
+        .query_row([], |row| Ok(ClientLosses { sessions: row.get(0)?, beacons: row.get(1)? }))
 }
 
 fn fact_counts(db: &Connection) -> rusqlite::Result<Vec<FactCounts>> {

@@ -73,6 +73,8 @@ pub(super) struct Logged {
     pub(super) slots: BTreeMap<(BreakId, u8), Vec<LoggedRow>>,
     pub(super) events: HashMap<Token, HashMap<Event, Seen>>,
     pub(super) said: HashMap<Token, Said>,
+    /// Of each client session, the most that it said it lost.
+    pub(super) losses: BTreeMap<String, u64>,
     /// Of which break each decision is, and how many slots it may have made.
     pub(super) decisions: BTreeMap<DecisionId, (BreakId, RangeInclusive<usize>)>,
     /// Ads as auctions sold them, as JSON, by the address of their content.
@@ -122,6 +124,7 @@ impl Logged {
             }
             Fact::Decision(decision) => refused::decision(decision),
             Fact::Beacon(beacon) => refused::beacon(beacon),
+            Fact::ClientLoss(loss) => refused::loss(loss),
         };
         let counts = self.counts.entry(edge_id.into()).or_default();
         counts[0] += 1;
@@ -133,7 +136,11 @@ impl Logged {
             Fact::Decision(decision) if is_refused => {
                 self.refused_decisions.insert(decision.id().to_string());
             }
-            Fact::Beacon(_) if is_refused => {}
+            Fact::Beacon(_) | Fact::ClientLoss(_) if is_refused => {}
+            Fact::ClientLoss(loss) => {
+                let most = self.losses.entry(loss.session.to_string()).or_default();
+                *most = u64::from(loss.lost).max(*most);
+            }
             Fact::Beacon(beacon) if beacon.invalid_traffic.is_some() => {
                 let token = (beacon.opportunity_id, beacon.ad_id, beacon.record_id);
                 self.said.entry(token).or_default().by_crawlers |= 1 << beacon.event.code(); // and it proves nothing

@@ -3,7 +3,7 @@
 use slotkeeper_core::{
     contract::{DemandClass, RegistryRecord},
     decision::Decision,
-    fact::BeaconFact,
+    fact::{BeaconFact, ClientLoss},
     id::{BreakId, OpportunityId},
     pod::Opportunity,
 };
@@ -56,6 +56,11 @@ fn is_a_contracts(record: &RegistryRecord) -> bool {
 /// Whether a beacon is out of bounds.
 pub(super) fn beacon(beacon: &BeaconFact) -> bool {
     beacon.at.0 > LAST_MS
+}
+
+/// Whether it says that nothing was lost.
+pub(super) fn loss(loss: &ClientLoss) -> bool {
+    loss.lost < 1
 }
 
 fn opened_ms(id: OpportunityId) -> u64 {

@@ -1,4 +1,5 @@
-//! Law 6, its ground: what was reported of each ad is in the tables as it was logged, each event at its earliest time.
+//! Law 6, its ground: what was reported of each ad is in the tables as it was logged, each event at its earliest time; and
+//! what clients said they lost, at its most.
 
 use std::collections::HashSet;
 
@@ -65,6 +66,13 @@ pub(super) fn check(books: &Books, law: &mut Law) {
     }
     for key in missing {
         law.finds("report_lost", key, "what was reported of it is not in the tables");
+    }
+    let [is, should] = [&books.tables.losses, &logged.losses];
+    for session in is.keys().chain(should.keys().filter(|session| !is.contains_key(*session))) {
+        let [is, should] = [is, should].map(|losses| losses.get(session).copied().unwrap_or_default());
+        if is != should {
+            law.finds("loss_differs", session, format!("it lost {is} beacons; by the log {should}"));
+        }
     }
 }
 

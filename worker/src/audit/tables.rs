@@ -60,6 +60,8 @@ pub(super) struct Tables {
     pub(super) rows: Vec<Cells<ROW_COLUMNS>>,
     /// What was reported of every ad with all that its columns say.
     pub(super) reported: Vec<Cells<{ REPORTED.len() }>>,
+    /// Of each client session, how many beacons it lost.
+    pub(super) losses: BTreeMap<String, u64>,
     /// Every impression with all that its columns say.
     pub(super) impression_cells: Vec<Cells<IMPRESSION_COLUMNS>>,
 }
@@ -178,6 +180,10 @@ impl Tables {
                 .query_map([], |row| Ok((row.get(0)?, [row.get(1)?, row.get(2)?])))?
                 .collect::<rusqlite::Result<_>>()?,
             reported: cells(db, "beacon_states", &REPORTED)?,
+            losses: db
+                .prepare("SELECT session, lost FROM client_losses")?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?,
             impression_cells: cells(db, "fct_ad_impressions", &IMPRESSION)?,
             consumed_seq: db.query_row("SELECT consumed_seq FROM fold_offset", [], |row| row.get(0))?,
             standing: standing(db)?,

@@ -13,6 +13,7 @@ mod counts;
 mod decisions;
 mod fill_states;
 mod impressions;
+mod losses;
 mod opportunities;
 mod runner;
 #[cfg(test)]
@@ -53,7 +54,7 @@ pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 
 /// The schema's number, kept in `PRAGMA user_version`. To be raised with every change of `schema.sql` or of what the fold
 /// writes: tables of an earlier number are folded again. Before 3, no number was kept.
-pub const SCHEMA_VERSION: u32 = 7;
+pub const SCHEMA_VERSION: u32 = 8;
 
 /// Why folding stopped. Nothing is half done: the next try starts where the last commit ended.
 #[derive(Debug, thiserror::Error)]
@@ -256,6 +257,7 @@ fn fold_entry(db: &Connection, entry: &Entry, changed: &mut BTreeSet<Opportunity
             Fact::Opportunity { recording, row } => opportunities::apply(db, &batch.edge_id, *recording, row, changed)?,
             Fact::Decision(decision) => decisions::apply(db, decision)?,
             Fact::Beacon(beacon) => beacons::apply(db, beacon, changed)?,
+            Fact::ClientLoss(loss) => losses::apply(db, loss)?,
         };
         counts.count(verdict);
     }

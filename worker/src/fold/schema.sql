@@ -195,6 +195,12 @@ CREATE INDEX IF NOT EXISTS impressions_by_quartile
 CREATE INDEX IF NOT EXISTS impressions_delivered ON fct_ad_impressions (flight_id) WHERE threshold_passed = 1;
 CREATE INDEX IF NOT EXISTS impressions_on_unknown_terms ON fct_ad_impressions (record_id) WHERE currency IS NULL;
 
+-- How many beacons each client session has lost to its own bounds: the most that it said. They are in no table but this.
+CREATE TABLE IF NOT EXISTS client_losses (
+    session TEXT NOT NULL PRIMARY KEY CHECK (length(session) = 16),
+    lost INTEGER NOT NULL CHECK (lost > 0)
+) STRICT, WITHOUT ROWID;
+
 -- What became of every fact received, by edge: received = fresh + duplicate + refused. Unlike the tables above, this
 -- depends on what was sent how often.
 CREATE TABLE IF NOT EXISTS fact_counts (

@@ -19,8 +19,8 @@ use crate::{
     log::{Received, SqliteLog},
 };
 use facts::{
-    NOW, QUARTILES, beacon, by_crawler, coded, committed, crawled, filled, house_record, idle, record, uncommitted,
-    unfilled,
+    NOW, QUARTILES, beacon, by_crawler, coded, committed, crawled, filled, house_record, idle, lossy, record,
+    uncommitted, unfilled,
 };
 
 #[path = "../../tests/support/facts.rs"]
@@ -77,9 +77,15 @@ impl World {
     /// Every table but the counts of deliveries, as text.
     fn tables(&self) -> String {
         let db = data_dir::connect_read_only(&self.data().fold()).unwrap();
-        ["fct_ad_opportunities", "opportunities_superseded", "decisions", "beacon_states", "fct_ad_impressions"]
-            .iter()
-            .fold(String::new(), |dump, table| dump + &dump_of(&db, table))
+        let tables = [
+            "fct_ad_opportunities",
+            "opportunities_superseded",
+            "decisions",
+            "beacon_states",
+            "fct_ad_impressions",
+            "client_losses",
+        ];
+        tables.iter().fold(String::new(), |dump, table| dump + &dump_of(&db, table))
     }
 
     fn counts(&self) -> String {
@@ -92,7 +98,7 @@ impl World {
 }
 
 fn dump_of(db: &Connection, table: &str) -> String {
-    let mut select = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2, 3")).unwrap();
+    let mut select = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();
     let columns = select.column_count();
     let mut dump = format!("{table}\n");
     let mut rows = select.query([]).unwrap();
@@ -147,6 +153,7 @@ fn everything() -> Vec<Fact> {
     }
     facts.extend([Event::Error, Event::NotUsed].map(|event| by_crawler(beacon(&rows[0], &sold, event, 1))));
     facts.push(by_crawler(beacon(&rows[4], &sold, Event::Start, 1)));
+    facts.extend([(1, 3), (2, 40), (1, 9), (1, 4)].map(|(session, lost)| lossy(session, lost)));
     facts.push(by_crawler(idle(beacon(&rows[0], &sold, Event::Start, 1), 9_000)));
     facts
 }
@@ -365,6 +372,18 @@ fn an_error_of_a_slot_that_no_ad_filled_is_kept_and_earns_nothing() {
     assert_eq!(world.one::<u64>("SELECT error_at_ms FROM beacon_states WHERE ad_id = 0"), NOW.plus_ms(5).0);
     assert_eq!(world.one::<String>("SELECT outcome FROM fct_ad_opportunities"), "unfilled");
     assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_impressions"), 0);
+}
+
+#[test]
+fn what_a_session_lost_is_the_most_that_it_said() {
+    let mut world = World::new();
+    world.tell(vec![lossy(1, 2), lossy(2, 1), lossy(1, 7), lossy(1, 5), lossy(3, 0)]);
+    world.tell(vec![lossy(1, 7)]);
+    assert_eq!(world.one::<String>("SELECT group_concat(lost, ' ') FROM client_losses ORDER BY session"), "7 1");
+    assert_eq!(
+        world.one::<String>("SELECT received || ' ' || fresh || ' ' || duplicate || ' ' || refused FROM fact_counts"),
+        "6 3 2 1"
+    );
 }
 
 #[test]

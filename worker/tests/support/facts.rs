@@ -5,7 +5,7 @@ use slotkeeper_core::{
     beacon::Event,
     caps::{Booking, Claim, ClaimState},
     contract::{BreakPosition, DemandClass, RegistryRecord},
-    fact::{BeaconFact, Fact, Recording},
+    fact::{BeaconFact, ClientLoss, Fact, Recording},
     id::{
         AdId, AdvertiserId, BreakId, CampaignId, CreativeId, DecisionId, FlightId, OpportunityId, SessionKey, ViewerKey,
     },
@@ -128,6 +128,11 @@ pub(crate) fn idle(fact: Fact, idle_s: u32) -> Fact {
 pub(crate) fn coded(fact: Fact, error_code: u16) -> Fact {
     let Fact::Beacon(beacon) = fact else { panic!("{fact:?} is no beacon") };
     Fact::Beacon(BeaconFact { error_code: Some(error_code), ..beacon })
+}
+
+/// That a session has lost so many beacons.
+pub(crate) fn lossy(session: u8, lost: u32) -> Fact {
+    Fact::ClientLoss(ClientLoss { session: SessionKey([session; 8]), lost })
 }
 
 /// A beacon for `row` with a token of `record`, `at` milliseconds after [`NOW`].
