@@ -39,8 +39,9 @@ impl Seen {
     /// The page is hidden, so the browser may have stopped it without a word.
     pub const HIDDEN: u32 = 128;
 
-    const fn has(self, bit: u32) -> bool {
-        self.0 & bit != 0
+    /// Whether one of these was seen.
+    const fn has(self, bits: u32) -> bool {
+        self.0 & bits != 0
     }
 }
 
@@ -85,7 +86,7 @@ pub struct Ad {
     viewable: bool,
     /// How long it has been in view, on end, while it played.
     in_view_ms: f64,
-    /// When it last showed something new, or had no reason to; 0 before anyone looked.
+    /// When it was last seen to show something new, at whatever speed, or had no reason to; 0 before anyone looked.
     moved_at_ms: f64,
 }
 
@@ -127,8 +128,8 @@ impl Ad {
     pub fn begin(&mut self, clock_ms: f64, seen: Seen) {
         self.seen = seen;
         self.moved_at_ms = clock_ms;
-        self.progress.interrupt();
-        self.progress.advance(Sample { position_ms: 0.0, clock_ms, rate: 1.0 });
+        self.in_view_ms = 0.0;
+        self.progress.begin(Sample { position_ms: 0.0, clock_ms, rate: 1.0 });
     }
 
     /// What is due now that the player is here.
@@ -141,11 +142,15 @@ impl Ad {
         let duration_ms = self.progress.duration_ms();
         let is_past = self.extent == Extent::Span && sample.position_ms >= duration_ms;
         let is_inside = self.extent == Extent::File || (sample.position_ms >= 0.0 && !is_past);
+        let is_idle = seen.has(Seen::PAUSED | Seen::HIDDEN) || !is_inside;
+        if is_idle || !self.progress.was_at(sample.position_ms) || self.moved_at_ms <= 0.0 {
+            self.moved_at_ms = sample.clock_ms;
+        }
         if before.has(Seen::PAUSED) {
             self.progress.hold(sample.clock_ms);
         }
         if seen.has(Seen::SEEKING) {
-            self.progress.interrupt();
+            self.progress.jump(sample);
             self.in_view_ms = 0.0;
         } else {
             self.advance(sample, before, &mut due);
@@ -153,13 +158,11 @@ impl Ad {
         if is_inside && !self.is_waiting() {
             self.tell_changes(before, &mut due);
         }
-        if seen.has(Seen::ENDED) || is_past {
-            self.progress.interrupt();
-            if self.quartiles == QUARTILES && self.progress.is_whole() {
-                self.close(Event::Complete, &mut due);
-            }
+        if (seen.has(Seen::ENDED) || is_past) && self.progress.is_whole() {
+            self.close(Event::Complete, &mut due);
         }
-        if self.is_stalled(sample.clock_ms) { due.and(Due::STALLED) } else { due }
+        let is_stalled = !self.is_closed() && sample.clock_ms - self.moved_at_ms > STALL_MS_MAX;
+        if is_stalled { due.and(Due::STALLED) } else { due }
     }
 
     /// It comes to its end without having played to it.
@@ -187,9 +190,6 @@ impl Ad {
 
     fn advance(&mut self, sample: Sample, before: Seen, due: &mut Due) {
         let shown_ms = self.progress.advance(sample);
-        if shown_ms > 0.0 || self.moved_at_ms <= 0.0 {
-            self.moved_at_ms = sample.clock_ms;
-        }
         if self.is_waiting() && self.progress.is_rendered() {
             self.phase = Phase::Playing;
             due.add(Event::Start);
@@ -199,7 +199,7 @@ impl Ad {
             self.quartiles += 1;
         }
         let was_in_view = before.has(Seen::IN_VIEW) && self.seen.has(Seen::IN_VIEW) && !self.seen.has(Seen::PAUSED);
-        self.in_view_ms = if was_in_view { self.in_view_ms + shown_ms } else { 0.0 };
+        self.in_view_ms = shown_ms.filter(|_| was_in_view).map_or(0.0, |shown_ms| self.in_view_ms + shown_ms);
         if self.in_view_ms >= VIEWABLE_MS && !core::mem::replace(&mut self.viewable, true) {
             due.add(Event::Viewable);
         }
@@ -232,13 +232,6 @@ impl Ad {
                 due.add(if seen.has(bit) { on } else { off });
             }
         }
-    }
-
-    fn is_stalled(&mut self, clock_ms: f64) -> bool {
-        if self.seen.has(Seen::PAUSED) || self.seen.has(Seen::HIDDEN) {
-            self.moved_at_ms = clock_ms;
-        }
-        !self.is_closed() && clock_ms - self.moved_at_ms > STALL_MS_MAX
     }
 
     fn close(&mut self, event: Event, due: &mut Due) {

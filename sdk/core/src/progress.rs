@@ -38,6 +38,8 @@ pub struct Progress {
     last: Sample,
     is_running: bool,
     is_rendered: bool,
+    /// Where the run began: from there to where it is, all has played at normal speed.
+    run_from_ms: f64,
     /// The first cell that the run has not yet gone through.
     next_cell: u32,
     coverage: Coverage,
@@ -51,17 +53,20 @@ impl Progress {
             last: Sample { position_ms: 0.0, clock_ms: 0.0, rate: 0.0 },
             is_running: false,
             is_rendered: false,
+            run_from_ms: 0.0,
             next_cell: 0,
             coverage: Coverage::NOTHING,
         }
     }
 
-    /// Corrects the length, once the file is open and tells it. What had played is forgotten: its cells were others.
+    /// Corrects the length, once the file is open and tells it. Of what had played, the run is kept; what came before it is
+    /// forgotten, for its cells were others.
     pub fn set_duration_ms(&mut self, duration_ms: f64) {
-        if is_length(duration_ms) {
+        if is_length(duration_ms) && duration_ms.to_bits() != self.duration_ms.to_bits() {
             self.duration_ms = duration_ms;
             self.coverage = Coverage::NOTHING;
-            self.begin_run(self.last);
+            self.next_cell = self.cell_after(self.run_from_ms);
+            self.cover_run();
         }
     }
 
@@ -70,32 +75,45 @@ impl Progress {
         self.duration_ms
     }
 
-    /// The player is here now. What lies between the sample before and this one has played, if playing explains it: then
-    /// how much of the ad was shown at normal speed, in milliseconds.
-    pub fn advance(&mut self, sample: Sample) -> f64 {
+    /// The player is here now. What lies between the sample before and this one has played, if playing explains it. Returns
+    /// how much of the ad was shown at normal speed since then, in milliseconds; `None` if a new run begins here.
+    pub fn advance(&mut self, sample: Sample) -> Option<f64> {
         let last = self.last;
         let moved_ms = sample.position_ms - last.position_ms;
         let rate = if sample.rate > 1.0 { sample.rate } else { 1.0 };
         let explained_ms = (sample.clock_ms - last.clock_ms) * rate * CLOCK_TOLERANCE + READING_TOLERANCE_MS;
         // Also false where one of them is no number.
-        let is_played = self.is_running && moved_ms >= 0.0 && moved_ms <= explained_ms;
+        let is_played = self.is_running && moved_ms >= 0.0 && moved_ms <= explained_ms && is_length(self.duration_ms);
         let begin_ms = if last.position_ms > 0.0 { last.position_ms } else { 0.0 };
         let end_ms = if sample.position_ms < self.duration_ms { sample.position_ms } else { self.duration_ms };
         let shown_ms = end_ms - begin_ms;
         let is_shown = is_played && shown_ms > 0.0;
         self.is_rendered |= is_shown;
-        if is_played && is_length(self.duration_ms) && is_normal(last.rate) && is_normal(sample.rate) {
+        if is_played && is_normal(last.rate) && is_normal(sample.rate) {
             self.last = sample;
-            while self.next_cell < CELLS && self.cell_end_ms() <= sample.position_ms + CELL_TOLERANCE_MS {
-                self.coverage.cover(self.next_cell);
-                self.next_cell += 1;
-            }
-            if is_shown { shown_ms } else { 0.0 }
+            self.cover_run();
+            Some(if is_shown { shown_ms } else { 0.0 })
         } else {
-            self.begin_run(sample);
-            self.is_running = true;
-            0.0
+            self.begin(sample);
+            None
         }
+    }
+
+    /// A run begins here.
+    pub fn begin(&mut self, at: Sample) {
+        self.jump(at);
+        self.is_running = true;
+    }
+
+    /// The player jumps, and this is where it would be; the next sample begins a new run. What is again where the run went
+    /// through goes on with that run: together they have no gap.
+    pub fn jump(&mut self, to: Sample) {
+        if !(self.run_from_ms..=self.last.position_ms).contains(&to.position_ms) {
+            self.run_from_ms = to.position_ms;
+            self.next_cell = self.cell_after(to.position_ms);
+        }
+        self.last = to;
+        self.is_running = false;
     }
 
     /// The clock goes on and the player does not: what passes meanwhile explains no move.
@@ -103,9 +121,9 @@ impl Progress {
         self.last.clock_ms = clock_ms;
     }
 
-    /// The player jumped: the next sample begins a new run.
-    pub fn interrupt(&mut self) {
-        self.is_running = false;
+    /// Whether the player was there when it was last looked at.
+    pub fn was_at(&self, position_ms: f64) -> bool {
+        self.last.position_ms.to_bits() == position_ms.to_bits()
     }
 
     /// Whether any of the ad was shown, at any speed.
@@ -126,22 +144,32 @@ impl Progress {
         missing <= 2 || missing <= CELLS / 10 && is_little
     }
 
-    fn cell_end_ms(&self) -> f64 {
-        f64::from(self.next_cell + 1) * self.duration_ms / f64::from(CELLS)
+    /// Counts the cells that the run has gone through.
+    fn cover_run(&mut self) {
+        let to_ms = self.last.position_ms;
+        // Of a run without length nothing has played, even where a cell is shorter than the tolerance.
+        while to_ms > self.run_from_ms
+            && self.next_cell < CELLS
+            && f64::from(self.next_cell + 1) * self.duration_ms <= (to_ms + CELL_TOLERANCE_MS) * f64::from(CELLS)
+        {
+            self.coverage.cover(self.next_cell);
+            self.next_cell += 1;
+        }
     }
 
-    /// The cell in which a run begins has not played as a whole, unless it begins with it.
+    /// The first cell that a run from here can go through: the one in which it begins has not played as a whole, unless the
+    /// run begins with it.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float cast to an integer saturates")]
-    fn begin_run(&mut self, at: Sample) {
-        self.last = at;
+    fn cell_after(&self, position_ms: f64) -> u32 {
         // A cast rounds down: what is a little short of a whole cell more is that cell's end.
-        let cells = (at.position_ms - CELL_TOLERANCE_MS) / self.duration_ms * f64::from(CELLS);
-        self.next_cell = if cells > 0.0 { (cells as u32).saturating_add(1) } else { 0 };
+        let cells = (position_ms - CELL_TOLERANCE_MS) / self.duration_ms * f64::from(CELLS);
+        if cells > 0.0 { (cells as u32).saturating_add(1) } else { 0 }
     }
 }
 
+/// Some players (Shaka) stop the picture by a speed of zero while they wait for data.
 fn is_normal(rate: f64) -> bool {
-    (RATE_MIN..=RATE_MAX).contains(&rate)
+    (RATE_MIN..=RATE_MAX).contains(&rate) || rate == 0.0
 }
 
 fn is_length(ms: f64) -> bool {
@@ -161,7 +189,7 @@ mod tests {
 
     /// Plays from one position to another in quarter seconds, with a clock that agrees.
     fn play(progress: &mut Progress, from: u32, to: u32) {
-        progress.interrupt();
+        progress.jump(sample(f64::from(from), 0.0));
         for at in (from..=to).step_by(250) {
             progress.advance(sample(f64::from(at), f64::from(at)));
         }
@@ -230,6 +258,68 @@ mod tests {
         }
     }
 
+    /// How many cells have played once the player was at these positions, each a quarter second after the one before.
+    fn covered_at(positions: &[(f64, f64)]) -> u32 {
+        let mut progress = Progress::new(10_240.0);
+        for (tick, (position_ms, rate)) in (0_u32..).zip(positions) {
+            progress.advance(Sample { position_ms: *position_ms, clock_ms: f64::from(tick) * 250.0, rate: *rate });
+        }
+        progress.coverage.covered()
+    }
+
+    #[test]
+    fn going_back_to_where_the_run_went_through_loses_nothing() {
+        // A television's clock of a paused video may go back a little; a viewer, a lot.
+        assert_eq!(covered_at(&[(0.0, 1.0), (250.0, 1.0), (249.0, 1.0), (400.0, 1.0)]), 10);
+        assert_eq!(covered_at(&[(0.0, 1.0), (250.0, 1.0), (500.0, 1.0), (10.0, 1.0), (260.0, 1.0), (510.0, 1.0)]), 12);
+        assert_eq!(
+            covered_at(&[(30.0, 1.0), (250.0, 1.0), (20.0, 1.0), (270.0, 1.0)]),
+            5,
+            "before its beginning is new"
+        );
+        let mut progress = Progress::new(10_240.0);
+        for (position, clock) in [(0.0, 0.0), (290.0, 290.0)] {
+            progress.advance(sample(position, clock));
+        }
+        progress.jump(sample(100.0, 300.0));
+        assert_eq!(progress.advance(sample(100.0, 300.0)), None, "what lies between was jumped over");
+        progress.advance(sample(500.0, 700.0));
+        assert_eq!(progress.coverage.covered(), 12);
+    }
+
+    #[test]
+    fn a_player_that_waits_at_speed_zero_loses_nothing() {
+        let waiting = [(0.0, 1.0), (110.0, 1.0), (190.0, 0.0), (190.0, 0.0), (190.0, 1.0), (410.0, 1.0)];
+        assert_eq!(covered_at(&waiting), 10);
+    }
+
+    #[test]
+    fn a_corrected_length_keeps_the_run_and_the_same_length_keeps_all() {
+        let mut progress = Progress::new(10_000.0);
+        play(&mut progress, 5_000, 6_000);
+        play(&mut progress, 0, 2_000);
+        let before = progress.coverage.covered();
+        progress.set_duration_ms(10_000.0);
+        assert_eq!((before, progress.coverage.covered()), (76, 76));
+        progress.set_duration_ms(4_000.0);
+        assert_eq!(progress.coverage.covered(), 128, "half of it: what had played before the run had other cells");
+        progress.advance(sample(4_000.0, 4_000.0));
+        assert!(progress.is_whole());
+    }
+
+    #[test]
+    fn of_the_shortest_ad_nothing_has_played_before_it_is_rendered() {
+        for duration_ms in [0.001, 1.0, 3.0] {
+            let mut progress = Progress::new(duration_ms);
+            for clock_ms in [0.0, 250.0, 500.0] {
+                progress.advance(sample(0.0, clock_ms));
+                assert_eq!((progress.quarters(), progress.is_rendered()), (0, false), "{duration_ms}");
+            }
+            progress.set_duration_ms(2.0);
+            assert_eq!(progress.quarters(), 0);
+        }
+    }
+
     #[test]
     fn a_stall_of_the_page_loses_nothing_that_played() {
         let mut progress = Progress::new(10_000.0);
@@ -244,7 +334,7 @@ mod tests {
             let mut progress = Progress::new(length);
             progress.advance(sample(0.0, 0.0));
             progress.advance(sample(100.0, 100.0));
-            assert!(progress.quarters() == 0 && !progress.is_whole(), "{length}");
+            assert!(!progress.is_rendered() && progress.quarters() == 0 && !progress.is_whole(), "{length}");
             progress.set_duration_ms(f64::INFINITY);
             progress.set_duration_ms(200.0);
             progress.advance(sample(200.0, 200.0));
@@ -269,7 +359,7 @@ mod tests {
                 clock_ms += elapsed_ms;
                 allowed_ms += elapsed_ms * CLOCK_TOLERANCE + READING_TOLERANCE_MS + CELL_TOLERANCE_MS;
                 position_ms = if drifts { position_ms + elapsed_ms } else { to };
-                shown_ms += progress.advance(Sample { position_ms, clock_ms, rate });
+                shown_ms += progress.advance(Sample { position_ms, clock_ms, rate }).unwrap_or(0.0);
                 let covered_ms = f64::from(progress.coverage.covered()) * duration_ms / f64::from(CELLS);
                 prop_assert!(covered_ms <= allowed_ms && shown_ms <= allowed_ms);
                 prop_assert!(covered_ms <= duration_ms + 1e-6);
