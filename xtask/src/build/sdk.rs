@@ -104,7 +104,7 @@ impl Builder<'_> {
         Ok(skin)
     }
 
-    /// The wasm as a script that leaves `Slotkeeper.twin`, a function which makes an instance's exports.
+    /// The wasm as a script that leaves at its own element a function `instantiate`, which makes an instance's exports.
     fn twin(&self, wasm: &Path, work: &Path, to: &Path) -> Result<()> {
         let module = work.join("twin.mjs");
         let wasm2js = self.workspace.npm_tool("wasm2js")?;
@@ -117,7 +117,7 @@ impl Builder<'_> {
         fs::write(
             &script,
             format!(
-                "(function(root){{\n{function}\n(root.Slotkeeper=root.Slotkeeper||{{}}).twin=function(){{return asmFunc({{}})}};\n}})(this);\n"
+                "(function(){{\n{function}\ndocument.currentScript.instantiate=function(){{return asmFunc({{}})}};\n}})();\n"
             ),
         )?;
         self.minify(&script, to, &[TV_SYNTAX])
