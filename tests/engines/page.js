@@ -86,8 +86,8 @@
     media: (state) => post("/control/media", state),
     /** Tells the harness that this point was reached. */
     mark: (name) => post(`/control/mark?${name}`),
-    /** Waits until the harness gives this sign. */
-    sign: (name) => post(`/control/sign?${name}`),
+    /** For a page that will be left. */
+    forever: () => new Promise(() => {}),
     now,
     setClock(ms) { shiftMs = ms; },
 

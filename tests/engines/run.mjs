@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { ENGINES, FOLDER, startable } from "./engines.mjs";
 import { SCENARIOS } from "./scenarios/all.mjs";
 import { SKINS, Stage } from "./stage.mjs";
-import { markdown, totals } from "./table.mjs";
+import { list, matrix, totals, totalsTable } from "./table.mjs";
 import { judge } from "./verdict.mjs";
 
 /** How long a run may take, with its browser's start. */
@@ -56,7 +56,7 @@ async function run({ scenario, engine, skin, startable }) {
   }
   const { problems: found, ...counts } = judge(scenario, stage);
   problems.push(...found);
-  if (problems.length && (options.verbose || !stage.heard.length)) problems.push(`the engine said: ${stage.browser?.said.slice(-600)}`);
+  if (problems.length && !stage.heard.length) problems.push(`the engine said: ${stage.browser?.said.slice(-600)}`);
   if (options.verbose) console.log(JSON.stringify({ heard: stage.heard, batches: stage.edge.batches }, null, 1));
   await stage.stop();
   return { scenario: scenario.name, note: scenario.note, engine: engine.name, skin, counts, problems };
@@ -68,7 +68,7 @@ async function play(scenario, stage) {
     if (!scenario.drive) throw new Error(`the engine ended: ${how}`);
     return new Promise(() => {}); // it was meant to
   });
-  const all = Promise.all([scenario.drive?.(stage), scenario.isLeft ? undefined : stage.over()]);
+  const all = Promise.all([scenario.drive?.(stage), scenario.isLeft ? stage.marked("leaving") : stage.over()]);
   await Promise.race([all, engineEnded]);
   if (scenario.isLeft) await within(ARRIVAL_MS_MAX, stage.edge.until(() => judge(scenario, stage).lost === 0)).catch(() => {});
   await new Promise((resolve) => { setTimeout(resolve, QUIET_MS); });
@@ -117,12 +117,12 @@ async function main() {
   }));
 
   const seconds = Math.round((performance.now() - began) / 1_000);
-  const table = markdown(results, { seconds, skipped });
+  const overview = matrix(results, { seconds, skipped });
+  const sums = totals(results);
   mkdirSync(options.out, { recursive: true });
-  writeFileSync(join(options.out, "sdk-scenarios.md"), table);
-  writeFileSync(join(options.out, "sdk-scenarios.json"), `${JSON.stringify({ seconds, skipped, totals: totals(results), results }, null, 1)}\n`);
-  console.log(`\n${table}`);
-  console.table(totals(results));
+  writeFileSync(join(options.out, "sdk-scenarios.md"), [overview, totalsTable(sums), list(results)].join("\n"));
+  writeFileSync(join(options.out, "sdk-scenarios.json"), `${JSON.stringify({ seconds, skipped, totals: sums, results }, null, 1)}\n`);
+  console.log(`\n${overview}\n${totalsTable(sums)}`);
   const failed = results.filter(({ problems }) => problems.length).length;
   // As `node --test` counts, for whoever adds up.
   console.log(`# pass ${results.length - failed}\n# fail ${failed}\n# skipped ${skipped.length}`);

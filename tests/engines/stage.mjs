@@ -29,7 +29,6 @@ export class Stage {
     Object.assign(this, { scenario, skin, startable, sdk });
     this.heard = [];
     this.marks = new Set();
-    this.signs = new Set();
     this.outcome = null;
     this.isStalling = false;
     this.held = new Set();
@@ -67,12 +66,6 @@ export class Stage {
   /** Resolves when the page said that it got there, in vain or not. */
   marked(name) {
     return this.#until(() => this.marks.has(name) || this.outcome);
-  }
-
-  /** Lets the page go on that waits for this sign. */
-  give(name) {
-    this.signs.add(name);
-    this.#changed();
   }
 
   /** Resolves with what the page said at its end. */
@@ -133,7 +126,7 @@ export class Stage {
 <script src="/scenario.js"></script><script src="/page.js"></script>`;
   }
 
-  async #control(what, query, body, response) {
+  #control(what, query, body, response) {
     const given = body ? JSON.parse(body) : null;
     if (what === "edge") this.edge.set(given);
     if (what === "media") this.#setStalling(given.stalls);
@@ -141,7 +134,6 @@ export class Stage {
     if (what === "heard") this.heard.push(given);
     if (what === "over") this.outcome = given;
     this.#changed();
-    if (what === "sign") await this.#until(() => this.signs.has(query));
     send(response, "text/plain", "");
   }
 

@@ -8,7 +8,7 @@
 // | `page`, `again` | run in the engine: what this page does, and what the one does that comes after it |
 // | `shared` | what both call |
 // | `drive` | runs here, beside the engine |
-// | `isLeft` | the page does not come to its end |
+// | `isLeft` | the page marks that it is `leaving`, and does not come to its end |
 // | `duplicates` | beacons may come twice; the origin counts them once |
 // | `repeats` | an event happens many times, which is no duplicate |
 // | `heardMore` | more happens than can be expected to arrive |

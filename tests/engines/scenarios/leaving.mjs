@@ -19,11 +19,11 @@ export const LEAVING = [
     isLeft: true,
     page: async (t) => {
       await t.inTheMiddle(t);
-      await t.mark("playing");
-      await t.sign("never");
+      await t.mark("leaving");
+      await t.forever();
     },
     drive: async (stage) => {
-      await stage.marked("playing");
+      await stage.marked("leaving");
       await stage.browser.closeTab(`${stage.url}/page`);
     },
   }),
@@ -31,8 +31,9 @@ export const LEAVING = [
     isLeft: true,
     page: async (t) => {
       await t.inTheMiddle(t);
+      await t.mark("leaving");
       location.href = "/elsewhere";
-      await t.sign("never");
+      await t.forever();
     },
   }),
   leaves("the page navigates away from a slow collector", {
@@ -40,8 +41,9 @@ export const LEAVING = [
     page: async (t) => {
       await t.edge({ beacons: "slow" });
       await t.inTheMiddle(t);
+      await t.mark("leaving");
       location.href = "/elsewhere";
-      await t.sign("never");
+      await t.forever();
     },
   }),
   leaves("the page goes while nobody can be reached, and another comes", {
@@ -51,7 +53,7 @@ export const LEAVING = [
       await t.heardOf("firstQuartile", "0.0");
       await t.heardOf("viewable", "0.0");
       location.href = "/again";
-      await t.sign("never");
+      await t.forever();
     },
     again: async (t) => {
       await t.edge({ down: false });
@@ -70,7 +72,7 @@ export const LEAVING = [
       await t.begin();
       await t.at(7);
       await t.mark("playing");
-      await t.sign("never");
+      await t.forever();
     },
     again: async (t) => {
       await t.edge({ beacons: "well" });
