@@ -126,7 +126,8 @@ impl Ad {
 
     /// The player is about to play it from its beginning: what plays before the page gets to look is counted, too.
     pub fn begin(&mut self, clock_ms: f64, seen: Seen) {
-        self.seen = seen;
+        // Still paused, as it is before it plays: but from here on time explains what plays.
+        self.seen = Seen(seen.0 & !Seen::PAUSED);
         self.moved_at_ms = clock_ms;
         self.in_view_ms = 0.0;
         self.progress.begin(Sample { position_ms: 0.0, clock_ms, rate: 1.0 });

@@ -142,6 +142,14 @@ fn what_plays_before_the_page_gets_to_look_is_counted() {
 }
 
 #[test]
+fn what_plays_before_a_busy_page_looks_counts_though_the_video_was_paused_when_it_began() {
+    let mut ad = Ad::new(6_000.0);
+    ad.begin(1_000.0, Seen(PAUSED));
+    let first = ad.look(Sample { position_ms: 3_100.0, clock_ms: 4_100.0, rate: 1.0 }, Seen(0));
+    assert_eq!(first.events().collect::<Vec<_>>(), [Start, FirstQuartile, Midpoint]);
+}
+
+#[test]
 fn an_ad_that_is_tried_again_after_a_refusal_counts_from_its_beginning() {
     let mut player = Player::file(6_000.0);
     assert_eq!(player.see(PAUSED), [], "the browser wants a click first");
