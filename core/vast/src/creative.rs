@@ -30,12 +30,13 @@ pub struct Creative {
     /// What goes with it. Its `trackers` are left empty: what is in [`trackers`](Self::trackers) is called by the origin,
     /// and a URL in both would be called twice.
     pub presentation: Presentation,
-    /// What is called on which event: the impressions on `start`, the error URLs on `error`, and the rest as asked for.
+    /// What is called on which event: the impressions on `start`, the error URLs on `error`, the viewable impression's on what
+    /// is known of it, and the rest as asked for.
     pub trackers: Vec<Tracker>,
     /// What is called on a click.
     pub click_trackings: Vec<String>,
     /// What was asked for and is reported by nobody here, with how often: events without a beacon of ours, such as
-    /// `progress`, `creativeView` or `viewable`.
+    /// `progress` or `creativeView`.
     pub not_reported: BTreeMap<String, usize>,
 }
 
@@ -195,24 +196,29 @@ fn trackers(resolved: &ResolvedAd, tracked: &Tracked, not_reported: &mut BTreeMa
     let on = |event| move |url: &String| Tracker { event, url: url.clone() };
     let mut trackers: Vec<Tracker> = shared.impressions.iter().map(on(Event::Start)).collect();
     for tracking in &tracked.trackings {
-        match tracking.event.parse::<Event>() {
-            Ok(event) => trackers.push(Tracker { event, url: tracking.url.clone() }),
-            Err(_) => *not_reported.entry(address::shown(&tracking.event)).or_default() += 1,
+        match event(&tracking.event) {
+            Some(event) => trackers.push(Tracker { event, url: tracking.url.clone() }),
+            None => *not_reported.entry(address::shown(&tracking.event)).or_default() += 1,
         }
     }
     trackers.extend(shared.errors.iter().map(on(Event::Error)));
     let seen = &shared.viewable_impression;
-    for (name, count) in [
-        ("viewable", seen.viewable.len()),
-        ("notViewable", seen.not_viewable.len()),
-        ("viewUndetermined", seen.view_undetermined.len()),
-        ("customClick", tracked.custom_clicks),
-    ] {
-        if count > 0 {
-            *not_reported.entry(name.into()).or_default() += count;
-        }
+    trackers.extend(seen.viewable.iter().map(on(Event::Viewable)));
+    trackers.extend(seen.not_viewable.iter().map(on(Event::NotViewable)));
+    trackers.extend(seen.view_undetermined.iter().map(on(Event::ViewUndetermined)));
+    if tracked.custom_clicks > 0 {
+        *not_reported.entry("customClick".into()).or_default() += tracked.custom_clicks;
     }
     trackers
+}
+
+/// The event of a tracking's name. VAST 2 and 3 say of full screen in other words what version 4 calls the player's size.
+fn event(name: &str) -> Option<Event> {
+    match name {
+        "fullscreen" => Some(Event::PlayerExpand),
+        "exitFullscreen" => Some(Event::PlayerCollapse),
+        name => name.parse().ok(),
+    }
 }
 
 #[cfg(test)]

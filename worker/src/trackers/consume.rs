@@ -24,7 +24,7 @@ const ENTRIES_PER_STEP_MAX: usize = 64;
 const ENTRIES_UNKEPT_MAX: u64 = 1_024;
 /// How many events whose ad has become known are taken up in one step.
 const NOW_KNOWN_PER_STEP: usize = 256;
-/// VAST's "undefined error": a beacon carries no code.
+/// VAST's "undefined error": what an error is whose player says no code.
 const ERROR_UNDEFINED: u16 = 900;
 /// The vendor of URLs whose host is not known before their macros are filled.
 const NO_HOST: &str = "(no host)";
@@ -50,6 +50,8 @@ struct Happened {
     record_id: RecordId,
     event: Event,
     at: UnixMillis,
+    /// Of an error, if the player said one.
+    error_code: Option<u16>,
 }
 
 impl Store {
@@ -116,8 +118,8 @@ fn counts(beacon: &BeaconFact) -> bool {
 
 impl From<&BeaconFact> for Happened {
     fn from(beacon: &BeaconFact) -> Self {
-        let BeaconFact { opportunity_id, ad_id, record_id, event, at, .. } = *beacon;
-        Self { opportunity_id, ad_id, record_id, event, at }
+        let BeaconFact { opportunity_id, ad_id, record_id, event, at, error_code, .. } = *beacon;
+        Self { opportunity_id, ad_id, record_id, event, at, error_code }
     }
 }
 
@@ -288,7 +290,7 @@ fn macros<'a>(one: &Happened, record: &'a RegistryRecord) -> Macros<'a> {
     Macros {
         pod_sequence: Told::Known(u32::from(one.opportunity_id.slot_index()) + 1),
         universal_ad_id: Told::Known(&record.universal_ad_id),
-        error_code: (one.event == Event::Error).then_some(ERROR_UNDEFINED).into(),
+        error_code: (one.event == Event::Error).then(|| one.error_code.unwrap_or(ERROR_UNDEFINED)).into(),
         caller: Told::Known(Caller::ServerForClient),
         ..Macros::of(one.opportunity_id, one.event, one.at)
     }
@@ -305,7 +307,7 @@ fn vendor_of(url: &str) -> String {
     )
 }
 
-const HELD_COLUMNS: &str = "opportunity_id, ad_id, record_id, event, at_ms";
+const HELD_COLUMNS: &str = "opportunity_id, ad_id, record_id, event, at_ms, error_code";
 
 fn read_held(row: &Row<'_>) -> rusqlite::Result<Happened> {
     Ok(Happened {
@@ -314,16 +316,21 @@ fn read_held(row: &Row<'_>) -> rusqlite::Result<Happened> {
         record_id: parsed(row, 2)?,
         event: parsed(row, 3)?,
         at: UnixMillis(row.get(4)?),
+        error_code: row.get(5)?,
     })
 }
 
 fn hold(db: &Connection, one: &Happened, waits_for: &str) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT OR IGNORE INTO held VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
+    db.prepare_cached(&format!(
+        "INSERT OR IGNORE INTO held ({HELD_COLUMNS}, opened_at_ms, waits_for) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+    ))?
+    .execute(params![
         one.opportunity_id.to_string(),
         one.ad_id.0,
         one.record_id.to_string(),
         one.event.as_str(),
         one.at.0,
+        one.error_code,
         one.opportunity_id.opened_at().0,
         waits_for,
     ])?;

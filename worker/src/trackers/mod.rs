@@ -185,7 +185,13 @@ impl Store {
     }
 }
 
-/// Opens `trackers.db` and makes the tables that are missing.
+/// Opens `trackers.db` and makes the tables that are missing, and the column that those of earlier builds lack.
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    data_dir::connect(path, Durability::Durable, SCHEMA)
+    let db = data_dir::connect(path, Durability::Durable, SCHEMA)?;
+    let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('held') WHERE name = 'error_code')";
+    let has_codes: bool = db.query_row(sql, [], |row| row.get(0))?;
+    if !has_codes {
+        db.execute("ALTER TABLE held ADD COLUMN error_code INTEGER", [])?;
+    }
+    Ok(db)
 }

@@ -91,6 +91,8 @@ CREATE TABLE IF NOT EXISTS held (
     at_ms INTEGER NOT NULL,
     opened_at_ms INTEGER NOT NULL,
     waits_for TEXT NOT NULL CHECK (waits_for IN ('start', 'record')),
+    -- Of an error, if the player said one. Added to the databases of earlier builds: see `connect`.
+    error_code INTEGER,
     PRIMARY KEY (opportunity_id, ad_id, record_id, event)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS held_by_age ON held (opened_at_ms);

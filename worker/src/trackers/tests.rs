@@ -178,6 +178,31 @@ fn events_of_an_ad_that_is_not_known_yet_are_called_for_once_it_is() {
 }
 
 #[test]
+fn vendors_hear_what_went_wrong_if_the_player_said_it() {
+    let mut world = World::new();
+    let (mut known, mut later) = (record(1), record(3));
+    for record in [&mut known, &mut later] {
+        record.trackers = vec![Tracker { event: Event::Error, url: "http://alpha.example/?c=[ERRORCODE]".into() }];
+    }
+    world.register(&known);
+    // What has to wait, too, in a database of a build that kept no codes.
+    drop(world.store(Limits::default()));
+    Connection::open(world.data().trackers())
+        .unwrap()
+        .execute_batch("ALTER TABLE held DROP COLUMN error_code")
+        .unwrap();
+    let mut store = world.store(Limits::default());
+    let error = |n, record, error_code| BeaconFact { error_code, ..beacon(n, record, Event::Error) };
+    world.log(vec![error(1, &known, Some(405)), error(2, &known, None), error(3, &later, Some(402))]);
+    assert_eq!(read(&mut store, &world, NOW), 2);
+    world.register(&later);
+    assert_eq!(read(&mut store, &world, NOW), 1);
+    let mut select = store.db.prepare("SELECT url FROM queue ORDER BY url").unwrap();
+    let urls: Vec<String> = select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(urls, ["402", "405", "900"].map(|code| format!("http://alpha.example/?c={code}")));
+}
+
+#[test]
 fn what_is_too_old_is_never_called_for_whether_or_not_it_is_remembered() {
     let mut world = World::new();
     let mut store = world.store(Limits::default());

@@ -77,12 +77,15 @@ fn impressions_are_called_on_start_errors_on_error_and_the_rest_as_asked_or_coun
     let creative = full();
     let on = |event| creative.trackers.iter().filter(|tracker| tracker.event == event).count();
     assert_eq!((on(Event::Start), on(Event::Complete), on(Event::Skip), on(Event::Error)), (3, 1, 1, 1));
-    assert_eq!(creative.trackers.len(), 9);
+    assert_eq!([Event::Viewable, Event::NotViewable, Event::ViewUndetermined].map(on), [1; 3]);
+    assert_eq!(creative.trackers.len(), 12);
     assert_eq!(creative.click_trackings, ["https://ads.example/click"]);
     let counted: Vec<(&str, usize)> =
         creative.not_reported.iter().map(|(name, count)| (name.as_str(), *count)).collect();
-    let expected = [("customClick", 1), ("notViewable", 1), ("progress", 2), ("viewUndetermined", 1), ("viewable", 1)];
-    assert_eq!(counted, expected);
+    assert_eq!(counted, [("customClick", 1), ("progress", 2)]);
+    let renamed = ["fullscreen", "exitFullscreen", "playerExpand", "playerCollapse", "expand"].map(event);
+    let (full, not) = (Some(Event::PlayerExpand), Some(Event::PlayerCollapse));
+    assert_eq!(renamed, [full, not, full, not, None]);
 }
 
 #[test]
@@ -123,7 +126,7 @@ fn its_address_and_its_record_are_those_of_what_it_holds() {
     let record = full().record(terms());
     assert_eq!(
         (record.duration_ms, record.universal_ad_id.as_str(), record.trackers.len()),
-        (20_500, "KETL0001000H", 10)
+        (20_500, "KETL0001000H", 13)
     );
     assert_eq!(record.trackers[0].url, "https://booked.example/");
     assert_eq!(record.record_id(), full().record(terms()).record_id());
