@@ -18,12 +18,13 @@ const ARRIVAL_MS_MAX = 10_000;
 /** How long nothing more must come, once all has. Nothing announces that nothing will. */
 const QUIET_MS = 400;
 
-const HELP = `node tests/engines/run.mjs [--engine NAME]… [--skin NAME]… [--scenario TEXT]… [--jobs N] [--sdk FOLDER] [--list]
+const HELP = `node tests/engines/run.mjs [--engine NAME]… [--skin NAME]… [--scenario TEXT]… [--jobs N] [--times N] [--sdk FOLDER] [--list]
 
   --engine    ${ENGINES.map(({ name }) => name).join(", ")}; all, if none is named
   --skin      ${Object.keys(SKINS).join(", ")}; all, if none is named
   --scenario  those with TEXT in their name
   --jobs      how many at a time
+  --times     how often each
   --sdk       the folder that is served as /sdk
   --out       the folder for sdk-scenarios.md and .json
   --list      names the scenarios, runs none`;
@@ -31,7 +32,7 @@ const HELP = `node tests/engines/run.mjs [--engine NAME]… [--skin NAME]… [--
 const { values: options } = parseArgs({
   options: {
     engine: { type: "string", multiple: true }, skin: { type: "string", multiple: true },
-    scenario: { type: "string", multiple: true }, jobs: { type: "string", default: "6" },
+    scenario: { type: "string", multiple: true }, jobs: { type: "string", default: "6" }, times: { type: "string", default: "1" },
     sdk: { type: "string", default: fileURLToPath(new URL("../../sdk/dist", import.meta.url)) },
     out: { type: "string", default: dirname(FOLDER) },
     list: { type: "boolean" }, help: { type: "boolean" }, verbose: { type: "boolean" },
@@ -98,7 +99,9 @@ async function main() {
     }
     for (const skin of skins.filter((skin) => !(engine.without ?? []).includes(skin))) {
       if (!existsSync(join(options.sdk, SKINS[skin].script.slice(5)))) throw new Error(`${options.sdk} has no ${SKINS[skin].script.slice(5)}`);
-      for (const scenario of SCENARIOS.filter(({ name }) => scenarios.includes(name))) jobs.push({ scenario, engine, skin, startable: how });
+      for (const scenario of SCENARIOS.filter(({ name }) => scenarios.includes(name))) {
+        for (let nth = 0; nth < Number(options.times); nth += 1) jobs.push({ scenario, engine, skin, startable: how });
+      }
     }
   }
 

@@ -19,9 +19,9 @@ const STALL_AFTER_BYTES = 40_000;
 
 /** How each skin is loaded. */
 export const SKINS = {
-  web: { script: "/sdk/slotkeeper.js", hidesWebAssembly: false },
-  tv: { script: "/sdk/slotkeeper-tv.js", hidesWebAssembly: false },
-  "tv-twin": { script: "/sdk/slotkeeper-tv.js", hidesWebAssembly: true },
+  web: { script: "/sdk/web/slotkeeper.js", hidesWebAssembly: false },
+  tv: { script: "/sdk/tv/slotkeeper-tv.js", hidesWebAssembly: false },
+  "tv-twin": { script: "/sdk/tv/slotkeeper-tv.js", hidesWebAssembly: true },
 };
 
 export class Stage {
@@ -92,7 +92,7 @@ export class Stage {
       token: token(number, index), expires_at_ms: decidedAtMs + lifeMs,
       ad: {
         ad_id: 7, creative_id: 7, universal_ad_id: "unknown", name: "Ad", duration_ms: durationMs,
-        presentation: clickUrl && { click_through: clickUrl },
+        click_through: clickUrl,
         media: [{ url: `${this.url}/media/${media}`, mime_type: "video/webm", width: 320, height: 180 }],
       },
     });

@@ -1,6 +1,6 @@
 // What networks and collectors do to beacons.
 
-import { SHORT, WHOLE } from "./expected.mjs";
+import { LONG, SHORT, WHOLE } from "./expected.mjs";
 
 /** An ad plays while the collector has this fault, then it is well again. */
 const through = (name, fault, more) => ({
@@ -38,13 +38,16 @@ export const DELIVERY = [
   },
   {
     name: "more beacons than are kept",
-    note: "600 are kept; the cheapest are lost first, and said to be lost",
-    breaks: [[{ media: "ad-8.webm", durationMs: 8_000 }]],
+    note: "600 are kept; the oldest are lost first, and said to be lost",
+    breaks: [[LONG]],
     repeats: true, // hundreds of mute and unmute are no duplicates
-    expected: { "0.0": [...WHOLE, "mute", "unmute"] },
+    expected: { "0.0": [...WHOLE, "pause", "resume", "mute", "unmute"] },
     page: async (t) => {
       await t.begin();
       await t.started();
+      t.video.pause(); // the ad shall not be over before the viewer is done
+      await t.heardOf("pause", "0.0");
+      await t.settle();
       await t.edge({ down: true });
       for (let count = 0; count < 350; count += 1) {
         for (const isMuted of [true, false]) {
@@ -53,8 +56,10 @@ export const DELIVERY = [
           await t.until("it is heard", () => t.heard.length > before);
         }
       }
-      await t.over;
       await t.edge({ down: false });
+      window.dispatchEvent(new Event("online"));
+      await t.video.play();
+      await t.over;
     },
     check({ heard, batches }) {
       const lost = Math.max(...batches.map((batch) => batch.lost));

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The parts that need a browser.
-pub(super) const PARTS: [&str; 2] = ["browser", "spin-smoke"];
+pub(super) const PARTS: [&str; 3] = ["browser", "spin-smoke", "engines"];
 const FOLDER: &str = "tests/browser";
 /// Takes the edge's store and the origin away, so it runs after the others, and where the store can be taken away.
 const OUTAGE: &str = "outage.test.mjs";
