@@ -649,7 +649,7 @@
         }
         due = core.look(ad.place, now(), positionMs, video.playbackRate, look(video));
         follow(ad, due);
-        if (ad.isClosed || isReplaced && type === "ended") ad.finish(DROPPED);
+        if (ad.isClosed || isReplaced && type === "ended" && video.ended) ad.finish(DROPPED);
         else if (isReplaced && due & STALLED) ad.finish(402);
       }
 
