@@ -199,10 +199,13 @@ impl Ad {
             due.add_nth(Event::FirstQuartile, self.quartiles);
             self.quartiles += 1;
         }
-        let was_in_view = before.has(Seen::IN_VIEW) && self.seen.has(Seen::IN_VIEW) && !self.seen.has(Seen::PAUSED);
+        let was_in_view = before.has(Seen::IN_VIEW) && self.seen.has(Seen::IN_VIEW);
         self.in_view_ms = shown_ms.filter(|_| was_in_view).map_or(0.0, |shown_ms| self.in_view_ms + shown_ms);
         if self.in_view_ms >= VIEWABLE_MS && !core::mem::replace(&mut self.viewable, true) {
             due.add(Event::Viewable);
+        }
+        if self.seen.has(Seen::PAUSED) {
+            self.in_view_ms = 0.0; // what it showed until then counted
         }
     }
 

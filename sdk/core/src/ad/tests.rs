@@ -461,6 +461,17 @@ fn a_pause_a_jump_and_leaving_the_view_begin_the_two_seconds_anew_and_a_stall_do
 }
 
 #[test]
+fn what_shows_until_a_pause_or_the_end_is_in_view() {
+    for (seen, events) in [(PAUSED, [Pause, Viewable]), (PAUSED | ENDED, [Complete, Viewable])] {
+        let mut player = Player::file(2_000.0);
+        player.see(IN_VIEW);
+        player.play(1_750.0);
+        (player.position_ms, player.clock_ms) = (2_000.0, player.clock_ms + 250.0);
+        assert_eq!(player.see(IN_VIEW | seen), events);
+    }
+}
+
+#[test]
 fn the_step_into_view_is_not_yet_in_view() {
     let mut player = Player::file(10_000.0);
     player.play(500.0);
