@@ -34,7 +34,7 @@ const EDGE_SPIN: Wasm =
 const EDGE_CLOUDFLARE: Wasm =
     Wasm { package: "slotkeeper-edge-cloudflare", target: "wasm32-unknown-unknown", profile: WASM_PROFILE, flags: &[] };
 const SDK_WEB: Wasm =
-    Wasm { package: "slotkeeper-sdk", target: "wasm32-unknown-unknown", profile: WASM_PROFILE, flags: &[] };
+    Wasm { package: "slotkeeper-sdk-web", target: "wasm32v1-none", profile: SDK_PROFILE, flags: &[] };
 /// Rust's stack is a megabyte unless told, which is 16 pages.
 const SDK_TV: Wasm = Wasm {
     package: "slotkeeper-sdk-tv",
