@@ -20,19 +20,26 @@ const WEB_SYNTAX: &str = "--target=chrome64";
 const TV_SYNTAX: &str = "--target=es5";
 const LICENCE: &str = "/* slotkeeper, Apache-2.0 */";
 
-/// What the television's wasm may use when it comes from the compiler: `memory.copy` and `memory.fill` are shorter than the loops
-/// that the compiler writes without them, and become one small loop each below.
-const TV_FROM: [&str; 3] = ["--enable-mutable-globals", "--enable-bulk-memory", "--enable-bulk-memory-opt"];
-const TV_LOWER: [&str; 5] = [
+/// What wasm may use when it comes from the compiler: `memory.copy` and `memory.fill` are shorter than the loops that the
+/// compiler writes without them, and become one small loop each below.
+const FROM: [&str; 3] = ["--enable-mutable-globals", "--enable-bulk-memory", "--enable-bulk-memory-opt"];
+const LOWER: [&str; 6] = [
     "--llvm-memory-copy-fill-lowering",
     "-Oz",
+    // What `-Oz` made of shifts, where the file says that it may.
+    "--signext-lowering",
     "--strip-debug",
     "--strip-producers",
     // Or `-mvp` below would be overruled by what the file says of itself.
     "--strip-target-features",
 ];
 /// Fails if anything is left that came after the first wasm.
-const TV_MVP: [&str; 3] = ["-mvp", "-Oz", "--converge"];
+const MVP: [&str; 3] = ["-mvp", "-Oz", "--converge"];
+
+/// All that the files are made with.
+fn options(syntax: &'static str) -> Vec<&'static str> {
+    [syntax, LICENCE].into_iter().chain(FROM).chain(LOWER).chain(MVP).collect()
+}
 
 /// The files of one skin.
 pub(crate) struct Skin {
@@ -63,18 +70,15 @@ impl Builder<'_> {
         let skin = Skin { folder, files: &["slotkeeper.js", "slotkeeper_bg.wasm"] };
         let bindgen = self.workspace.target.join("sdk/web");
         let outputs = skin.paths();
-        let stamp = Stamp::new(
-            bindgen.join(STAMP),
-            &[&wasm, &self.bindgen_source(), &self.package_lock()],
-            &[WEB_SYNTAX, LICENCE],
-        )?;
+        let inputs: [&Path; 3] = [&wasm, &self.bindgen_source(), &self.package_lock()];
+        let stamp = Stamp::new(bindgen.join(STAMP), &inputs, &options(WEB_SYNTAX))?;
         if stamp.is_current(&outputs) {
             return Ok(skin);
         }
         clear(&skin.folder)?;
         self.bindgen("web", &wasm, &bindgen, "slotkeeper")?;
-        self.optimise(&bindgen.join("slotkeeper_bg.wasm"), &outputs[1])?;
-        self.minify(&bindgen.join("slotkeeper.js"), &outputs[0], &["--format=esm", WEB_SYNTAX])?;
+        self.lower(&bindgen.join("slotkeeper_bg.wasm"), &bindgen, &outputs[1])?;
+        self.minify(&bindgen.join("slotkeeper.js"), &outputs[0], &["--bundle", "--format=esm", WEB_SYNTAX])?;
         stamp.renew(&outputs)?;
         Ok(skin)
     }
@@ -87,17 +91,13 @@ impl Builder<'_> {
         let skin = Skin { folder, files: &["slotkeeper-tv.js", "slotkeeper-tv.wasm", "slotkeeper-tv.asm.js"] };
         let work = self.workspace.target.join("sdk/tv");
         let outputs = skin.paths();
-        let options = [TV_SYNTAX, LICENCE].into_iter().chain(TV_FROM).chain(TV_LOWER).chain(TV_MVP).collect::<Vec<_>>();
-        let stamp = Stamp::new(work.join(STAMP), &[&wasm, &glue, &self.package_lock()], &options)?;
+        let stamp = Stamp::new(work.join(STAMP), &[&wasm, &glue, &self.package_lock()], &options(TV_SYNTAX))?;
         if stamp.is_current(&outputs) {
             return Ok(skin);
         }
         clear(&skin.folder)?;
         clear(&work)?;
-        let lowered = work.join("lowered.wasm");
-        let wasm_opt = self.workspace.npm_tool("wasm-opt")?;
-        run(Command::new(&wasm_opt).args(TV_FROM).args(TV_LOWER).arg(&wasm).arg("-o").arg(&lowered))?;
-        run(Command::new(&wasm_opt).args(TV_MVP).arg(&lowered).arg("-o").arg(&outputs[1]))?;
+        self.lower(&wasm, &work, &outputs[1])?;
         self.twin(&outputs[1], &work, &outputs[2])?;
         self.minify(&glue, &outputs[0], &[TV_SYNTAX])?;
         stamp.renew(&outputs)?;
@@ -121,6 +121,14 @@ impl Builder<'_> {
             ),
         )?;
         self.minify(&script, to, &[TV_SYNTAX])
+    }
+
+    /// Makes of wasm the first wasm there was, as small as it gets.
+    fn lower(&self, from: &Path, work: &Path, to: &Path) -> Result<()> {
+        let lowered = work.join("lowered.wasm");
+        let wasm_opt = self.workspace.npm_tool("wasm-opt")?;
+        run(Command::new(&wasm_opt).args(FROM).args(LOWER).arg(from).arg("-o").arg(&lowered))?;
+        run(Command::new(&wasm_opt).args(MVP).arg(&lowered).arg("-o").arg(to))
     }
 
     fn minify(&self, from: &Path, to: &Path, options: &[&str]) -> Result<()> {
