@@ -25,9 +25,9 @@ pub enum Recording {
     Committed,
     /// Straight from the decision, because the commit could not be made or its outcome is not known. Carries no claim.
     ///
-    /// If a commit of the same break turns out to have landed, this row stands for its slot: most often it is what the
-    /// viewer was answered. Not so when the edge answered 503 after all and a retry was committed: once the ad of any
-    /// row of the slot is reported to have begun to play, that row stands.
+    /// If a commit of the same break turns out to have landed, the rows of this decision stand, and none of the other's: most
+    /// often it is what the viewer was answered. Not so when the edge answered 503 after all and a retry was committed: once
+    /// an ad of any of a break's decisions is reported to have begun to play, the rows of that decision stand.
     Uncommitted,
 }
 

@@ -106,6 +106,44 @@ fn a_dynamic_pod_is_whole_with_fewer_slots_than_it_might_have_and_not_with_a_gap
 }
 
 #[test]
+fn of_a_dynamic_pod_that_was_decided_twice_no_slot_of_the_decision_that_does_not_stand_counts() {
+    let mut world = World::new();
+    world.pod = Some(PodRequest { duration_ms: 30_000, max_ads: 6, ..PodRequest::default() });
+    let committed = world.open("ada", Midroll, 0);
+    let answered = world.without_store(&committed);
+    let (long, short) = (committed.slots.len(), answered.slots.len());
+    assert!(short < long, "{short} {long}");
+    world.log(facts_of(&answered, Recording::Uncommitted));
+    world.fold();
+    let report = audited(&world);
+    assert!(report.is_clean(), "{report:#?}");
+    let slots = |report: &Report| report.laws[0].checked.split(' ').next().unwrap().parse::<usize>().unwrap();
+    assert_eq!(slots(&report), short, "what the viewer was answered");
+
+    // A fold that elects for each slot alone lets those of the longer decision stand.
+    let surplus = format!("FROM opportunities_superseded WHERE slot_index >= {short}");
+    world.tamper("fold.db", &format!("INSERT INTO fct_ad_opportunities SELECT * {surplus}; DELETE {surplus};"));
+    let found = kinds(&audited(&world));
+    assert!(found.contains(&"slot_of_no_answer"), "{found:?}");
+
+    // Or the wrong decision.
+    let (world, pods) = busy(); // the first ad of the committed decision began to play
+    world.log(facts_of(&world.without_store(&pods[0]), Recording::Uncommitted));
+    world.fold();
+    assert!(audited(&world).is_clean(), "{:#?}", audited(&world));
+    world.tamper(
+        "fold.db",
+        "CREATE TEMP TABLE other AS SELECT * FROM opportunities_superseded;
+         DELETE FROM opportunities_superseded;
+         INSERT INTO opportunities_superseded SELECT * FROM fct_ad_opportunities WHERE break_id IN (SELECT break_id FROM other);
+         DELETE FROM fct_ad_opportunities WHERE break_id IN (SELECT break_id FROM other);
+         INSERT INTO fct_ad_opportunities SELECT * FROM other;",
+    );
+    let found = kinds(&audited(&world));
+    assert!(found.contains(&"other_row_stands"), "{found:?}");
+}
+
+#[test]
 fn damage_to_the_tables_is_found_by_its_name() {
     let one_of = |table: &str, condition: &str| format!("(SELECT min(opportunity_id) FROM {table} WHERE {condition})");
     let empty = one_of("fct_ad_opportunities", "outcome = 'unfilled'");

@@ -12,7 +12,7 @@ use slotkeeper_core::{
 };
 
 use crate::{
-    oracle::{Oracle, Shown, share_a_window},
+    oracle::{BreakBook, Oracle, Shown, share_a_window},
     origin,
     terms::{DAY_MS, Span},
     world::World,
@@ -102,7 +102,13 @@ fn conservation(
                 oracle.tally.rows_lost_with_their_viewer += *book.slots().start() as u64;
             }
         } else {
-            for place in 0..book.made() {
+            let decided = standing.get(&(id.to_string(), 0)).map(|row| (row.recording.clone(), row.decision.clone()));
+            let chosen_rows = rows_that_stand(book, &beacons, decided.as_ref());
+            oracle.hold(world, "1 conservation", whose, chosen_rows.is_some(), || {
+                format!("the rows of break {id} are not those of the decision that should stand")
+            });
+            let chosen_rows = chosen_rows.unwrap_or_default();
+            for place in 0..book.made(&chosen_rows) {
                 let place = u8::try_from(place).unwrap_or(u8::MAX);
                 let row = standing.remove(&(id.to_string(), place));
                 oracle.hold(world, "1 conservation", whose, row.is_some(), || {
@@ -110,23 +116,17 @@ fn conservation(
                 });
                 let Some(row) = row else { continue };
                 oracle.tally.slots += 1;
-                let rivals: Vec<_> = book.rows.iter().filter(|(_, row)| row.slot_index == place).collect();
-                let first = rivals.iter().map(|(recording, row)| rank(&beacons, *recording, row)).min();
-                let chosen = rivals.iter().find(|(recording, rival)| {
-                    rival.opportunity_id.to_string() == row.id
-                        && rival.decision_id.to_string() == row.decision
-                        && (*recording == Recording::Committed) == (row.recording == "committed")
-                        && rival.fill().map(|fill| fill.ad_id.0) == row.ad
+                let chosen = chosen_rows.iter().find(|chosen| {
+                    chosen.slot_index == place
+                        && chosen.opportunity_id.to_string() == row.id
+                        && chosen.decision_id.to_string() == row.decision
+                        && chosen.fill().map(|fill| fill.ad_id.0) == row.ad
                 });
-                let is_first = chosen.is_some_and(|(recording, row)| Some(rank(&beacons, *recording, row)) == first);
-                let is_theirs = row.viewer == book.viewer.to_string();
-                oracle.hold(world, "1 conservation", whose, is_first && is_theirs, || {
-                    format!(
-                        "the row of slot {place} of break {id} is not the one that should stand of {}",
-                        rivals.len()
-                    )
+                let is_theirs = chosen.is_some() && row.viewer == book.viewer.to_string();
+                oracle.hold(world, "1 conservation", whose, is_theirs, || {
+                    format!("the row of slot {place} of break {id} is not of the decision that stands")
                 });
-                let Some((_, chosen)) = chosen else { continue };
+                let Some(chosen) = chosen else { continue };
                 let is_filled = matches!(chosen.outcome, Outcome::Filled(_));
                 oracle.tally.filled += u64::from(is_filled);
                 oracle.hold(world, "1 conservation", whose, is_filled == (row.outcome == "filled"), || {
@@ -160,17 +160,33 @@ fn conservation(
     oracle.beacons = beacons;
 }
 
-/// Of the rows of a slot the least stands: one whose ad began to play, then one that was not committed, then the earlier.
-fn rank(
+/// The rows of the decision that the tables let stand, if it may: of a break's decisions the least, one of which an ad began
+/// to play, then one that was not committed, then the earlier.
+fn rows_that_stand<'a>(
+    book: &'a BreakBook,
     beacons: &BTreeMap<(OpportunityId, u32, RecordId), Beacons>,
-    recording: Recording,
-    row: &Opportunity,
-) -> (bool, bool, u64) {
-    let began = row.fill().is_some_and(|fill| {
-        let state = beacons.get(&(row.opportunity_id, fill.ad_id.0, fill.record_id));
-        state.is_some_and(|state| state.contains_key(&Event::Start))
-    });
-    (!began, recording == Recording::Committed, row.decided_at.0)
+    decided: Option<&(String, String)>,
+) -> Option<Vec<&'a Opportunity>> {
+    let mut decisions: BTreeMap<(bool, String), Vec<&Opportunity>> = BTreeMap::new();
+    for (recording, row) in &book.rows {
+        let key = (*recording == Recording::Committed, row.decision_id.to_string());
+        decisions.entry(key).or_default().push(row);
+    }
+    let began = |row: &&Opportunity| {
+        row.fill().is_some_and(|fill| {
+            let state = beacons.get(&(row.opportunity_id, fill.ad_id.0, fill.record_id));
+            state.is_some_and(|state| state.contains_key(&Event::Start))
+        })
+    };
+    let rank = |(is_committed, _): &(bool, String), rows: &[&Opportunity]| {
+        let decided_at = rows.iter().map(|row| row.decided_at.0).min();
+        (!rows.iter().any(began), *is_committed, decided_at)
+    };
+    let first = decisions.iter().map(|(key, rows)| rank(key, rows)).min();
+    let (recording, decision) = decided?;
+    let key = (recording == "committed", decision.clone());
+    let rows = decisions.get(&key)?;
+    (Some(rank(&key, rows)) == first).then(|| rows.clone())
 }
 
 /// By ad as sold: price of a thousand, whether it was paid for, and how far it must play.

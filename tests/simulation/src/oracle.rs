@@ -81,9 +81,9 @@ impl BreakBook {
         }
     }
 
-    /// How many it has, by the rows that are durable.
-    pub fn made(&self) -> usize {
-        let last = self.rows.iter().map(|(_, row)| usize::from(row.slot_index) + 1).max();
+    /// How many it has, by the rows of the decision that stands.
+    pub fn made(&self, rows: &[&Opportunity]) -> usize {
+        let last = rows.iter().map(|row| usize::from(row.slot_index) + 1).max();
         last.unwrap_or_default().clamp(*self.slots().start(), *self.slots().end())
     }
 }

@@ -30,7 +30,7 @@ pub struct Summary {
     pub revenue: Vec<Revenue>,
     /// `opportunities = filled + unfilled`, each counted by itself.
     pub conservation: Conservation,
-    /// Rows that another row of the same slot replaced.
+    /// Rows of decisions that another decision of the same break replaced.
     pub superseded: u64,
     /// Slots reported with a token of another ad than their row holds: they earned nothing by it.
     pub mismatched_beacons: u64,

@@ -7,6 +7,7 @@ use std::{
 
 use rusqlite::types::Value;
 use slotkeeper_core::{
+    beacon::Event,
     fact::{Fact, Recording},
     pod::{Fill, FillReason, Outcome},
 };
@@ -24,6 +25,7 @@ pub(super) fn check(books: &Books) -> Law {
         filled_xor_unfilled(row, &mut law);
     }
     whole_breaks(books, &mut law);
+    one_decision(books, &mut law);
     same_as_the_log(books, &mut law);
     columns(books, &mut law);
     sums(books, &mut law);
@@ -98,21 +100,75 @@ fn whole_breaks(books: &Books, law: &mut Law) {
     }
 }
 
+/// What stands of a break: the rows of one decision. Of several, one of which an ad began to play comes first; then one that
+/// was not committed; then the earlier; then the one with the least hash. Of two rows of one slot, the first by the same rule.
+fn should_stand(books: &Books, rows: &[&LoggedRow]) -> BTreeMap<u64, String> {
+    let rank = |row: &LoggedRow| {
+        let began = books.logged.seen(row, Event::Start).is_some();
+        (!began, row.recording == Recording::Committed, row.row.decided_at.0, hash(row))
+    };
+    let mut decisions: BTreeMap<(bool, String), Vec<&LoggedRow>> = BTreeMap::new();
+    for row in rows {
+        let key = (row.recording == Recording::Committed, row.row.decision_id.to_string());
+        decisions.entry(key).or_default().push(row);
+    }
+    let least = |rows: &[&LoggedRow]| {
+        let ranks: Vec<_> = rows.iter().map(|row| rank(row)).collect();
+        let began = ranks.iter().any(|rank| !rank.0);
+        let decided_at = ranks.iter().map(|rank| rank.2).min();
+        (!began, ranks[0].1, decided_at, ranks.iter().map(|rank| rank.3.clone()).min())
+    };
+    let first = decisions.into_values().min_by_key(|rows| least(rows)).unwrap_or_default();
+    let mut standing: BTreeMap<u64, &LoggedRow> = BTreeMap::new();
+    for row in first {
+        let stands = standing.entry(row.row.slot_index.into()).or_insert(row);
+        if rank(row) < rank(stands) {
+            *stands = row;
+        }
+    }
+    standing.into_iter().map(|(slot, row)| (slot, hash(row))).collect()
+}
+
+/// Of every break the rows of one decision stand, and of the right one.
+fn one_decision(books: &Books, law: &mut Law) {
+    let mut logged: BTreeMap<String, Vec<&LoggedRow>> = BTreeMap::new();
+    for row in books.logged.rows() {
+        logged.entry(row.row.break_id.to_string()).or_default().push(row);
+    }
+    let mut standing: BTreeMap<&str, BTreeMap<u64, &StandingRow>> = BTreeMap::new();
+    for row in &books.tables.standing {
+        standing.entry(&row.break_id).or_default().insert(row.slot_index, row);
+    }
+    for (break_id, rows) in &logged {
+        let should = should_stand(books, rows);
+        let is = standing.remove(break_id.as_str()).unwrap_or_default();
+        for slot in should.keys().filter(|slot| !is.contains_key(slot)) {
+            law.finds("slot_lost", break_id, format!("slot {slot} is in the log and has no row that stands"));
+        }
+        for (slot, row) in is {
+            match should.get(&slot) {
+                Some(hash) if *hash == row.content_hash => {}
+                Some(_) => {
+                    law.finds("other_row_stands", &row.opportunity_id, format!("slot {slot} of break {break_id}"));
+                }
+                None => {
+                    let message =
+                        format!("slot {slot} is of another decision than the one that stands of break {break_id}");
+                    law.finds("slot_of_no_answer", &row.opportunity_id, message);
+                }
+            }
+        }
+    }
+}
+
 /// Every row of the log is in the tables, and every row of the tables in the log, word for word.
 fn same_as_the_log(books: &Books, law: &mut Law) {
     let standing =
         books.tables.standing.iter().map(|row| (row.break_id.clone(), row.slot_index, row.content_hash.clone()));
     let kept: HashSet<(String, u64, String)> = standing.chain(books.tables.superseded.iter().cloned()).collect();
-    let by_slot: HashMap<(&str, u64), &StandingRow> =
-        books.tables.standing.iter().map(|row| ((row.break_id.as_str(), row.slot_index), row)).collect();
     let mut logged = HashSet::new();
     for ((break_id, slot_index), rows) in &books.logged.slots {
         let (break_id, slot_index) = (break_id.to_string(), u64::from(*slot_index));
-        let standing = by_slot.get(&(break_id.as_str(), slot_index));
-        if standing.is_none() {
-            let id = rows[0].row.opportunity_id;
-            law.finds("slot_lost", id, format!("slot {slot_index} of break {break_id} is in the log and has no row"));
-        }
         for row in rows {
             let key = (break_id.clone(), slot_index, hash(row));
             if !kept.contains(&key) {

@@ -54,7 +54,7 @@ pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 
 /// The schema's number, kept in `PRAGMA user_version`. To be raised with every change of `schema.sql` or of what the fold
 /// writes: tables of an earlier number are folded again. Before 3, no number was kept.
-pub const SCHEMA_VERSION: u32 = 8;
+pub const SCHEMA_VERSION: u32 = 9;
 
 /// Why folding stopped. Nothing is half done: the next try starts where the last commit ended.
 #[derive(Debug, thiserror::Error)]

@@ -1,12 +1,15 @@
-//! Folding rows: one stands for every slot, and which one does not depend on the order they came in.
+//! Folding rows: of every break one decision stands, one row for every slot that it made, and which one does not depend on
+//! the order they came in.
 //!
-//! A slot is `(break_id, slot_index)`. Two different rows of one slot exist when a commit's outcome was not known to the
-//! edge, which then answered from another decision; or when retries were decided apart because the store was down.
+//! Two different decisions of one break exist when a commit's outcome was not known to the edge, which then answered from
+//! another; or when retries were decided apart because the store was down. All rows of one stand, and none of the other: of
+//! dynamic pods one may have made more slots, and those nobody was answered were no slots.
 //!
-//! The row that stands is the first in a total order. What a player reports was shown, so a row whose own ad began to
+//! The decision that stands is the first in a total order. What a player reports was shown, so one of which an ad began to
 //! play comes before all others: an edge may have sent rows, answered 503 all the same, and shown what a retry committed.
-//! Until one began to play, an uncommitted row comes before a committed one (most often it is what the viewer was
-//! answered), then the earlier decision, then the smaller hash.
+//! Until one began to play, an uncommitted one comes before a committed one (most often it is what the viewer was
+//! answered), then the earlier, then the one with the smallest hash of a row. Of rows that give themselves out to be of one
+//! decision and one slot, which no edge makes, the first by the same rule stands.
 
 use std::collections::BTreeSet;
 
@@ -34,11 +37,18 @@ const VALUES: &str =
        :unfilled_reason, :ad_id, :record_id, :advertiser_id, :campaign_id, :flight_id, :creative_id, :duration_ms,
        :expires_at_ms, :claim_counts_until_ms)";
 
-/// The order of the rows `r` of a slot; the first stands. It depends on what has come, never on when.
-const PRECEDENCE: &str = "
-    EXISTS (SELECT 1 FROM beacon_states b WHERE b.opportunity_id = r.opportunity_id AND b.ad_id = r.ad_id
-        AND b.record_id = r.record_id AND b.start_at_ms IS NOT NULL) DESC,
-    recording = 'committed', decided_at_ms, content_hash";
+/// All rows of a break, with whether the ad of each began to play.
+const ROWS_OF_BREAK: &str = "
+    SELECT *, EXISTS (SELECT 1 FROM beacon_states b WHERE b.opportunity_id = r.opportunity_id AND b.ad_id = r.ad_id
+        AND b.record_id = r.record_id AND b.start_at_ms IS NOT NULL) AS began
+    FROM (SELECT opportunity_id, slot_index, recording, decision_id, decided_at_ms, content_hash, ad_id, record_id
+              FROM fct_ad_opportunities WHERE break_id = ?1
+          UNION ALL SELECT opportunity_id, slot_index, recording, decision_id, decided_at_ms, content_hash, ad_id, record_id
+              FROM opportunities_superseded WHERE break_id = ?1) r";
+/// Which of them stand. It depends on what has come, never on when.
+const FIRST_DECISION: &str = "
+    GROUP BY recording, decision_id
+    ORDER BY max(began) DESC, recording = 'committed', min(decided_at_ms), min(content_hash) LIMIT 1";
 
 pub(super) fn apply(
     db: &Connection,
@@ -51,8 +61,7 @@ pub(super) fn apply(
         return Ok(Verdict::Refused);
     }
     let hash = content_hash(recording, row);
-    let slot = slot_of(row);
-    if standing(db, &slot)?.is_none() {
+    if !has_rival(db, recording, row)? {
         insert(db, STANDING, edge_id, recording, row, &hash)?;
         changed.insert(row.opportunity_id);
         return Ok(Verdict::Fresh);
@@ -61,45 +70,69 @@ pub(super) fn apply(
         return Ok(Verdict::Duplicate);
     }
     insert(db, SUPERSEDED, edge_id, recording, row, &hash)?;
-    elect(db, &slot, changed)?;
+    elect(db, &row.break_id.to_string(), changed)?;
     Ok(Verdict::Fresh)
 }
 
-/// Elects again in the slot of `id`, of which an ad has begun to play.
+/// Whether its break has rows that it cannot stand beside, or that wait for an election.
+fn has_rival(db: &Connection, recording: Recording, row: &Opportunity) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM fct_ad_opportunities
+                        WHERE break_id = ?1 AND (slot_index = ?2 OR recording <> ?3 OR decision_id <> ?4))
+             OR EXISTS (SELECT 1 FROM opportunities_superseded WHERE break_id = ?1)",
+    )?
+    .query_row(
+        params![row.break_id.to_string(), row.slot_index, recording_name(recording), row.decision_id.to_string()],
+        |row| row.get(0),
+    )
+}
+
+/// Elects again in the break of `id`, of which an ad has begun to play.
 pub(super) fn reconsider(
     db: &Connection,
     id: OpportunityId,
     changed: &mut BTreeSet<OpportunityId>,
 ) -> rusqlite::Result<()> {
-    // Only a row that was superseded may rise; a slot without one has nothing to elect.
-    let slot = db
-        .prepare_cached("SELECT break_id, slot_index FROM opportunities_superseded WHERE opportunity_id = ?1 LIMIT 1")?
-        .query_row([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
+    // Only a row that was superseded may rise, with those of its decision; a break without one has nothing to elect.
+    let break_id: Option<String> = db
+        .prepare_cached("SELECT break_id FROM opportunities_superseded WHERE opportunity_id = ?1 LIMIT 1")?
+        .query_row([id.to_string()], |row| row.get(0))
         .optional()?;
-    slot.map_or(Ok(()), |slot| elect(db, &slot, changed))
+    break_id.map_or(Ok(()), |break_id| elect(db, &break_id, changed))
 }
 
-/// Lets the first row of a slot stand, and no other.
-fn elect(db: &Connection, slot: &Slot, changed: &mut BTreeSet<OpportunityId>) -> rusqlite::Result<()> {
-    let standing = standing(db, slot)?;
-    let first: (String, OpportunityId) = db
-        .prepare_cached(&format!(
-            "SELECT content_hash, opportunity_id FROM (
-                 SELECT {COLUMNS} FROM {STANDING} WHERE break_id = ?1 AND slot_index = ?2
-                 UNION ALL SELECT {COLUMNS} FROM {SUPERSEDED} WHERE break_id = ?1 AND slot_index = ?2) r
-             ORDER BY {PRECEDENCE} LIMIT 1"
-        ))?
-        .query_row(params![slot.0, slot.1], hash_and_id)?;
-    if standing.as_ref() == Some(&first) {
-        return Ok(());
+/// Lets the rows of a break's first decision stand, and no others.
+fn elect(db: &Connection, break_id: &str, changed: &mut BTreeSet<OpportunityId>) -> rusqlite::Result<()> {
+    let mut select = db.prepare_cached(
+        "SELECT slot_index, content_hash, opportunity_id FROM fct_ad_opportunities WHERE break_id = ?1",
+    )?;
+    let standing: Vec<RowOfBreak> = select.query_map([break_id], row_of_break)?.collect::<rusqlite::Result<_>>()?;
+    let first = first_of_all(db, break_id)?;
+    for gone in standing.iter().filter(|row| !first.contains(row)) {
+        move_row(db, STANDING, SUPERSEDED, break_id, gone)?;
+        changed.insert(gone.2);
     }
-    if let Some((hash, id)) = standing {
-        move_row(db, STANDING, SUPERSEDED, slot, &hash)?;
-        changed.insert(id);
+    for risen in first.iter().filter(|row| !standing.contains(row)) {
+        move_row(db, SUPERSEDED, STANDING, break_id, risen)?;
+        changed.insert(risen.2);
     }
-    move_row(db, SUPERSEDED, STANDING, slot, &first.0)?;
-    changed.insert(first.1);
     Ok(())
+}
+
+/// The rows that should stand of a break.
+fn first_of_all(db: &Connection, break_id: &str) -> rusqlite::Result<Vec<RowOfBreak>> {
+    let (recording, decision_id): (String, String) = db
+        .prepare_cached(&format!("SELECT recording, decision_id FROM ({ROWS_OF_BREAK}) {FIRST_DECISION}"))?
+        .query_row([break_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut select = db.prepare_cached(&format!(
+        "SELECT slot_index, content_hash, opportunity_id FROM ({ROWS_OF_BREAK})
+         WHERE recording = ?2 AND decision_id = ?3
+         ORDER BY slot_index, began DESC, decided_at_ms, content_hash"
+    ))?;
+    let rows = select.query_map([break_id, &recording, &decision_id], row_of_break)?;
+    let mut rows: Vec<RowOfBreak> = rows.collect::<rusqlite::Result<_>>()?;
+    rows.dedup_by_key(|row| row.0); // keeps the first of each slot
+    Ok(rows)
 }
 
 /// Whether the row agrees with itself and is within bounds.
@@ -177,17 +210,8 @@ fn content_hash(recording: Recording, row: &Opportunity) -> String {
     blake3::hash(&json).to_hex()[..32].into()
 }
 
-/// The row that stands for a slot.
-fn standing(db: &Connection, slot: &Slot) -> rusqlite::Result<Option<(String, OpportunityId)>> {
-    db.prepare_cached(&format!(
-        "SELECT content_hash, opportunity_id FROM {STANDING} WHERE break_id = ?1 AND slot_index = ?2"
-    ))?
-    .query_row(params![slot.0, slot.1], hash_and_id)
-    .optional()
-}
-
-fn hash_and_id(row: &Row<'_>) -> rusqlite::Result<(String, OpportunityId)> {
-    Ok((row.get(0)?, super::impressions::opportunity_id(row, 1)?))
+fn row_of_break(row: &Row<'_>) -> rusqlite::Result<RowOfBreak> {
+    Ok((row.get(0)?, row.get(1)?, super::impressions::opportunity_id(row, 2)?))
 }
 
 /// Whether this very row came before. If so, it keeps the smaller of the two edges' names.
@@ -206,20 +230,22 @@ fn seen_before(db: &Connection, edge_id: &str, row: &Opportunity, hash: &str) ->
     Ok(false)
 }
 
-fn move_row(db: &Connection, from: &str, to: &str, slot: &Slot, hash: &str) -> rusqlite::Result<()> {
+fn move_row(
+    db: &Connection,
+    from: &str,
+    to: &str,
+    break_id: &str,
+    (slot, hash, _): &RowOfBreak,
+) -> rusqlite::Result<()> {
     let row = "break_id = ?1 AND slot_index = ?2 AND content_hash = ?3";
     db.prepare_cached(&format!("INSERT INTO {to} ({COLUMNS}) SELECT {COLUMNS} FROM {from} WHERE {row}"))?
-        .execute(params![slot.0, slot.1, hash])?;
-    db.prepare_cached(&format!("DELETE FROM {from} WHERE {row}"))?.execute(params![slot.0, slot.1, hash])?;
+        .execute(params![break_id, slot, hash])?;
+    db.prepare_cached(&format!("DELETE FROM {from} WHERE {row}"))?.execute(params![break_id, slot, hash])?;
     Ok(())
 }
 
-/// A break and a place in it, as the tables hold them.
-type Slot = (String, u8);
-
-fn slot_of(row: &Opportunity) -> Slot {
-    (row.break_id.to_string(), row.slot_index)
-}
+/// A row of a break: its place in it, its hash, its id.
+type RowOfBreak = (u8, String, OpportunityId);
 
 fn insert(
     db: &Connection,
@@ -239,7 +265,7 @@ fn insert(
         ":opportunity_id": row.opportunity_id.to_string(),
         ":break_id": row.break_id.to_string(),
         ":slot_index": row.slot_index,
-        ":recording": match recording { Recording::Committed => "committed", Recording::Uncommitted => "uncommitted" },
+        ":recording": recording_name(recording),
         ":content_hash": content_hash,
         ":edge_id": edge_id,
         ":viewer": row.viewer.to_string(),
@@ -267,6 +293,13 @@ fn insert(
         ":claim_counts_until_ms": fill.and_then(|fill| Some(fill.claim?.counts_until.0)),
     })?;
     Ok(())
+}
+
+fn recording_name(recording: Recording) -> &'static str {
+    match recording {
+        Recording::Committed => "committed",
+        Recording::Uncommitted => "uncommitted",
+    }
 }
 
 fn fill_reason(reason: FillReason) -> &'static str {

@@ -14,8 +14,8 @@ CREATE TABLE IF NOT EXISTS fold_last_entry (
     hash TEXT NOT NULL CHECK (length(hash) = 64)
 ) STRICT;
 
--- One row a slot, always: of several, the one whose ad began to play; while none did, an uncommitted one before a
--- committed one, then the earlier decision, then the smaller hash.
+-- One row a slot, always. Of a break that was decided more than once, the rows of one decision: the one of which an ad began
+-- to play; while none did, an uncommitted one before a committed one, then the earlier, then the smaller hash.
 CREATE TABLE IF NOT EXISTS fct_ad_opportunities (
     opportunity_id TEXT NOT NULL PRIMARY KEY CHECK (length(opportunity_id) = 36),
     break_id TEXT NOT NULL CHECK (length(break_id) = 32),
@@ -65,7 +65,7 @@ CREATE TABLE IF NOT EXISTS fct_ad_opportunities (
 CREATE INDEX IF NOT EXISTS opportunities_by_time ON fct_ad_opportunities (decided_at_ms, break_id, slot_index);
 CREATE INDEX IF NOT EXISTS opportunities_by_outcome ON fct_ad_opportunities (outcome, fill_reason, unfilled_reason);
 
--- The other rows of slots that have several. One returns when its ad is reported to have begun to play.
+-- The rows of breaks' other decisions. They return when an ad of theirs is reported to have begun to play.
 CREATE TABLE IF NOT EXISTS opportunities_superseded (
     opportunity_id TEXT NOT NULL,
     break_id TEXT NOT NULL,

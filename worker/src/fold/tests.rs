@@ -8,7 +8,7 @@ use slotkeeper_core::{
     consent::Permissions,
     contract::{BreakPosition, RegistryRecord},
     fact::BeaconFact,
-    id::{AdId, RecordId},
+    id::{AdId, DecisionId, RecordId},
     pod::{Opportunity, Outcome, UnfilledReason},
 };
 
@@ -145,6 +145,11 @@ fn everything() -> Vec<Fact> {
     );
     facts.extend([900, 405, 402].map(|code| coded(beacon(&rows[1], &house, Event::Error, 50), code)));
     facts.push(beacon(&rows[1], &house, Event::Error, 49));
+    let [long, short] = decided_twice(8);
+    facts.extend(long.iter().map(committed).chain(short.iter().map(uncommitted)));
+    let [long, short] = decided_twice(9);
+    facts.extend(short.iter().map(uncommitted).chain(long.iter().map(committed)));
+    facts.push(beacon(&long[1], &sold, Event::Start, 6));
     // What crawlers ask for and report, apart from and among what players do.
     let crawlers = crawled(filled(7, 0, &sold));
     facts.push(committed(&crawlers));
@@ -176,7 +181,7 @@ fn order_and_duplicates_change_no_table() {
     let said = "SELECT group_concat(coalesce(idle_s, '-') || ' ' || coalesce(error_code, '-'), '; ') FROM beacon_states
          WHERE idle_s IS NOT NULL OR error_code IS NOT NULL ORDER BY opportunity_id";
     assert_eq!(reference.one::<String>(said), "90 -; - 402", "the longest, the least code, and nothing of a crawler's");
-    assert_eq!(reference.one::<u64>("SELECT count(*) FROM opportunities_superseded"), 7);
+    assert_eq!(reference.one::<u64>("SELECT count(*) FROM opportunities_superseded"), 7 + 3 + 2);
     for seed in 0..20 {
         let mut world = World::new();
         let doubled = [everything(), everything()].concat();
@@ -297,6 +302,63 @@ fn of_two_rows_of_a_slot_the_one_whose_ad_began_to_play_stands_and_earns() {
             assert_eq!(world.one::<u64>("SELECT count(*) FROM opportunities_superseded"), 1);
         }
     }
+}
+
+/// Rows that one decision made of a break.
+fn decided(rows: Vec<Opportunity>, decision: u8, at: u64) -> Vec<Opportunity> {
+    let of = |row| Opportunity { decision_id: DecisionId([decision; 16]), decided_at: NOW.plus_ms(at), ..row };
+    rows.into_iter().map(of).collect()
+}
+
+/// A break of which the commit was thought lost, and landed: the viewer was answered the shorter pod.
+fn decided_twice(break_no: u32) -> [Vec<Opportunity>; 2] {
+    let (sold, other) = (record(1), record(2));
+    let long = vec![filled(break_no, 0, &sold), filled(break_no, 1, &sold), unfilled(break_no, 2)];
+    let short = vec![filled(break_no, 0, &other), unfilled(break_no, 1)];
+    [decided(long, 1, 0), decided(short, 2, 90)]
+}
+
+#[test]
+fn of_a_break_that_was_decided_twice_the_rows_of_one_decision_stand_and_no_slot_of_the_other() {
+    let (sold, other) = (record(1), record(2));
+    let [long, short] = decided_twice(1);
+    let both = [long.iter().map(committed).collect(), short.iter().map(uncommitted).collect::<Vec<_>>()].concat();
+    // Which one stands: with nothing played, and with an ad of either, also in a slot that the other left empty.
+    let cases = [
+        (vec![], 2, "0 uncommitted, 1 uncommitted", 0),
+        (vec![beacon(&short[0], &other, Event::Start, 1)], 2, "0 uncommitted, 1 uncommitted", 1),
+        (vec![beacon(&long[1], &sold, Event::Start, 1)], 3, "0 committed, 1 committed, 2 committed", 1),
+        (
+            vec![beacon(&long[0], &sold, Event::Start, 1), beacon(&long[1], &sold, Event::Start, 2)],
+            3,
+            "0 committed, 1 committed, 2 committed",
+            2,
+        ),
+    ];
+    for (played, slots, standing, impressions) in cases {
+        for seed in 0..30 {
+            let mut world = World::new();
+            world.tell(shuffled([both.clone(), played.clone(), played.clone()].concat(), seed));
+            let rows = "SELECT group_concat(slot_index || ' ' || recording, ', ' ORDER BY slot_index) FROM fct_ad_opportunities";
+            assert_eq!(world.one::<String>(rows), standing, "seed {seed}");
+            assert_eq!(world.one::<u64>("SELECT count(*) FROM opportunities_superseded"), 5 - slots, "seed {seed}");
+            assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_impressions"), impressions, "seed {seed}");
+            let before = world.tables();
+            world.forget();
+            world.fold().catch_up(&world.log).unwrap();
+            assert_eq!(world.tables(), before, "folded from zero, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn every_slot_that_an_election_changes_is_told_of() {
+    let mut world = World::new();
+    let [long, short] = decided_twice(1);
+    world.tell(long.iter().map(committed).collect());
+    world.append("edge-1", vec![uncommitted(&short[1])]);
+    let step = world.fold().step(&world.log).unwrap();
+    assert_eq!(step.changed, long.iter().map(|row| row.opportunity_id).collect(), "the slots that are gone, too");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use slotkeeper_core::{
     consent::Permissions,
     contract::BreakPosition,
     decide::{Occasion, decide},
+    decision::Decision,
     fact::{BeaconFact, Fact, FactBatch, Recording},
     id::{BreakId, OpportunityId, ViewerKey},
     keys::Pseudonyms,
@@ -133,6 +134,13 @@ impl World {
         let pod = decide(Some(&Plan::open(&self.plan).unwrap()), &caps, &occasion);
         let facts = facts_of(&pod, Recording::Committed);
         (pod, facts)
+    }
+
+    /// The same break as the edge answers it when it does not hear from its store: later, and without the ads that caps count.
+    pub(crate) fn without_store(&self, pod: &Pod) -> Pod {
+        let decided_at = pod.decision.decided_at.plus_ms(500);
+        let decision = Decision { caps: CapState::Unavailable, decided_at, ..pod.decision.clone() };
+        decision.decide_again(Some(&Plan::open(&self.plan).unwrap()), &mut ()).expect("the plan it names")
     }
 
     /// Reports events of a slot, a second after each other, and settles its claim as the edge does.
