@@ -6,7 +6,7 @@ use super::{Form, Show, Version};
 use crate::{clicks::leads_to, xml::Xml};
 
 /// What is tracked of a video, each with the version from which on VAST knows it.
-const TRACKED: [(Event, Version); 11] = [
+const TRACKED: [(Event, Version); 13] = [
     (Event::Start, Version::V2),
     (Event::FirstQuartile, Version::V2),
     (Event::Midpoint, Version::V2),
@@ -17,6 +17,8 @@ const TRACKED: [(Event, Version); 11] = [
     (Event::Mute, Version::V2),
     (Event::Unmute, Version::V2),
     (Event::Skip, Version::V3),
+    (Event::PlayerExpand, Version::V2),
+    (Event::PlayerCollapse, Version::V3),
     (Event::NotUsed, Version::V42),
 ];
 
@@ -106,11 +108,20 @@ fn tracking_events(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyri
             if form.version < since || event == Event::NotUsed && !form.not_used {
                 continue;
             }
-            let name = [("event", Some(event.as_str()))];
+            let name = [("event", Some(name_of(event, form.version)))];
             xml.url("Tracking", &name, &show.pixel(event, form, keys));
             show.trackers(event, form).for_each(|url| xml.url("Tracking", &name, &url));
         }
     });
+}
+
+/// What a version calls an event: before 4, full screen had a word of its own.
+fn name_of(event: Event, version: Version) -> &'static str {
+    match event {
+        Event::PlayerExpand if !version.is_4() => "fullscreen",
+        Event::PlayerCollapse if !version.is_4() => "exitFullscreen",
+        event => event.as_str(),
+    }
 }
 
 /// A click leads by way of this edge to where the ad was booked to lead, and straight on from an auction's ad; clicks on an ad that leads nowhere are tracked.

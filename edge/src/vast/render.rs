@@ -45,6 +45,7 @@ fn inline_4(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyring) {
     system(xml);
     errors(xml, show, form, keys);
     impression(xml, show, form, keys);
+    viewable_impression(xml, show, form, keys);
     xml.text("AdServingId", &[], &show.slot.opportunity_id.to_string());
     title(xml, show);
     verifications(xml, show);
@@ -107,6 +108,21 @@ fn errors(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyring) {
 /// The impression is the `start`: the same URL, so whichever of them a player asks for, and both, count once.
 fn impression(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyring) {
     xml.url("Impression", &[("id", Some("slotkeeper"))], &show.pixel(Event::Start, form, keys));
+}
+
+/// Whether it was in view, by whoever can tell.
+fn viewable_impression(xml: &mut Xml, show: &Show<'_>, form: &Form<'_>, keys: &Keyring) {
+    let said = [
+        ("Viewable", Event::Viewable),
+        ("NotViewable", Event::NotViewable),
+        ("ViewUndetermined", Event::ViewUndetermined),
+    ];
+    xml.element("ViewableImpression", &[("id", Some("slotkeeper"))], |xml| {
+        for (name, event) in said {
+            xml.url(name, &[], &show.pixel(event, form, keys));
+            show.trackers(event, form).for_each(|url| xml.url(name, &[], &url));
+        }
+    });
 }
 
 fn booked_verifications<'a>(show: &'a Show<'_>) -> impl Iterator<Item = &'a Verification> {

@@ -49,7 +49,9 @@ fn booked(id: u32) -> FlightSource {
         }],
         click_through: Some(format!("https://brand.example/{id}?from=tv&x=]]>")),
         skip_after_ms: Some(5_000),
-        trackers: [Event::Start, Event::Midpoint, Event::Error, Event::ClickThrough].map(tracker).to_vec(),
+        trackers: [Event::Start, Event::Midpoint, Event::Error, Event::Viewable, Event::ClickThrough]
+            .map(tracker)
+            .to_vec(),
         verifications: vec![Verification {
             vendor: "vendor.example-omid".into(),
             url: "https://vendor.example/omid.js".into(),
@@ -185,7 +187,9 @@ pub(crate) async fn what_a_stock_player_calls_lands_in_the_books<R: Runtime>(edg
     let document = edge.vast("profile=cid&title=film&slots=30&request_id=r").await;
     let slot: OpportunityId = texts(&document, "AdServingId")[0].parse().unwrap();
     let mut paths = ours(&document, "Impression");
-    paths.extend(ours(&document, "Tracking"));
+    for name in ["Tracking", "Viewable", "NotViewable", "ViewUndetermined"] {
+        paths.extend(ours(&document, name));
+    }
     let errors = ours(&document, "Error");
     assert!(errors[0].ends_with("?c=[ERRORCODE]"), "{errors:?}");
     paths.push(errors[0].replace("[ERRORCODE]", "405"));
@@ -193,7 +197,7 @@ pub(crate) async fn what_a_stock_player_calls_lands_in_the_books<R: Runtime>(edg
         assert_eq!(edge.get(path).await.status(), 200, "{path}");
     }
     let beacons = edge.collector.beacons();
-    let by_pixel = Event::ALL.iter().copied().filter(|event| *event < Event::ClickThrough && *event != Event::NotUsed);
+    let by_pixel = Event::ALL.iter().copied().filter(|event| !matches!(event, Event::NotUsed | Event::ClickThrough));
     let mut expected: Vec<_> = by_pixel.chain([Event::Start]).collect(); // the impression is a start
     expected.sort();
     let mut seen: Vec<_> = beacons.iter().map(|beacon| beacon.event).collect();
