@@ -159,7 +159,9 @@ impl Ad {
         if is_inside && !self.is_waiting() {
             self.tell_changes(before, &mut due);
         }
-        if (seen.has(Seen::ENDED) || is_past) && self.progress.is_whole() {
+        // A jump is told no share; so an ad may be whole, its length corrected, whose shares are still to be told.
+        let is_told = self.quartiles == QUARTILES;
+        if (seen.has(Seen::ENDED) || is_past) && is_told && self.progress.is_whole() {
             self.close(Event::Complete, &mut due);
         }
         let is_stalled = !self.is_closed() && sample.clock_ms - self.moved_at_ms > STALL_MS_MAX;

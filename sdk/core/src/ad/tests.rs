@@ -602,6 +602,15 @@ fn the_length_may_be_corrected_until_a_share_of_it_was_reported() {
 }
 
 #[test]
+fn an_ad_that_a_corrected_length_makes_whole_still_tells_every_share_before_it_is_complete() {
+    let mut player = Player::file(60_000.0);
+    assert_eq!(player.play(2_000.0), [Start]);
+    player.ad.set_extent(Extent::File, 2_000.0);
+    assert_eq!(player.see(SEEKING | ENDED), []);
+    assert_eq!(player.see(ENDED), [FirstQuartile, Midpoint, ThirdQuartile, Complete, NotViewable]);
+}
+
+#[test]
 fn an_ad_of_which_nobody_knows_the_length_never_plays_and_can_still_be_given_up() {
     for length in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
         for extent in [Extent::File, Extent::Span] {
