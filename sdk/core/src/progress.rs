@@ -154,6 +154,7 @@ impl Progress {
         {
             self.coverage.cover(self.next_cell);
             self.next_cell += 1;
+            self.is_rendered = true; // also where a corrected length shows only now that it was the ad
         }
     }
 

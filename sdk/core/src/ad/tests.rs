@@ -611,6 +611,15 @@ fn an_ad_that_a_corrected_length_makes_whole_still_tells_every_share_before_it_i
 }
 
 #[test]
+fn what_played_past_a_length_that_was_too_short_is_an_ad_that_started() {
+    let mut player = Player::file(1_000.0);
+    player.seek(2_000.0);
+    assert_eq!(player.play(4_000.0), [], "past the end, for all anyone knows");
+    player.ad.set_extent(Extent::File, 6_000.0);
+    assert_eq!(player.play(4_250.0), [Start, FirstQuartile]);
+}
+
+#[test]
 fn an_ad_of_which_nobody_knows_the_length_never_plays_and_can_still_be_given_up() {
     for length in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
         for extent in [Extent::File, Extent::Span] {
