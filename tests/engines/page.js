@@ -12,6 +12,7 @@
   ];
   const WAIT_MS_MAX = 20000;
   const run = window.run;
+  const assign = Object.assign; // which may be hidden
 
   // The true time, whatever becomes of the page's clock: when the page began, and how long that is ago.
   const began = Date.now() - performance.now();
@@ -24,7 +25,7 @@
     return given.length > 0 ? new RealDate(...given) : new RealDate(RealDate.now() + shiftMs);
   };
   window.Date.prototype = RealDate.prototype;
-  Object.assign(window.Date, { now: () => RealDate.now() + shiftMs, UTC: RealDate.UTC, parse: RealDate.parse });
+  assign(window.Date, { now: () => RealDate.now() + shiftMs, UTC: RealDate.UTC, parse: RealDate.parse });
 
   function post(path, body) {
     return new Promise((resolve, reject) => {
@@ -46,7 +47,22 @@
     });
   }
 
+  /** Takes away what an older engine does not have: names such as `fetch` or `Element.prototype.closest`. */
+  function hide(names) {
+    for (const path of names) {
+      const parts = path.split(".");
+      const name = parts.pop();
+      const holder = parts.reduce((object, part) => object && object[part], window);
+      if (holder) delete holder[name];
+      if (holder && holder[name] !== undefined) throw new Error(`${path} cannot be hidden`);
+    }
+    // Before Chromium 50, play() returned nothing.
+    const play = HTMLMediaElement.prototype.play;
+    if (names.indexOf("fetch") >= 0) HTMLMediaElement.prototype.play = function () { play.call(this).catch(() => {}); };
+  }
+
   async function loadSdk() {
+    hide(run.hides);
     if (run.skin === "web") {
       const sdk = await import(run.sdk);
       return { init: sdk.default, AdClient: sdk.AdClient };
@@ -58,7 +74,7 @@
   const heard = [];
   const waiting = new Set();
   function wake() {
-    for (const look of Array.from(waiting)) look();
+    waiting.forEach((look) => look());
   }
 
   /** Resolves once `isSo()`; looks whenever an event was heard, the video changed or a frame's time has passed. */
@@ -94,7 +110,7 @@
     async load(config) {
       const { init, AdClient } = await loadSdk();
       await init();
-      t.client = await AdClient.load(Object.assign({ edgeUrl: run.edge, profileId: "p" }, config));
+      t.client = await AdClient.load(assign({ edgeUrl: run.edge, profileId: "p" }, config));
       for (const name of NAMES) t.client.on(name, hear);
       return t.client;
     },
@@ -102,7 +118,7 @@
       return t.client.requestBreak(t.options(options));
     },
     options: (options) =>
-      Object.assign({ titleId: "t", position: "midroll", slots: [{ maxDurationMs: 30000 }] }, options),
+      assign({ titleId: "t", position: "midroll", slots: [{ maxDurationMs: 30000 }] }, options),
     /** A break, asked for and playing: `over` resolves when it is over. */
     async begin() {
       if (!t.client) await t.load();

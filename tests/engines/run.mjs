@@ -97,7 +97,7 @@ async function main() {
       skipped.push({ engine: engine.name, why: how.missing });
       continue;
     }
-    for (const skin of skins.filter((skin) => !(engine.without ?? []).includes(skin))) {
+    for (const skin of skins.filter((skin) => SKINS[skin].engines?.includes(engine.name) ?? true)) {
       if (!existsSync(join(options.sdk, SKINS[skin].script.slice(5)))) throw new Error(`${options.sdk} has no ${SKINS[skin].script.slice(5)}`);
       for (const scenario of SCENARIOS.filter(({ name }) => scenarios.includes(name))) {
         for (let nth = 0; nth < Number(options.times); nth += 1) jobs.push({ scenario, engine, skin, startable: how });

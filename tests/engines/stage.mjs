@@ -17,11 +17,16 @@ const MIME = {
 /** Where a stalling server stops. Chromium reads blocks of 32 KiB, so with less nothing would begin. */
 const STALL_AFTER_BYTES = 40_000;
 
-/** How each skin is loaded. */
+const { newer } = JSON.parse(readFileSync(new URL("old-engines.json", import.meta.url), "utf8"));
+
+/** How each skin is loaded, and what the page hides from it. `engines`: runs on these only. */
 export const SKINS = {
-  web: { script: "/sdk/web/slotkeeper.js", hidesWebAssembly: false },
-  tv: { script: "/sdk/tv/slotkeeper-tv.js", hidesWebAssembly: false },
-  "tv-twin": { script: "/sdk/tv/slotkeeper-tv.js", hidesWebAssembly: true },
+  web: { script: "/sdk/web/slotkeeper.js", hides: [] },
+  tv: { script: "/sdk/tv/slotkeeper-tv.js", hides: [] },
+  /** A set without WebAssembly. */
+  "tv-twin": { script: "/sdk/tv/slotkeeper-tv.js", hides: ["WebAssembly"] },
+  /** As on webOS 3, as far as hiding goes: nothing that is newer than Chromium 38. */
+  "tv-oldest": { script: "/sdk/tv/slotkeeper-tv.js", hides: newer, engines: ["chromium-64"] },
 };
 
 export class Stage {
@@ -118,11 +123,11 @@ export class Stage {
   }
 
   #page() {
-    const { script, hidesWebAssembly } = SKINS[this.skin];
-    const run = { skin: this.skin, sdk: script, edge: this.edge.url, fault: this.scenario.fault };
+    const { script, hides } = SKINS[this.skin];
+    const run = { skin: this.skin, sdk: script, hides, edge: this.edge.url, fault: this.scenario.fault };
     return `<!doctype html><meta charset="utf-8"><title>scenario</title><body style="margin:0">
 <video width="320" height="180" style="display:block"></video><div style="height:3000px"></div>
-<script>window.run = ${JSON.stringify(run)};${hidesWebAssembly ? " window.WebAssembly = undefined;" : ""}</script>
+<script>window.run = ${JSON.stringify(run)};</script>
 <script src="/scenario.js"></script><script src="/page.js"></script>`;
   }
 

@@ -20,7 +20,7 @@ pub(crate) struct Options {
     /// Runs on these engines only, such as chromium-64
     #[arg(long, value_name = "NAME")]
     engine: Vec<String>,
-    /// Runs these skins only: web, tv or tv-twin (the same without WebAssembly)
+    /// Runs these skins only: web, tv, tv-twin (without WebAssembly) or tv-oldest (without all that is newer than 2014)
     #[arg(long, value_name = "NAME")]
     skin: Vec<String>,
     /// Runs the scenarios with this in their name only
