@@ -240,6 +240,7 @@ export const PLAYING = [
   {
     name: "the app destroys the client in the middle",
     breaks: [[SHORT, SHORT]],
+    duplicates: true, // it is handed over, should the page go at once, and sent until it is acknowledged
     expected: { "0.0": ["start", "firstQuartile", "notViewable"], "0.1": ["notUsed"] },
     page: async (t) => {
       await t.begin();

@@ -6,13 +6,14 @@ use clap::builder::PossibleValuesParser;
 use super::{Part, browser, counts::Counts};
 use crate::{
     build::{Artifact, Builder, WASM, Wasm},
+    engines,
     fuzz::{self as fuzzing, Corpus},
     lint, npm,
     process::run,
     simulate,
 };
 
-pub(super) const PARTS: [Part; 11] = [
+pub(super) const PARTS: [Part; 12] = [
     Part { name: "fmt", about: "the sources are formatted", run: fmt },
     Part { name: "clippy", about: "no warning, natively and for the wasm targets", run: clippy },
     Part { name: "build", about: "everything that is run, served or shipped builds", run: build },
@@ -33,6 +34,11 @@ pub(super) const PARTS: [Part; 11] = [
         name: "spin-smoke",
         about: "the same in a browser on `spin up`, where spin is on PATH",
         run: browser::spin_smoke,
+    },
+    Part {
+        name: "engines",
+        about: "the SDK's scenarios on browsers of televisions' age: nothing lost, nothing invented",
+        run: scenarios,
     },
     Part { name: "docs", about: "the documentation builds without a warning", run: docs },
     Part { name: "sdk-size", about: "the SDK keeps within its size budget", run: sdk_size },
@@ -101,6 +107,12 @@ fn wasm_core(builder: &Builder<'_>) -> Result<Counts> {
         run(builder.workspace.cargo("build").args(["--package", "slotkeeper-core", "--target", target]))?;
     }
     Ok(Counts::passed(targets.len() as u64))
+}
+
+fn scenarios(builder: &Builder<'_>) -> Result<Counts> {
+    let mut counts = Counts::of_run(&mut engines::older(builder)?, Counts::of_node)?;
+    counts += Counts::of_run(&mut engines::scenarios(builder)?, Counts::of_node)?;
+    Ok(counts)
 }
 
 fn docs(builder: &Builder<'_>) -> Result<Counts> {
