@@ -12,8 +12,6 @@ export interface HlsPlayer {
   readonly loadingEnabled: boolean;
   /** What is known of the playlist that was loaded last. */
   readonly latestLevelDetails: { live: boolean } | null;
-  /** Whoever plays interstitials. */
-  readonly interstitialsManager: { skip(): void } | null;
   attachMedia(media: HTMLMediaElement): void;
   detachMedia(): void;
   startLoad(startPosition?: number): void;
@@ -30,7 +28,7 @@ export function content(hls: HlsPlayer): Content;
 
 /** What reports the ads that hls.js plays. */
 export interface InterstitialReports {
-  /** The viewer skipped the ad in play: it is reported, and hls.js goes on with what follows the interstitial. */
+  /** The viewer skipped the ad in play: it is reported, and hls.js goes on with what follows it. */
   skip(): void;
   /** The viewer followed the link of the ad in play: reports `clickThrough`.
    *
@@ -42,7 +40,7 @@ export interface InterstitialReports {
 
 /** Has the SDK report the ads that hls.js plays as HLS interstitials, where `X-ASSET-LIST` leads to the edge's `/v1/asset-list` with
  * `sdk=1` among its parameters. Other interstitials are left alone. Call it before `hls.loadSource`. The client's events tell
- * what happens.
+ * what happens. Where hls.js loads nothing of the content after an ad, which happens on a busy machine, it is told again to load.
  *
  * @param hls The player.
  * @param client Who reports. Give the playlist the client's `sessionId` as `session`, for caps per session to count within it. */

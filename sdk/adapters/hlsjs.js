@@ -13,11 +13,16 @@
  * @typedef {{ ASSETS?: Asset[], "X-SLOTKEEPER-ANSWER"?: { break_id: string } }} AssetList
  * @typedef {{ assetListResponse: AssetList | null, assetList: object[] }} Interstitial
  * @typedef {{ duration: number | null, error?: Error }} PlayedAsset
- * @typedef {{ event: Interstitial, asset: PlayedAsset, assetListIndex: number, player: { timelineOffset: number } }} AssetTold
+ * @typedef {{ event: Interstitial, asset: PlayedAsset, assetListIndex: number, player: AssetPlayer | null }} AssetTold
+ * @typedef {{ timelineOffset: number, destroyed: boolean }} AssetPlayer
  */
 
-/** An ad that hls.js plays, and the break it is of.
- * @typedef {{ adBreak: AdBreak, observation: Observation, asset: PlayedAsset }} Playing
+/** An ad that hls.js plays, and where it ends in the video.
+ * @typedef {{ observation: Observation, asset: PlayedAsset, endTime: number }} Playing
+ */
+
+/** What went wrong with an asset, and whether hls.js has given it up for that: it tells of everything, also of what it tries again.
+ * @typedef {{ code: number, isFatal: () => boolean }} Fault
  */
 
 /** How long the content may have nothing to show, once it is back, before hls.js is told again to load. */
@@ -97,9 +102,12 @@ export const reportInterstitials = (hls, client) => {
    * @type {Map<string, AdBreak>} */
   const breaks = new Map();
   const vendors = vendorsCalls(client);
+  const film = comingBack(hls);
+  /** Where all of it plays. While an ad does, hls.js itself is detached. @type {HTMLMediaElement | null} */
+  let media = hls.media;
   /** @type {Playing | null} */
   let playing = null;
-  /** What hls.js said last that was wrong with an asset. @type {WeakMap<PlayedAsset, number>} */
+  /** What hls.js said last that was wrong with an asset. @type {WeakMap<PlayedAsset, Fault>} */
   const faults = new WeakMap();
 
   /** @param {Interstitial} event */
@@ -120,20 +128,30 @@ export const reportInterstitials = (hls, client) => {
     const adBreak = adopt(event);
     const listed = event.assetListResponse?.ASSETS?.[assetListIndex];
     const slot = adBreak?.slots.find(({ opportunityId }) => opportunityId === listed?.["X-SLOTKEEPER-OPPORTUNITY"]);
-    if (!adBreak || !listed || !slot || !hls.media) return null;
+    if (!adBreak || !listed || !slot || !media) return null;
     // The ad has a video of its own, from 0, or its place in the content's.
     const startTime = player?.timelineOffset ?? 0;
     const endTime = startTime + (asset.duration ?? listed.DURATION);
-    const observation = adBreak.observe(/** @type {HTMLVideoElement} */ (hls.media), slot.slotIndex, { startTime, endTime });
-    return { adBreak, observation, asset };
+    const observation = adBreak.observe(/** @type {HTMLVideoElement} */ (media), slot.slotIndex, { startTime, endTime });
+    return { observation, asset, endTime };
   };
 
   const leave = () => {
-    playing?.observation.stop();
+    if (!playing) return;
+    const { asset, observation } = playing;
     playing = null;
+    const fault = faults.get(asset);
+    if (fault?.isFatal()) {
+      faults.delete(asset);
+      observation.error(fault.code);
+    }
+    observation.stop();
   };
 
   const listeners = {
+    hlsMediaAttaching: (/** @type {{ media: HTMLMediaElement }} */ told) => {
+      media = told.media;
+    },
     hlsAssetListLoaded: (/** @type {AssetTold} */ { event }) => {
       adopt(event);
     },
@@ -143,24 +161,24 @@ export const reportInterstitials = (hls, client) => {
     },
     hlsInterstitialAssetEnded: leave,
     hlsInterstitialAssetError: (/** @type {AssetTold & { type: string, details: string }} */ told) => {
-      const { asset } = told;
+      const { asset, player } = told;
       if (!asset) return;
-      faults.set(asset, vastErrorCode(told));
-      // hls.js tells of everything that goes wrong here, and marks the asset once it has told, if it gives it up.
+      faults.set(asset, { code: vastErrorCode(told), isFatal: () => !!asset.error || !!player?.destroyed });
+      // Once it has told, it gives the asset up or not; by then the next one may have begun.
       queueMicrotask(attempt(() => {
-        const code = faults.get(asset);
-        if (!asset.error || code === undefined) return;
+        const fault = faults.get(asset);
+        if (!fault?.isFatal()) return;
+        if (playing?.asset === asset) return leave();
         faults.delete(asset);
-        const failed = playing?.asset === asset ? playing : observe(told);
-        failed?.observation.error(code);
-        failed?.observation.stop();
-        if (failed === playing) playing = null;
+        observe(told)?.observation.error(fault.code); // it never began
       }));
     },
     hlsInterstitialEnded: (/** @type {AssetTold} */ { event }) => {
       leave();
       adopt(event)?.discard();
+      film.expect();
     },
+    hlsInterstitialStarted: () => film.forget(),
     hlsDestroying: () => reports.stop(),
   };
   /** @type {[string, (name: string, told: any) => void][]} */
@@ -172,9 +190,11 @@ export const reportInterstitials = (hls, client) => {
 
   const reports = {
     skip() {
-      playing?.observation.skip();
+      if (!playing || !media) return;
+      const { observation, endTime } = playing;
       playing = null;
-      hls.interstitialsManager?.skip();
+      observation.skip();
+      media.currentTime = endTime; // hls.js can skip whole interstitials only, and not where the playlist forbids it
     },
     click: () => playing?.observation.click() ?? null,
     stop() {
@@ -182,10 +202,29 @@ export const reportInterstitials = (hls, client) => {
       leave();
       for (const adBreak of breaks.values()) adBreak.discard();
       vendors.stop();
+      film.forget();
     },
   };
   return reports;
 };
+
+/** Has hls.js load again, where it hands the video back after an ad and then loads nothing into it.
+ * @param {HlsPlayer} hls */
+function comingBack(hls) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const forget = () => clearTimeout(timer);
+  const expect = (tries = 1) => {
+    forget();
+    timer = setTimeout(() => {
+      const { media } = hls;
+      if (media && media.readyState >= HTMLMediaElement.HAVE_METADATA) return;
+      hls.startLoad(-1);
+      if (tries < TRIES_MAX) expect(tries + 1);
+    }, STALL_MS);
+  };
+  return { expect, forget };
+}
 
 /** Reporting must not stop the player: what goes wrong is shown where the app's developer looks.
  * @param {() => void} act */
