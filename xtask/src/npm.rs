@@ -1,6 +1,6 @@
 //! What Node.js does for us besides running npm's tools: compressing.
 
-use std::{path::PathBuf, process::Command};
+use std::{iter::Sum, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -11,6 +11,24 @@ pub(crate) struct Sizes {
     pub(crate) raw: u64,
     pub(crate) gzip: u64,
     pub(crate) brotli: u64,
+}
+
+impl Sizes {
+    /// Each with its name.
+    pub(crate) fn forms(self) -> [(&'static str, u64); 3] {
+        [("raw", self.raw), ("gzip", self.gzip), ("brotli", self.brotli)]
+    }
+}
+
+/// Of files that are sent one by one.
+impl Sum for Sizes {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            raw: sum.raw + one.raw,
+            gzip: sum.gzip + one.gzip,
+            brotli: sum.brotli + one.brotli,
+        })
+    }
 }
 
 /// The sizes of files, in their order, compressed with node's zlib.

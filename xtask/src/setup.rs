@@ -51,10 +51,7 @@ pub(crate) fn run_for(workspace: &Workspace, purpose: Purpose) -> Result<()> {
     match purpose {
         Purpose::Up | Purpose::Lint | Purpose::Check => Ok(()),
         Purpose::Test => {
-            match env::var_os("CHROMIUM") {
-                Some(given) => given_browser(Path::new(&given))?,
-                None => program("browser", &BROWSERS, "chromium")?,
-            }
+            browser_to_drive()?;
             old_engines(workspace)
         }
         Purpose::Measure => program("valgrind", &["valgrind"], "valgrind"),
@@ -104,7 +101,10 @@ fn old_engines(workspace: &Workspace) -> Result<()> {
     run(Command::new("node").arg(script).arg(workspace.target.join("engines")))
 }
 
-fn given_browser(path: &Path) -> Result<()> {
+/// The machine's own browser, or the one that `CHROMIUM` names.
+pub(crate) fn browser_to_drive() -> Result<()> {
+    let Some(given) = env::var_os("CHROMIUM") else { return program("browser", &BROWSERS, "chromium") };
+    let path = Path::new(&given);
     ensure!(path.is_file(), "CHROMIUM is {}, which is not there; set it to a browser, or not at all", path.display());
     say("browser", &path.display().to_string());
     Ok(())

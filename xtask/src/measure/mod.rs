@@ -8,6 +8,7 @@ mod edge;
 mod load;
 mod outage;
 mod pod;
+mod sdk;
 mod size;
 mod token;
 
@@ -25,8 +26,9 @@ use crate::{
 /// A group's name and what measures it.
 type Group = (&'static str, fn(&Builder<'_>, &Report) -> Result<()>);
 
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 8] = [
     ("size", size::measure),
+    ("sdk", sdk::measure),
     ("token", token::measure),
     ("decide", decide::measure),
     ("pod", pod::measure),
