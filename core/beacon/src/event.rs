@@ -12,6 +12,9 @@ macro_rules! events {
         }
 
         impl Event {
+            /// The names of all events in the order of their codes, each with a space behind it.
+            pub const NAMES: &str = concat!($($text, " ",)*);
+
             /// Every event, in the order of their codes.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 

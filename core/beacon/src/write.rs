@@ -55,14 +55,10 @@ impl<'a> Text<'a> {
 
     /// Writes a number in decimal.
     pub fn number(&mut self, number: u32) {
-        let mut unit = 1;
-        while number / unit >= 10 {
-            unit *= 10;
+        if number >= 10 {
+            self.number(number / 10); // ten deep at most
         }
-        while unit > 0 {
-            self.byte(b'0' + (number / unit % 10) as u8);
-            unit /= 10;
-        }
+        self.byte(b'0' + (number % 10) as u8);
     }
 }
 
@@ -78,11 +74,24 @@ pub fn head(text: &mut Text<'_>, session_id: &[u8], sequence: u32, lost: u32) {
     text.byte(b'\n');
 }
 
+/// Writes an event's name: found by counting, for a table of where each name lies weighs more than the names, and each byte of
+/// the client is loaded by every viewer.
+fn name(text: &mut Text<'_>, event: Event) {
+    let mut ahead = event.code();
+    for byte in Event::NAMES.bytes() {
+        if byte == b' ' {
+            ahead = ahead.wrapping_sub(1);
+        } else if ahead == 1 {
+            text.byte(byte);
+        }
+    }
+}
+
 /// Writes one beacon.
 pub fn line(text: &mut Text<'_>, token: &[u8], event: Event, age_ms: u32, detail: Option<u32>) {
     text.bytes(token);
     text.byte(b' ');
-    text.bytes(event.as_str().as_bytes());
+    name(text, event);
     text.byte(b' ');
     text.number(age_ms);
     if let Some(detail) = detail {

@@ -17,9 +17,9 @@ impl Backoff {
     /// The wait after one more failure, in milliseconds: half of it fixed, half of it by `random` (from 0 to 1), so
     /// that clients which failed together do not come back together.
     pub fn next_ms(&mut self, random: f64) -> f64 {
-        let full = self.first_ms.saturating_mul(1 << self.failures.min(16)).min(self.max_ms);
-        self.failures = self.failures.saturating_add(1);
-        let half = f64::from(full) / 2.0;
+        let (full_ms, max_ms) = (f64::from(self.first_ms) * f64::from(1u32 << self.failures), f64::from(self.max_ms));
+        self.failures = (self.failures + 1).min(16);
+        let half = if full_ms < max_ms { full_ms } else { max_ms } / 2.0;
         half + half * if random >= 0.0 { random.min(1.0) } else { 0.0 }
     }
 

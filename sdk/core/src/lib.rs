@@ -32,6 +32,7 @@ pub mod due;
 pub mod progress;
 pub mod request_id;
 pub mod ring;
+mod whole;
 
 pub use client::Client;
 pub use due::Due;

@@ -4,7 +4,10 @@
 //! proves nothing, since a viewer may have jumped there; so this follows *runs*: positions that playing alone explains, one
 //! after the other. A cell counts once a run went through all of it. What a jump cuts off of a cell is not counted.
 
-use crate::coverage::{CELLS, Coverage};
+use crate::{
+    coverage::{CELLS, Coverage},
+    whole::whole,
+};
 
 /// How much slower or faster still is normal speed: live players nudge the rate by a few per cent to hold their latency.
 const RATE_MIN: f64 = 0.9;
@@ -160,11 +163,10 @@ impl Progress {
 
     /// The first cell that a run from here can go through: the one in which it begins has not played as a whole, unless the
     /// run begins with it.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float cast to an integer saturates")]
     fn cell_after(&self, position_ms: f64) -> u32 {
-        // A cast rounds down: what is a little short of a whole cell more is that cell's end.
+        // The whole part, so what is a little short of a whole cell more is that cell's end.
         let cells = (position_ms - CELL_TOLERANCE_MS) / self.duration_ms * f64::from(CELLS);
-        if cells > 0.0 { (cells as u32).saturating_add(1) } else { 0 }
+        if cells > 0.0 { whole(cells, CELLS) + 1 } else { 0 }
     }
 }
 
@@ -174,7 +176,7 @@ fn is_normal(rate: f64) -> bool {
 }
 
 fn is_length(ms: f64) -> bool {
-    ms.is_finite() && ms > 0.0
+    ms > 0.0 && ms <= f64::MAX
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use slotkeeper_beacon::{
     AGE_MS_MAX, Event, HEAD_BYTES_MAX, LINE_BYTES_BESIDE_TOKEN_MAX, SESSION_ID_BYTES_MAX, Text, head, line,
 };
 
+use crate::whole::whole;
+
 /// The most ads whose beacons are kept at a time.
 pub const ADS_MAX: u8 = 96;
 /// The most beacons kept.
@@ -241,6 +243,7 @@ impl Ring {
         count > 0
     }
 
+    #[inline(never)] // Its callers are shorter for it.
     fn at(&self, at: usize) -> &Kept {
         self.kept.get(at).unwrap_or(&Kept::EMPTY)
     }
@@ -271,12 +274,11 @@ impl Ring {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float cast to an integer saturates")]
     fn write_line(&self, text: &mut Text<'_>, at: usize, now_ms: f64) {
         let kept = self.at(at);
         let token = self.tokens.get(usize::from(kept.ad)).map_or(&[][..], Short::get);
         if let Some(event) = Event::from_code(kept.event_code) {
-            line(text, token, event, ((now_ms - kept.at_ms) as u32).min(AGE_MS_MAX), Some(kept.detail));
+            line(text, token, event, whole(now_ms - kept.at_ms, AGE_MS_MAX), Some(kept.detail));
         }
     }
 

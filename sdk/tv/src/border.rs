@@ -1,6 +1,6 @@
 //! The border: numbers in, numbers out.
 
-use slotkeeper_beacon::Text;
+use slotkeeper_beacon::{Event, Text};
 use slotkeeper_sdk_core::{
     Client,
     ad::{End, Extent, Seen},
@@ -18,15 +18,14 @@ pub const TEXT_BYTES: usize = BATCH_BYTES_MAX;
 pub struct Border {
     client: Client,
     text: [u8; TEXT_BYTES],
-    /// How long the batch is that was written last, and its number.
+    /// How long the batch is that was written last for `sendBeacon`.
     written: usize,
-    sequence: u32,
 }
 
 impl Border {
     /// Nobody's yet.
     pub const fn new() -> Self {
-        Self { client: Client::new(), text: [0; TEXT_BYTES], written: 0, sequence: 0 }
+        Self { client: Client::new(), text: [0; TEXT_BYTES], written: 0 }
     }
 }
 
@@ -34,6 +33,13 @@ impl Border {
     /// The buffer.
     pub fn text(&mut self) -> &mut [u8; TEXT_BYTES] {
         &mut self.text
+    }
+
+    /// Writes the names of all events, in the order of their codes, each with a space behind it; returns how long that is.
+    pub fn names(&mut self) -> usize {
+        let mut text = Text::new(&mut self.text);
+        text.bytes(Event::NAMES.as_bytes());
+        text.len()
     }
 
     /// Begins a session whose id is the first `len` bytes of the buffer. 0 if it is none.
@@ -79,11 +85,6 @@ impl Border {
         self.client.click(place, now_ms).bits()
     }
 
-    /// Whether nothing has become of the ad yet (0), something has (1), or nothing more can (2).
-    pub fn phase(&self, place: Place) -> u32 {
-        if self.client.is_closed(place) { 2 } else { u32::from(!self.client.is_waiting(place)) }
-    }
-
     /// The ad will not be spoken of again.
     pub fn release(&mut self, place: Place) {
         self.client.release(place);
@@ -110,17 +111,11 @@ impl Border {
         self.client.hurry(now_ms);
     }
 
-    /// Writes the batch to post; returns its length, 0 if there is none. [`sequence`](Self::sequence) is its number.
+    /// Writes the batch to post; returns its length, 0 if there is none. The third word of it is its number.
     pub fn batch(&mut self, now_ms: f64) -> usize {
         let mut text = Text::new(&mut self.text);
-        let Some(sequence) = self.client.batch(&mut text, now_ms) else { return 0 };
-        self.sequence = sequence;
+        self.client.batch(&mut text, now_ms);
         text.len()
-    }
-
-    /// The number of the batch written last.
-    pub fn sequence(&self) -> u32 {
-        self.sequence
     }
 
     /// The origin has the batch of this number, but for these many of its beacons.

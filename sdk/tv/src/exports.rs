@@ -36,6 +36,7 @@ macro_rules! exports {
 }
 
 exports! {
+    names() -> usize;
     start(len: usize, first_sequence: u32, now_ms: f64) -> u32;
     add(len: usize, duration_ms: f64) -> i32;
     extent(place: Place, is_span: u32, duration_ms: f64);
@@ -43,14 +44,12 @@ exports! {
     look(place: Place, clock_ms: f64, position_ms: f64, rate: f64, seen: u32) -> u32;
     end(place: Place, how: u32, error_code: u32, now_ms: f64) -> u32;
     click(place: Place, now_ms: f64) -> u32;
-    phase(place: Place) -> u32;
     release(place: Place);
     touch(now_ms: f64);
     wait(now_ms: f64, others: u32) -> f64;
     gather(now_ms: f64);
     hurry(now_ms: f64);
     batch(now_ms: f64) -> usize;
-    sequence() -> u32;
     settled(sequence: u32, refused: u32, now_ms: f64) -> u32;
     delivered(now_ms: f64);
     failed(now_ms: f64, random: f64);
