@@ -3,6 +3,7 @@
 mod browser;
 mod counts;
 mod parts;
+mod sdk;
 
 use std::time::Instant;
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 
-use super::{Part, browser, counts::Counts};
+use super::{Part, browser, counts::Counts, sdk};
 use crate::{
     build::{Artifact, Builder, WASM, Wasm},
     engines,
@@ -41,6 +41,11 @@ pub(super) const PARTS: [Part; 12] = [
         run: scenarios,
     },
     Part { name: "docs", about: "the documentation builds without a warning", run: docs },
+    Part {
+        name: "sdk-tv",
+        about: "what televisions load is as old as they are, and counts as the native core does",
+        run: sdk::tv,
+    },
     Part { name: "sdk-size", about: "the SDK keeps within its size budget", run: sdk_size },
 ];
 
