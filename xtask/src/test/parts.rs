@@ -13,7 +13,7 @@ use crate::{
     simulate,
 };
 
-pub(super) const PARTS: [Part; 12] = [
+pub(super) const PARTS: [Part; 13] = [
     Part { name: "fmt", about: "the sources are formatted", run: fmt },
     Part { name: "clippy", about: "no warning, natively and for the wasm targets", run: clippy },
     Part { name: "build", about: "everything that is run, served or shipped builds", run: build },
