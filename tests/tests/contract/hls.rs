@@ -118,7 +118,7 @@ pub(crate) async fn an_asset_list_for_the_sdk_carries_the_breaks_answer<R: Runti
     assert!(assets(&list).iter().all(|asset| tracking(asset).is_empty()), "no URL of ours is called beside it");
 
     let tokens = answer["slots"].as_array().unwrap().iter().filter_map(|slot| slot["token"].as_str());
-    let batch: String = tokens.map(|token| format!("{token} start 0\n")).collect();
+    let batch = tokens.map(|token| format!("{token} start 0\n")).collect::<Vec<_>>().concat();
     let taken = edge.call(Method::POST, "/v1/beacons", None, format!("sk1 s 0\n{batch}")).await;
     assert_eq!((taken.status().as_u16(), &json(&taken)["accepted"]), (202, &json!(2)));
     assert_eq!(events(&edge), [Event::Start; 2]);

@@ -23,10 +23,8 @@ async fn post<R: Runtime>(edge: &Edge<R>, text: String) -> Response<Bytes> {
 pub(crate) async fn what_is_said_beside_an_event_comes_to_the_origin<R: Runtime>(edge: Edge<R>) {
     edge.publish(vec![flight(1)]).await;
     let token = tokens(&edge.open(&request("r", "ada", 1)).await).remove(0);
-    let mut text = "sk1 evening 7\n".to_owned();
-    for (event, idle_s) in Event::ALL.iter().zip(3_600..) {
-        text += &format!("{token} {event} 40 {idle_s}\n");
-    }
+    let lines = Event::ALL.iter().zip(3_600..).map(|(event, idle_s)| format!("{token} {event} 40 {idle_s}\n"));
+    let text = format!("sk1 evening 7\n{}", lines.collect::<Vec<_>>().concat());
     let answer = json!({ "session_id": "evening", "sequence": 7, "accepted": Event::ALL.len(), "refused": [] });
     assert_eq!(json(&post(&edge, text).await), answer);
     let came = edge.collector.beacons();
