@@ -301,7 +301,9 @@ test("an ad that is loading when the page goes is given back and does not play o
 test("the ads of a break that nobody holds any more are given back", { timeout: 60_000 }, async () => {
   const { page, sent } = await open([filled(0)]);
   await request(page);
-  await page.evaluate(() => window.adBreak.free());
+  await page.evaluate(() => { window.adBreak = undefined; });
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("HeapProfiler.collectGarbage");
   await eventually("notUsed", sent, (list) => list.includes("token-0 notUsed"));
   await page.context().close();
 });

@@ -68,14 +68,17 @@ impl Builder<'_> {
         Ok(self.workspace.sdk())
     }
 
-    /// An ES module and its wasm.
+    /// An ES module and its wasm: what wasm-bindgen makes of the rules, with the skin around it.
     pub(crate) fn sdk_web(&self) -> Result<Skin> {
         let wasm = self.wasm(&SDK_WEB)?;
+        let scripts = scripts_in(&self.workspace.root.join("sdk/web/skin"))?;
         let folder = self.workspace.sdk().join("web");
         let skin = Skin { folder, files: &["slotkeeper.js", "slotkeeper_bg.wasm"] };
         let bindgen = self.workspace.target.join("sdk/web");
         let outputs = skin.paths();
-        let inputs: [&Path; 3] = [&wasm, &self.bindgen_source(), &self.package_lock()];
+        let (bindgen_source, package_lock) = (self.bindgen_source(), self.package_lock());
+        let inputs = [&wasm, &bindgen_source, &package_lock].into_iter().chain(&scripts);
+        let inputs = inputs.map(PathBuf::as_path).collect::<Vec<_>>();
         let stamp = Stamp::new(bindgen.join(STAMP), &inputs, &options(&[WEB_SYNTAX]))?;
         if stamp.is_current(&outputs) {
             return Ok(skin);
@@ -83,7 +86,11 @@ impl Builder<'_> {
         clear(&skin.folder)?;
         self.bindgen("web", &wasm, &bindgen, "slotkeeper")?;
         self.lower(&bindgen.join("slotkeeper_bg.wasm"), &bindgen, &[], &outputs[1])?;
-        self.minify(&bindgen.join("slotkeeper.js"), &outputs[0], &["--bundle", "--format=esm", WEB_SYNTAX])?;
+        for script in &scripts {
+            let name = script.file_name().context("a script without a name")?;
+            fs::copy(script, bindgen.join(name)).with_context(|| format!("cannot copy {}", script.display()))?;
+        }
+        self.minify(&bindgen.join("index.js"), &outputs[0], &["--bundle", "--format=esm", WEB_SYNTAX])?;
         stamp.renew(&outputs)?;
         Ok(skin)
     }
@@ -159,6 +166,15 @@ impl Builder<'_> {
             .arg(outfile(to)))?;
         name_sources(&to.with_added_extension("map"))
     }
+}
+
+/// The scripts of a folder, in the order of their names.
+fn scripts_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
+    let mut paths = read().with_context(|| format!("cannot read {}", folder.display()))?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "js"));
+    paths.sort();
+    Ok(paths)
 }
 
 /// Leaves of the sources in a source map their names alone: where they lay when this was built is nobody's business.
