@@ -12,6 +12,11 @@ const FLAGS = [
 ];
 const SAID_BYTES_MAX = 4_000;
 
+/** Those that run. None outlives this program, however it is ended, short of SIGKILL. */
+const running = new Set();
+process.on("exit", () => running.forEach((browser) => browser.signal()));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(130));
+
 export class Browser {
   /** `startable`: what `engines.mjs` says of an engine. */
   constructor({ program, environment }, profile, url) {
@@ -30,10 +35,11 @@ export class Browser {
         if (port) resolve(`http://127.0.0.1:${port}`);
       });
     });
+    running.add(this);
     this.ended = new Promise((resolve) => {
       this.child.on("error", (error) => resolve(error.message));
       this.child.on("exit", (code, signal) => resolve(signal ?? `status ${code}`));
-    });
+    }).finally(() => running.delete(this));
   }
 
   /** Closes the tab whose address begins with `url`. The page gets to know, as from a click on its cross. */
@@ -46,11 +52,15 @@ export class Browser {
 
   /** Kills all of its processes at once, as a power cut does. Resolves when it is gone. */
   async kill() {
+    this.signal();
+    await this.ended;
+  }
+
+  signal() {
     try {
       process.kill(-this.child.pid, "SIGKILL");
     } catch {
-      // it has ended
+      // all of it has ended
     }
-    await this.ended;
   }
 }
