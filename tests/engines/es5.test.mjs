@@ -49,11 +49,6 @@ for (const name of SCRIPTS) {
   });
 }
 
-test("the module for televisions asks for nothing but an engine", async () => {
-  const module = await WebAssembly.compile(shipped("slotkeeper-tv.wasm"));
-  assert.deepEqual(WebAssembly.Module.imports(module), []);
-});
-
 test("what is too new is found", () => {
   assert.throws(() => asEs5("let x = 1"));
   assert.throws(() => asEs5("f(() => 1)"));
