@@ -37,6 +37,7 @@ export const LEAVING = [
   }),
   leaves("the page navigates away from a slow collector", {
     isLeft: true,
+    heardMore: true, // without sendBeacon the page stays until the collector has answered, and the ad plays on meanwhile
     page: async (t) => {
       await t.edge({ beacons: "slow" });
       await t.inTheMiddle(t);
