@@ -26,7 +26,7 @@ for (const [what, hides] of [["its wasm", []], ["its twin", ["WebAssembly"]]]) {
 
     assert.equal(loaded.includes("/sdk/tv/slotkeeper-tv.asm.js"), hides.length > 0, "the twin is there for those who need it");
     const filled = slots.filter(({ outcome }) => outcome === "filled");
-    assert.deepEqual(slots.map(({ outcome }) => outcome), ["filled", "filled"]);
+    assert.deepEqual(slots.map(({ fillReason, unfilledReason }) => fillReason ?? unfilledReason), ["guaranteed", "guaranteed"]);
     assert.deepEqual(told, filled.flatMap(({ opportunityId }) => SHOWN.map((event) => `${opportunityId} ${event}`)).sort());
 
     const ids = filled.map(({ opportunityId }) => opportunityId);
