@@ -221,7 +221,8 @@ impl<'a> Builder<'a> {
         Ok(out)
     }
 
-    /// The pages as the origin serves them: www/ as it is, the SDK as /sdk and /sdk/tv, and hls.js with its licence as /vendor.
+    /// The pages as the origin serves them: www/ as it is, the SDK as /sdk, /sdk/tv and /sdk/adapters, and hls.js with its
+    /// licence as /vendor.
     pub(crate) fn www(&self) -> Result<PathBuf> {
         let sdk = self.sdk()?;
         let out = self.workspace.www();
@@ -229,6 +230,7 @@ impl<'a> Builder<'a> {
         copy_folder(&self.workspace.root.join("www"), &out)?;
         copy_folder(&sdk.join("web"), &out.join("sdk"))?;
         copy_folder(&sdk.join("tv"), &out.join("sdk/tv"))?;
+        copy_folder(&sdk.join("adapters"), &out.join("sdk/adapters"))?;
         self.vendor(&out.join("vendor"))?;
         Ok(out)
     }

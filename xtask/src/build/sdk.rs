@@ -1,4 +1,5 @@
-//! The client SDK's files, as its npm package ships them: `dist/web`, `dist/tv`.
+//! The client SDK's files, as its npm package ships them: `dist/web`, `dist/tv`, and beside them what is shipped as it is written,
+//! `dist/types` and `dist/adapters`.
 
 use std::{
     fs,
@@ -9,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{Builder, SDK_TV, SDK_WEB, STAMP, outfile};
+use super::{Builder, SDK_TV, SDK_WEB, STAMP, copy_folder, outfile};
 use crate::{
     process::run,
     stamp::{Stamp, clear},
@@ -61,11 +62,19 @@ impl Skin {
 }
 
 impl Builder<'_> {
-    /// Both skins; returns the folder that holds them.
+    /// All of it; returns the folder that holds it.
     pub(crate) fn sdk(&self) -> Result<PathBuf> {
         self.sdk_web()?;
-        self.sdk_tv()?;
-        Ok(self.workspace.sdk())
+        let tv = self.sdk_tv()?;
+        let (source, out) = (self.workspace.root.join("sdk"), self.workspace.sdk());
+        for folder in ["types", "adapters"] {
+            clear(&out.join(folder))?;
+            copy_folder(&source.join(folder), &out.join(folder))?;
+        }
+        // The package's scripts are ES modules; the television's are not.
+        fs::copy(source.join("tv/package.json"), tv.folder.join("package.json"))
+            .context("cannot copy sdk/tv/package.json")?;
+        Ok(out)
     }
 
     /// An ES module and its wasm: what wasm-bindgen makes of the rules, with the skin around it.

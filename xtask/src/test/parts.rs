@@ -1,5 +1,7 @@
 //! The parts of a test run, in their order. A check that has no tests of its own counts as one.
 
+use std::process::Command;
+
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 
@@ -13,7 +15,7 @@ use crate::{
     simulate,
 };
 
-pub(super) const PARTS: [Part; 13] = [
+pub(super) const PARTS: [Part; 14] = [
     Part { name: "fmt", about: "the sources are formatted", run: fmt },
     Part { name: "clippy", about: "no warning, natively and for the wasm targets", run: clippy },
     Part { name: "build", about: "everything that is run, served or shipped builds", run: build },
@@ -46,6 +48,7 @@ pub(super) const PARTS: [Part; 13] = [
         about: "what televisions load is as old as they are, and counts as the native core does",
         run: sdk::tv,
     },
+    Part { name: "sdk-package", about: "the SDK's npm package is what it says", run: sdk_package },
     Part { name: "sdk-size", about: "the SDK keeps within its size budget", run: sdk_size },
 ];
 
@@ -129,6 +132,13 @@ fn docs(builder: &Builder<'_>) -> Result<Counts> {
         doc(&["--package", package, "--target", target])?;
     }
     Ok(Counts::passed(1 + WASM.len() as u64))
+}
+
+fn sdk_package(builder: &Builder<'_>) -> Result<Counts> {
+    builder.sdk()?;
+    let mut command = Command::new("node");
+    command.args(["--test", "--test-reporter=spec", "tests/sdk/package.test.mjs"]).current_dir(&builder.workspace.root);
+    Counts::of_run(&mut command, Counts::of_node)
 }
 
 fn sdk_size(builder: &Builder<'_>) -> Result<Counts> {
