@@ -6,6 +6,7 @@
 
   /** Keys of webOS and Tizen. */
   var KEY = { ENTER: 13, PAUSE: 19, STOP: 413, PLAY: 415, BACK_WEBOS: 461, BACK_TIZEN: 10009, PLAY_PAUSE: 10252 };
+  var SLOT = { maxDurationMs: 10000 };
   /** Tizen sends these to the app only if it asks for them. */
   var TIZEN_KEYS = ['MediaPlay', 'MediaPause', 'MediaPlayPause', 'MediaStop'];
 
@@ -15,6 +16,7 @@
   /** @type {Slotkeeper.AdBreak | null} */
   var current = null;
   var wasPlaying = false;
+  var hasLeft = false;
 
   function start() {
     registerKeys();
@@ -44,7 +46,7 @@
     if (!client) return Promise.resolve();
     state(position);
     return client
-      .requestBreak({ titleId: CONFIG.titleId, position: position, slots: [{ maxDurationMs: 10000 }], device: 'tv' })
+      .requestBreak({ titleId: CONFIG.titleId, position: position, slots: [SLOT, SLOT], device: 'tv' })
       .then(function (adBreak) {
         current = adBreak;
         return adBreak.play(video);
@@ -54,6 +56,7 @@
   }
 
   function playFilm() {
+    if (hasLeft) return; // which ended the break
     state('film');
     resume();
   }
@@ -96,6 +99,8 @@
   /** Gives back the ads that will not play and hands over the beacons, then leaves. What the origin does not have yet is sent at the
    * next start. */
   function exit() {
+    hasLeft = true;
+    video.pause();
     if (client) client.destroy();
     client = null;
     state('gone');
