@@ -4,6 +4,7 @@
 // done; `#events` lists what was reported and whether the edge took it; `#breaks` lists the asset lists.
 
 import Hls from "./vendor/hls.min.mjs";
+import { edgeUrl, getReady, prepareForm, setState } from "./demo.js";
 import { reportInterstitials } from "./svta.js";
 import { clock, make } from "./words.js";
 
@@ -24,15 +25,7 @@ const STALL_MS = 3_000;
 const element = (id) => document.getElementById(id);
 const video = element("video");
 let hls;
-let edgeUrl;
 let watchdog;
-
-function setState(state, words) {
-  document.body.dataset.state = state;
-  element("status").textContent = words;
-  element("adline").hidden = state !== "ad";
-  video.controls = state === "content" || state === "done";
-}
 
 function showReport({ type, url, asset, taken }) {
   const outcome = make("span", {}, "sent");
@@ -130,7 +123,7 @@ function watch() {
 
   const query = new URLSearchParams({ title: element("title").value, profile: element("profile").value, device: "web", ...BREAKS });
   setState("content", "Loading");
-  hls.loadSource(`${edgeUrl}/v1/interstitials.m3u8?${query}`);
+  hls.loadSource(`${edge}/v1/interstitials.m3u8?${query}`);
   hls.attachMedia(video);
   video.play().catch(() => {}); // hls.js takes the video over for an ad, which interrupts this, and plays on by itself
 }
@@ -141,26 +134,8 @@ function stop(words) {
   element("play").disabled = false;
 }
 
-async function readConfig() {
-  const response = await fetch("api/v1/config");
-  if (!response.ok) throw new Error(`the origin answered ${response.status} for its configuration`);
-  const { edge_url } = await response.json();
-  if (!edge_url) throw new Error("the origin knows no edge; start it with --edge NAME=URL");
-  return edge_url;
-}
-
-const query = new URLSearchParams(location.search);
-element("profile").value = query.get("profile") ?? `viewer-${Math.random().toString(36).slice(2, 8)}`;
-element("choice").addEventListener("submit", (event) => {
-  event.preventDefault();
-  watch();
-});
-
-try {
+prepareForm(watch);
+const edge = await getReady(() => {
   if (!Hls.isSupported()) throw new Error("this browser has no Media Source Extensions");
-  edgeUrl = await readConfig();
-  setState("idle", "Ready");
-  element("play").disabled = false;
-} catch (error) {
-  setState("idle", `Cannot start: ${error.message}`);
-}
+  return edgeUrl();
+});

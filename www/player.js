@@ -4,6 +4,7 @@
 // done; `#events` lists the SDK's events; `#breaks` lists the slots.
 
 import init, { AdClient } from "./sdk/slotkeeper.js";
+import { edgeUrl, getReady, prepareForm, setState } from "./demo.js";
 import { POSITIONS, clock, make, reasonOf } from "./words.js";
 
 const FILM = "media/the-lighthouse.webm";
@@ -18,13 +19,6 @@ const element = (id) => document.getElementById(id);
 const video = element("video");
 let client;
 let current;
-
-function setState(state, words) {
-  document.body.dataset.state = state;
-  element("status").textContent = words;
-  element("adline").hidden = state !== "ad";
-  video.controls = state === "content" || state === "done";
-}
 
 function log(event) {
   const { type, slotIndex, opportunityId, ad, errorCode, words } = event;
@@ -128,7 +122,7 @@ async function watch() {
 }
 
 async function openClient() {
-  const opened = await AdClient.load({ edgeUrl, profileId: element("profile").value });
+  const opened = await AdClient.load({ edgeUrl: edge, profileId: element("profile").value });
   for (const name of AD_EVENTS) opened.on(name, log);
   for (const name of ["breakStart", "breakEnd"]) opened.on(name, log);
   opened.on("start", ({ slotIndex, opportunityId, ad }) => {
@@ -146,32 +140,12 @@ function showBeacons() {
   if (element("beacons").textContent !== text) element("beacons").textContent = text;
 }
 
-async function readConfig() {
-  const response = await fetch("api/v1/config");
-  if (!response.ok) throw new Error(`the origin answered ${response.status} for its configuration`);
-  const { edge_url } = await response.json();
-  if (!edge_url) throw new Error("the origin knows no edge; start it with --edge NAME=URL");
-  return edge_url;
-}
-
-const query = new URLSearchParams(location.search);
-element("profile").value = query.get("profile") ?? `viewer-${Math.random().toString(36).slice(2, 8)}`;
-if (query.has("title")) element("title").value = query.get("title");
 element("skip").addEventListener("click", () => current?.skip());
-element("choice").addEventListener("submit", (event) => {
-  event.preventDefault();
+prepareForm(() => {
   watch().catch((error) => {
     setState("idle", `Stopped: ${error.message}`);
     element("play").disabled = false;
   });
 });
 setInterval(showBeacons, 250);
-
-let edgeUrl;
-try {
-  [edgeUrl] = await Promise.all([readConfig(), init()]);
-  setState("idle", "Ready");
-  element("play").disabled = false;
-} catch (error) {
-  setState("idle", `Cannot start: ${error.message}`);
-}
+const edge = await getReady(async () => (await Promise.all([edgeUrl(), init()]))[0]);
