@@ -53,16 +53,17 @@
     });
   }
 
-  /** A request: what came back, with no status if nothing did. A text of no type of its own needs no CORS preflight. */
-  function exchange(method, url, body, timeoutMs, type) {
+  /** Gets bytes, or posts a text, which without a type of its own needs no CORS preflight: the request that is over, with no
+   * status if nothing came back. */
+  function exchange(url, body, timeoutMs) {
     return new Promise(function (resolve) {
       var request = new XMLHttpRequest();
       request.onloadend = function () {
         resolve(request);
       };
-      request.open(method, url);
+      request.open(body ? "POST" : "GET", url);
       request.timeout = timeoutMs;
-      request.responseType = type;
+      request.responseType = body ? "" : "arraybuffer";
       request.send(body);
     }).catch(function () {
       return {}; // the URL is none
@@ -94,7 +95,7 @@
   function init(source) {
     return ready = ready || new Promise(function (resolve, reject) {
       var url = source ? "" + source : script.src.replace(/[^\/]*$/, "slotkeeper-tv.wasm");
-      exchange("GET", url, null, 0, "arraybuffer").then(function (request) {
+      exchange(url, null, 0).then(function (request) {
         instantiate = function () {
           return WebAssembly.instantiate(request.response).then(function (made) {
             return made.instance.exports;
@@ -213,33 +214,27 @@
 
     // --- Storage: what a power cut must not take, each as the time of the writing, a line end, and a text
 
-    /** Errors of storage are no errors: then there is none. */
-    function withStorage(act) {
-      try {
-        if (config.storage !== false) act(localStorage);
-      } catch (error) {}
-    }
+    var storage = {}; // Errors of storage are no errors: then there is none.
+    try {
+      if (config.storage !== false) storage = localStorage || storage;
+    } catch (error) {}
 
     /** Stores a text, or forgets it if there is none; returns what is stored. */
     function store(key, text) {
-      var value = Date.now() + "\n" + text;
-      withStorage(function (storage) {
-        if (text) storage.setItem(key, value);
-        else storage.removeItem(key);
-      });
-      return { key_: key, value_: value };
+      var letter = { key_: key, text_: text, writtenAt_: Date.now() };
+      try {
+        if (text) storage[key] = stored(letter);
+        else delete storage[key];
+      } catch (error) {}
+      return letter;
+    }
+
+    function stored(letter) {
+      return letter.writtenAt_ + "\n" + letter.text_;
     }
 
     function save() {
       store(recordKey, read(core.record(now())));
-    }
-
-    function ageMs(letter) {
-      return Date.now() - parseFloat(letter.value_);
-    }
-
-    function textOf(letter) {
-      return letter.value_.replace(/^.*\n/, "");
     }
 
     function isReceipt(text) {
@@ -251,21 +246,17 @@
       return (text.match(/\n./g) || "1").length;
     }
 
-    /** What clients before this one left is sent by this one; the newest eight, if they are not older than any token. */
-    withStorage(function (storage) {
-      Object.keys(storage).forEach(function (key) {
-        if (/^slotkeeper1r?:/.test(key)) letters.push({ key_: key, value_: storage[key] });
-      });
-    });
-    letters = letters.sort(function (one, other) {
-      return ageMs(one) - ageMs(other);
-    }).filter(function (letter, nth) {
-      var isKept = nth < 8 && ageMs(letter) < 6048e5;
-      if (!isKept) {
-        core.lost(count(textOf(letter)));
-        store(letter.key_);
+    // What clients before this one left is sent by this one: eight at a time, and nothing that is older than any token.
+    Object.keys(storage).forEach(function (key) {
+      var value = storage[key];
+      var letter = { key_: key, text_: value.replace(/^.*\n/, ""), writtenAt_: parseFloat(value) };
+      if (/^slotkeeper1r?:/.test(key)) {
+        if (Date.now() - letter.writtenAt_ < 6048e5) letters.length < 8 && letters.push(letter);
+        else {
+          core.lost(count(letter.text_));
+          store(key);
+        }
       }
-      return isKept;
     });
 
     // --- Delivery
@@ -273,7 +264,7 @@
     /** How many beacons and receipts the origin does not have. */
     function waiting() {
       return letters.reduce(function (sum, letter) {
-        return sum + count(textOf(letter));
+        return sum + count(letter.text_);
       }, core.waiting());
     }
 
@@ -291,12 +282,10 @@
     /** Posts a text. Returns how many of its beacons the edge will never take; −1 if nobody knows what became of it, for only
      * what speaks as the edge does is believed. */
     function deliver(text) {
-      return exchange("POST", pathOf(text), text, 1e4, "").then(function (request) {
+      return exchange(pathOf(text), text, 1e4).then(function (request) {
         var answer = parse(request.response), head = text.split(" "), status = request.status;
-        if (answer.error && answer.error.code) {
-          return (isReceipt(text) ? /400|403|410|413/ : /400|413/).test(status) ? count(text) : -1;
-        }
-        return status == 202 && (isReceipt(text) ? answer.accepted >= 0 : answer.sessionId == head[1] && answer.sequence == head[2]) ?
+        if ((answer.error || "").code) return (isReceipt(text) ? /400|403|410|413/ : /400|413/).test(status) ? count(text) : -1;
+        return status == 202 && answer.accepted >= 0 && (!head[1] || answer.sessionId == head[1] && answer.sequence == head[2]) ?
           (answer.refused || "").length : -1;
       });
     }
@@ -307,7 +296,7 @@
       isSending = true;
       var first = letters[0], text, hasFailed;
       // A record tells in its first line how long it lay.
-      Promise.resolve(first && deliver(textOf(first).replace("\n", " " + Math.max(0, ageMs(first)) + "\n")))
+      Promise.resolve(first && deliver(first.text_.replace("\n", " " + Math.max(0, Date.now() - first.writtenAt_) + "\n")))
         .then(function (refused) {
           if (refused < 0) {
             hasFailed = true;
@@ -315,10 +304,8 @@
           } else if (first) {
             core.refused(refused);
             letters.splice(letters.indexOf(first), 1);
-            withStorage(function (storage) {
-              // Who wrote it may live in another window, and have written more since.
-              if (storage[first.key_] == first.value_) store(first.key_);
-            });
+            // Who wrote it may live in another window, and have written more since.
+            if (storage[first.key_] == stored(first)) store(first.key_);
           }
           text = read(core.batch(now()));
           return text && deliver(text);
@@ -361,7 +348,7 @@
       }
       while ((text = read(core.parting(now()))) && handOver(text)) core.parted();
       letters.forEach(function (letter) {
-        text = textOf(letter);
+        text = letter.text_;
         if (isReceipt(text) && !letter.isParted_ && text.length < room && handOver(text)) {
           letter.isParted_ = true;
           room -= text.length;
@@ -414,8 +401,8 @@
         var body = JSON.stringify(asked).replace(/[A-Z](?=\w*":)/g, function (letter) {
           return "_" + letter.toLowerCase();
         });
-        return exchange("POST", edgeUrl + "breaks", body, 4000, "").then(function (request) {
-          var status = request.status, answer = parse(request.response), error = answer.error || {};
+        return exchange(edgeUrl + "breaks", body, 4000).then(function (request) {
+          var status = request.status, answer = parse(request.response), error = answer.error || "";
           if (status >= 200 && status < 300) {
             answer = open(answer, clockMs, unixMs);
             if (isDestroyed) giveBack(answer);
@@ -735,6 +722,6 @@
   }
 
   var Slotkeeper = { init: init, AdClient: { load: load } };
-  if (typeof module == "object" && module.exports) module.exports = Slotkeeper;
+  if (typeof module == "object") module.exports = Slotkeeper;
   else window.Slotkeeper = Slotkeeper;
 })();

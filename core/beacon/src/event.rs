@@ -13,7 +13,10 @@ macro_rules! events {
 
         impl Event {
             /// The names of all events in the order of their codes, each with a space behind it.
-            pub const NAMES: &str = concat!($($text, " ",)*);
+            #[inline(never)] // Inlined, the text would be there as often as it is used.
+            pub fn names() -> &'static str {
+                concat!($($text, " ",)*)
+            }
 
             /// Every event, in the order of their codes.
             pub const ALL: &[Self] = &[$(Self::$name,)*];

@@ -45,7 +45,12 @@ pub const HEAD_BYTES_MAX: usize = VERSION.len() + 4 + SESSION_ID_BYTES_MAX + 10 
 
 /// Whether a text may name a session: 1 to 64 letters, digits, hyphens or underscores.
 pub fn is_session_id(text: &[u8]) -> bool {
-    (1..=SESSION_ID_BYTES_MAX).contains(&text.len()) && text.iter().all(|byte| is_word_byte(*byte))
+    is_word(text, SESSION_ID_BYTES_MAX)
+}
+
+/// Whether a text is a word as tokens and session ids are, of 1 to this many bytes.
+pub fn is_word(text: &[u8], bytes_max: usize) -> bool {
+    (1..=bytes_max).contains(&text.len()) && text.iter().all(|byte| is_word_byte(*byte))
 }
 
 /// A letter, a digit, a hyphen or an underscore: what tokens and session ids are made of.

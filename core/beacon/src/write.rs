@@ -78,7 +78,7 @@ pub fn head(text: &mut Text<'_>, session_id: &[u8], sequence: u32, lost: u32) {
 /// the client is loaded by every viewer.
 fn name(text: &mut Text<'_>, event: Event) {
     let mut ahead = event.code();
-    for byte in Event::NAMES.bytes() {
+    for byte in Event::names().bytes() {
         if byte == b' ' {
             ahead = ahead.wrapping_sub(1);
         } else if ahead == 1 {

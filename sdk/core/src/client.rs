@@ -1,6 +1,6 @@
 //! One viewer's session with one edge, as far as it is the same everywhere: its ads, what is due of them, what is posted when.
 
-use slotkeeper_beacon::{DETAIL_MAX, Event, Text, is_session_id, is_word_byte};
+use slotkeeper_beacon::{DETAIL_MAX, Event, Text, is_session_id, is_word};
 
 use crate::{
     ad::{Ad, End, Extent, Seen},
@@ -79,7 +79,7 @@ impl Client {
     /// Looks after one more ad, of this token and length. `None` if the token is not 1 to 80 characters of base64url, or if
     /// 96 ads are looked after: then it cannot be reported, so it must not be played.
     pub fn add(&mut self, token: &[u8], duration_ms: f64) -> Option<Place> {
-        if token.is_empty() || token.len() > TOKEN_BYTES_MAX || !token.iter().all(|byte| is_word_byte(*byte)) {
+        if !is_word(token, TOKEN_BYTES_MAX) {
             return None;
         }
         let place = self.free_place()?;

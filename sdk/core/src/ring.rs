@@ -45,6 +45,9 @@ pub const BILLABLE: u32 = {
     bits
 };
 
+/// Every event, as bits.
+const ALL: u32 = u32::MAX;
+
 /// A text of bounded length.
 #[derive(Clone, Debug)]
 struct Short<const MAX: usize> {
@@ -56,11 +59,10 @@ impl<const MAX: usize> Short<MAX> {
     const EMPTY: Self = Self { len: 0, bytes: [0; MAX] };
 
     fn set(&mut self, text: &[u8]) {
-        self.len = 0;
         for (to, from) in self.bytes.iter_mut().zip(text) {
             *to = *from;
-            self.len += 1;
         }
+        self.len = text.len().min(MAX);
     }
 
     fn get(&self) -> &[u8] {
@@ -184,8 +186,9 @@ impl Ring {
         if self.in_flight == 0 {
             return None;
         }
-        self.write(text, 0, self.in_flight, now_ms);
-        Some(self.at(0).sequence)
+        let sequence = self.at(0).sequence;
+        self.write(text, sequence, (0, self.in_flight), ALL, now_ms);
+        Some(sequence)
     }
 
     /// Nobody acknowledged the batch in flight, and nobody will before it is sent again.
@@ -210,7 +213,7 @@ impl Ring {
     /// if there is none.
     pub fn parting(&mut self, text: &mut Text<'_>, now_ms: f64) -> bool {
         let end = self.seal(self.parted);
-        self.write(text, self.parted, end, now_ms);
+        self.write(text, self.at(self.parted).sequence, (self.parted, end), ALL, now_ms);
         end > self.parted && self.parted_bytes + text.len() <= PARTING_BYTES_MAX
     }
 
@@ -234,12 +237,7 @@ impl Ring {
             begin -= 1;
             count += usize::from(self.at(begin).is_billable());
         }
-        head(text, self.session_id.get(), self.record_sequence, self.lost);
-        for at in begin..self.len {
-            if self.at(at).is_billable() {
-                self.write_line(text, at, now_ms);
-            }
-        }
+        self.write(text, self.record_sequence, (begin, self.len), BILLABLE, now_ms);
         count > 0
     }
 
@@ -267,18 +265,16 @@ impl Ring {
         end
     }
 
-    fn write(&self, text: &mut Text<'_>, begin: usize, end: usize, now_ms: f64) {
-        head(text, self.session_id.get(), self.at(begin).sequence, self.lost);
+    /// Writes a batch of what is kept between the two, if its event is one of these.
+    #[inline(never)] // One for all is shorter.
+    fn write(&self, text: &mut Text<'_>, sequence: u32, (begin, end): (usize, usize), events: u32, now_ms: f64) {
+        head(text, self.session_id.get(), sequence, self.lost);
         for at in begin..end {
-            self.write_line(text, at, now_ms);
-        }
-    }
-
-    fn write_line(&self, text: &mut Text<'_>, at: usize, now_ms: f64) {
-        let kept = self.at(at);
-        let token = self.tokens.get(usize::from(kept.ad)).map_or(&[][..], Short::get);
-        if let Some(event) = Event::from_code(kept.event_code) {
-            line(text, token, event, whole(now_ms - kept.at_ms, AGE_MS_MAX), Some(kept.detail));
+            let kept = self.at(at);
+            let token = self.tokens.get(usize::from(kept.ad)).map_or(&[][..], Short::get);
+            if let Some(event) = Event::from_code(kept.event_code).filter(|event| events >> event.code() & 1 != 0) {
+                line(text, token, event, whole(now_ms - kept.at_ms, AGE_MS_MAX), Some(kept.detail));
+            }
         }
     }
 

@@ -38,7 +38,7 @@ impl Border {
     /// Writes the names of all events, in the order of their codes, each with a space behind it; returns how long that is.
     pub fn names(&mut self) -> usize {
         let mut text = Text::new(&mut self.text);
-        text.bytes(Event::NAMES.as_bytes());
+        text.bytes(Event::names().as_bytes());
         text.len()
     }
 

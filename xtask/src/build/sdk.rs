@@ -35,8 +35,9 @@ const LOWER: [&str; 6] = [
 ];
 /// Fails if anything is left that came after the first wasm.
 const MVP: [&str; 3] = ["-mvp", "-Oz", "--converge"];
-/// Of the television's, what the linker exports for tools goes, and so does what guards traps that never happen.
-const TV_ONLY: [&str; 2] = ["--remove-exports=__*", "--traps-never-happen"];
+/// Of the television's, what the linker exports for tools goes, and so does what guards traps that never happen; and its loops are
+/// made anew.
+const TV_ONLY: [&str; 4] = ["--remove-exports=__*", "--traps-never-happen", "--flatten", "--rereloop"];
 /// How the television's scripts are made small, for engines that know ES5: terser makes them a twentieth smaller than esbuild
 /// does. Properties whose name ends so are the script's own.
 const TV_SCRIPT: [&str; 8] =
