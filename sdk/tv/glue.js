@@ -465,7 +465,6 @@
         function next() {
           var ad = untaken(), file;
           if (!ad) return;
-          ad.isTaken_ = true;
           if (ad.isExpired_()) {
             end(ad, DROPPED);
             return next();
@@ -479,7 +478,7 @@
           }
           stage = stage || takeStage(video, content);
           return stage.taken_.then(function () {
-            return ad.isClosed_ ? DROPPED : playAd(ad, file.url);
+            return ad.isTaken_ ? DROPPED : playAd(ad, file.url); // while the content was put away
           }).then(function (how) {
             if (how == BLOCKED) throw failure("play_not_allowed");
             if (how != REPLACED) return next();
@@ -491,6 +490,7 @@
 
         function playAd(ad, url) {
           return new Promise(function (resolve) {
+            ad.isTaken_ = true;
             video.src = url;
             var src = video.src, promise;
             function isReplaced() {
@@ -722,6 +722,7 @@
   }
 
   var Slotkeeper = { init: init, AdClient: { load: load } };
-  if (typeof module == "object") module.exports = Slotkeeper;
+  // A page's element of that name has no exports.
+  if (typeof module == "object" && module.exports) module.exports = Slotkeeper;
   else window.Slotkeeper = Slotkeeper;
 })();

@@ -279,9 +279,9 @@ fn main() -> io::Result<()> {
                 _ => 85,
             };
             if life.random.is(looks_percent) {
-                life.look()
+                life.look();
             } else {
-                life.another()
+                life.another();
             }
             if nth % 4 == 0 && life.random.is(40) {
                 life.add();
