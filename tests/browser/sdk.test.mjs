@@ -47,10 +47,10 @@ async function open(slots, { answerBreak, answerBeacons, answerReceipts, receipt
   });
   await page.route(`${EDGE}/v1/beacons`, (route) => {
     const [head, ...lines] = route.request().postData().trimEnd().split("\n");
-    const [version, session_id, sequence, lost] = head.split(" ");
+    const [version, session_id, sequence, lost, held] = head.split(" ");
     assert.equal(version, "sk1");
-    const beacons = lines.map((line) => line.split(" ")).map(([token, event, age]) => ({ token, event, age: Number(age) }));
-    batches.push({ sequence: Number(sequence), lost: Number(lost), beacons });
+    const beacons = lines.map((line) => line.split(" ")).map(([token, event, age, detail]) => ({ token, event, age: Number(age), detail: Number(detail) }));
+    batches.push({ session_id, sequence: Number(sequence), lost: Number(lost), held: Number(held ?? 0), beacons });
     const json = { session_id, sequence: Number(sequence), accepted: beacons.length, refused: [] };
     return answerBeacons?.(route, batches.length, json) ?? route.fulfill({ status: 202, headers, json });
   });
@@ -409,6 +409,120 @@ test("an app that gives the video another source ends the break, and what then p
   assert.ok(at > 5, "it played to its own end");
   assert.deepEqual(await told(), [["breakStart", null], ["start", 0], ["notUsed", 1], ["breakEnd", null]]);
   assert.deepEqual(complaints, []);
+  await page.context().close();
+});
+
+test("a click is reported once and leads where the ad says; an app that gives an ad up says why", { timeout: 60_000 }, async () => {
+  const slot = filled(0);
+  slot.ad.presentation = { click_through: "https://advertiser.example/" };
+  const { page, told, batches } = await open([slot, filled(1)]);
+  await request(page);
+  const before = await page.evaluate(() => {
+    for (const name of ["clickThrough", "viewable"]) window.client.on(name, ({ type, slotIndex }) => window.told.push([type, slotIndex]));
+    window.client.on("error", ({ errorCode }) => { window.errorCode = errorCode; });
+    const link = window.adBreak.click();
+    window.over = window.adBreak.play(window.video);
+    return link;
+  });
+  assert.equal(before, null, "nothing plays yet");
+  const has = (name, index) => eventually(name, told, (list) => list.some(([type, slot]) => type === name && slot === index));
+  await has("start", 0);
+  await has("viewable", 0);
+  assert.deepEqual(await page.evaluate(() => [window.adBreak.click(), window.adBreak.click()]), Array(2).fill("https://advertiser.example/"));
+  await page.evaluate(() => window.adBreak.error(405));
+  await has("start", 1);
+  await page.evaluate(() => { window.adBreak.skip(); return window.over; });
+  const ofFirst = (await told()).filter(([type, index]) => index === 0 && type !== "firstQuartile" && type !== "midpoint");
+  assert.deepEqual(ofFirst, [["start", 0], ["viewable", 0], ["clickThrough", 0], ["error", 0]]);
+  assert.equal(await page.evaluate(() => window.errorCode), 405);
+  const beacons = () => batches.flatMap((batch) => batch.beacons);
+  await eventually("the error", beacons, (list) => list.some(({ event, detail }) => event === "error" && detail === 405));
+  await page.context().close();
+});
+
+test("a break asked for ahead of time is the answer to the same question, once, and is given back otherwise", { timeout: 60_000 }, async () => {
+  const { page, asked, told } = await open([filled(0)]);
+  const same = await page.evaluate(async () => {
+    await window.client.prefetchBreak(window.options);
+    const first = await window.client.requestBreak(window.options);
+    const second = await window.client.requestBreak(window.options);
+    return [first.requestId, second.requestId];
+  });
+  assert.deepEqual(same, asked.map(({ request_id }) => request_id));
+  await page.evaluate(async () => {
+    await window.client.prefetchBreak(window.options);
+    await window.client.prefetchBreak({ ...window.options, position: "preroll" });
+  });
+  assert.deepEqual(await told(), [["notUsed", 0]], "the first of the two");
+  await page.context().close();
+});
+
+test("a break asked for too far ahead is given back when it expires", { timeout: 60_000 }, async () => {
+  const { page, told } = await open([filled(0, { lifeMs: 1_500 })]);
+  await page.evaluate(() => window.client.prefetchBreak(window.options));
+  await eventually("given back", told, (list) => list.length > 0);
+  assert.deepEqual(await told(), [["notUsed", 0]]);
+  await page.context().close();
+});
+
+test("a break that somebody else asked for is played like one's own", { timeout: 60_000 }, async () => {
+  const { page, asked, told } = await open([]);
+  const answer = { request_id: "r", break_id: "b", plan_version: null, decided_at_ms: 1_000_000, slots: [unfilled(0), filled(1)] };
+  const found = await page.evaluate((answer) => {
+    window.adBreak = window.client.adoptBreak(answer);
+    window.over = window.adBreak.play(window.video);
+    return [window.adBreak.requestId, window.adBreak.planVersion, window.adBreak.slots.length];
+  }, answer);
+  assert.deepEqual(found, ["r", null, 2]);
+  await eventually("start", told, (list) => list.some(([type, slot]) => type === "start" && slot === 1));
+  assert.equal(asked.length, 0);
+  await page.context().close();
+});
+
+test("what a crash left behind is sent at the next start, with its own time and under its own number", { timeout: 60_000 }, async () => {
+  const { page, batches } = await open([filled(0)], {
+    answerBeacons: (route, nth) => (nth <= 2 ? route.abort("connectionrefused") : undefined),
+  });
+  await request(page);
+  await page.evaluate(() => { window.adBreak.discard(); return window.client.flush(); });
+  const stored = () => page.evaluate(() => Object.entries(localStorage).filter(([key]) => key.startsWith("slotkeeper1:")));
+  assert.equal((await stored()).length, 1);
+  const sessionId = await page.evaluate(() => window.client.sessionId);
+  const crash = await page.evaluate(() => Date.now());
+  await page.reload(); // its beacons are refused, too, so only storage has them
+  await page.locator("#play:enabled").waitFor();
+  const waiting = await page.evaluate(async (edgeUrl) => {
+    const { default: init, AdClient } = await import("/sdk/slotkeeper.js");
+    await init();
+    window.client = await AdClient.load({ edgeUrl, profileId: "p" });
+    const { waiting } = window.client.beacons;
+    await window.client.flush();
+    return waiting;
+  }, EDGE);
+  assert.equal(waiting, 1);
+  await eventually("it is sent", () => batches, (list) => list.some(({ held }) => held > 0));
+  const replayed = batches.filter(({ held }) => held > 0);
+  assert.ok(replayed.every(({ session_id }) => session_id === sessionId));
+  assert.ok(replayed[0].held <= Date.now() - crash + 10_000);
+  assert.deepEqual(replayed.at(-1).beacons.map(({ token, event }) => [token, event]), [["token-0", "notUsed"]]);
+  await eventually("it is forgotten", stored, (list) => list.length === 0);
+  await page.context().close();
+});
+
+test("what lay for more than a week is counted as lost, and storage that is not wanted is not touched", { timeout: 60_000 }, async () => {
+  const { page, batches } = await open([filled(0)]);
+  await page.evaluate(async (edgeUrl) => {
+    localStorage.setItem("slotkeeper1:old", `${Date.now() - 8 * 24 * 3_600_000}\nsk1 s 1 0\ntoken start 0 0\ntoken midpoint 0 0\n`);
+    const { AdClient } = await import("/sdk/slotkeeper.js");
+    const unstored = await AdClient.load({ edgeUrl, profileId: "p", storage: false });
+    window.kept = [localStorage.length, unstored.beacons.overflowed];
+    window.client = await AdClient.load({ edgeUrl, profileId: "p" });
+  }, EDGE);
+  assert.deepEqual(await page.evaluate(() => window.kept), [1, 0]);
+  assert.deepEqual(await page.evaluate(() => [localStorage.length, window.client.beacons]), [0, { waiting: 0, overflowed: 2, refused: 0 }]);
+  await request(page);
+  await page.evaluate(() => { window.adBreak.discard(); return window.client.flush(); });
+  assert.equal(batches.at(-1).lost, 2, "the origin is told");
   await page.context().close();
 });
 
