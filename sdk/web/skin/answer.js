@@ -26,7 +26,7 @@ export function read(answer, askedAt) {
     };
     slot.expiresAtMs = need(raw, "expires_at_ms");
     ads.push({
-      slot, token: need(raw, "token"), link: ad.presentation?.click_through || null,
+      slot, token: need(raw, "token"), link: ad.click_through || null,
       files: slot.ad.media.map(({ url, mimeType }) => [url, mimeType]),
       // Its life is counted from before the edge decided it, so a device whose clock is wrong is right enough.
       diesAt: askedAt.map((at) => at + slot.expiresAtMs - decidedAtMs),
