@@ -108,6 +108,10 @@ export async function eventually(what, read, isGood, withinMs = 15_000) {
 
 export const eventNames = (row) => row.events.map(({ event }) => event);
 
+const VIEWS = ["viewable", "notViewable", "viewUndetermined"];
+/** All but what says whether it was in view, which depends on how busy the machine is. */
+export const playedNames = (row) => eventNames(row).filter((event) => !VIEWS.includes(event));
+
 const target = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../target", import.meta.url));
 
 export async function screenshot(page, name, options = {}) {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import {
-  EDGE, QUARTILES, api, eventNames, eventsOn, eventually, freshProfile, inState, launch, openPage, openPlayer, rowsOf,
+  EDGE, QUARTILES, api, eventsOn, eventually, freshProfile, inState, launch, openPage, openPlayer, playedNames, rowsOf,
   screenshot,
 } from "./browser.mjs";
 
@@ -46,7 +46,7 @@ async function rowsWith(slots, eventsFor) {
   const ids = idsOf(slots);
   const hasAll = (rows) => slots.every((slot) => {
     const row = rows.get(slot.opportunity_id);
-    return row && eventsFor(slot).every((event) => eventNames(row).includes(event));
+    return row && eventsFor(slot).every((event) => playedNames(row).includes(event));
   });
   const rows = await eventually("every row and beacon at the origin", () => rowsOf(ids), hasAll, 45_000);
   return ids.map((id) => rows.get(id));
@@ -54,7 +54,7 @@ async function rowsWith(slots, eventsFor) {
 
 /** A played ad's row: every quartile once, in order, at the times that playing takes, earning what it should. */
 function assertPlayed(row) {
-  assert.deepEqual(eventNames(row), QUARTILES, row.ad.creative.name);
+  assert.deepEqual(playedNames(row), QUARTILES, row.ad.creative.name);
   assert.equal(row.furthest_quartile, "complete");
   assertEarned(row);
   const at = new Map(row.events.map(({ event, at_ms }) => [event, at_ms]));
@@ -78,7 +78,7 @@ function assertEarned(row) {
 }
 
 function assertUnplayed(row) {
-  assert.deepEqual(eventNames(row), []);
+  assert.deepEqual(playedNames(row), []);
   assert.equal(row.furthest_quartile, null);
   assert.equal(row.recognized_revenue_micros, null);
 }
@@ -207,11 +207,11 @@ test("a tab closed in the middle of an ad: what played until then arrived, and t
 function assertParted(rows) {
   for (const row of rows) {
     if (row.opportunity_id === parted.first.opportunity_id) {
-      assert.deepEqual(eventNames(row), parted.played);
+      assert.deepEqual(playedNames(row), parted.played);
       assert.equal(row.furthest_quartile, "midpoint");
       assertEarned(row);
     } else if (row.outcome === "filled") {
-      assert.deepEqual(eventNames(row), ["notUsed"]);
+      assert.deepEqual(playedNames(row), ["notUsed"]);
       assert.equal(row.fill_state, "released");
       assert.equal(row.furthest_quartile, null);
       assert.ok(!row.recognized_revenue_micros);
