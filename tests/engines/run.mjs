@@ -32,7 +32,7 @@ const HELP = `node tests/engines/run.mjs [--engine NAME]… [--skin NAME]… [--
 const { values: options } = parseArgs({
   options: {
     engine: { type: "string", multiple: true }, skin: { type: "string", multiple: true },
-    scenario: { type: "string", multiple: true }, jobs: { type: "string", default: "6" }, times: { type: "string", default: "1" },
+    scenario: { type: "string", multiple: true }, jobs: { type: "string", default: "8" }, times: { type: "string", default: "1" },
     sdk: { type: "string", default: fileURLToPath(new URL("../../sdk/dist", import.meta.url)) },
     out: { type: "string", default: dirname(FOLDER) },
     list: { type: "boolean" }, help: { type: "boolean" }, verbose: { type: "boolean" },
