@@ -307,7 +307,7 @@ fn time_spent_paused_explains_no_move() {
     let mut player = Player::file(10_000.0);
     player.play(1_000.0);
     player.see(PAUSED);
-    player.wait(9_000.0);
+    player.clock_ms += 9_000.0; // the page slept, too
     player.position_ms = 9_000.0;
     player.see(0);
     assert_eq!(player.finish(10_000.0), [], "two seconds of ten have played");
@@ -544,8 +544,12 @@ fn an_ad_that_should_play_and_shows_nothing_new_for_ten_seconds_is_stalled() {
         player.wait(1.0);
         assert!(player.is_stalled());
     }
-    player.play(800.0);
+    player.play(60_000.0);
     assert!(!player.is_stalled(), "it goes on");
+    player.clock_ms += 11_000.0;
+    assert_eq!(player.see(ENDED), [Complete, NotViewable]);
+    assert!(!player.is_stalled(), "what is over is not stalled");
+    let mut player = Player::file(60_000.0);
     player.seen = SEEKING;
     player.position_ms = 9_000.0;
     player.wait(11_000.0);
