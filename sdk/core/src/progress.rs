@@ -294,6 +294,7 @@ mod tests {
     fn a_player_that_waits_at_speed_zero_loses_nothing() {
         let waiting = [(0.0, 1.0), (110.0, 1.0), (190.0, 0.0), (190.0, 0.0), (190.0, 1.0), (410.0, 1.0)];
         assert_eq!(covered_at(&waiting), 10);
+        assert_eq!(covered_at(&[(0.0, 1.0), (250.0, 1.0), (500.0, 2.0), (750.0, 1.0)]), 6, "unlike another speed");
     }
 
     #[test]

@@ -597,6 +597,7 @@ fn the_length_may_be_corrected_until_a_share_of_it_was_reported() {
     player.ad.set_extent(Extent::File, 6_000.0);
     assert_eq!(player.play(1_500.0), [FirstQuartile], "what played before the correction counts");
     player.ad.set_extent(Extent::File, 1_600.0);
+    assert_eq!(player.look(), [], "too late");
     assert_eq!(player.finish(6_000.0), [Midpoint, ThirdQuartile, Complete, NotViewable]);
     for length in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
         let mut player = Player::file(6_000.0);
