@@ -12,9 +12,9 @@ import { Edge } from "./edge.mjs";
 
 const EMPTY = "empty";
 const LIBRARIES = ["web", "tv", "tv-twin", "vast-client"];
-const ROUNDS = 5;
+const ROUNDS = 3;
 /** 120 looks each, after the first. */
-const ADS = 30;
+const ADS = 20;
 /** So many looks at 4 seconds of an ad, and in how many parts: of their times the median is told, so that what else the
  * machine does falls on few. */
 const IDLE_TICKS = 20_000;
