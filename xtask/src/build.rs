@@ -33,13 +33,13 @@ const EDGE_SPIN: Wasm =
     Wasm { package: "slotkeeper-edge-spin", target: "wasm32-wasip2", profile: WASM_PROFILE, flags: &[] };
 const EDGE_CLOUDFLARE: Wasm =
     Wasm { package: "slotkeeper-edge-cloudflare", target: "wasm32-unknown-unknown", profile: WASM_PROFILE, flags: &[] };
+/// Rust's stack is a megabyte unless told, which is 16 pages. A client is 50 KB, and is made on it.
 const SDK_WEB: Wasm = Wasm {
     package: "slotkeeper-sdk-web",
     target: "wasm32v1-none",
     profile: SDK_PROFILE,
-    flags: &["-Ctarget-feature=+bulk-memory"],
+    flags: &["-Clink-arg=-zstack-size=131072", "-Ctarget-feature=+bulk-memory"],
 };
-/// Rust's stack is a megabyte unless told, which is 16 pages.
 const SDK_TV: Wasm = Wasm {
     package: "slotkeeper-sdk-tv",
     target: "wasm32v1-none",

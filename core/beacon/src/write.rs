@@ -40,19 +40,6 @@ impl<'a> Text<'a> {
         self.len += 1;
     }
 
-    /// Takes the last byte back.
-    pub fn back(&mut self) {
-        self.len = self.len.saturating_sub(1);
-    }
-
-    /// Writes the last so many digits of a number, in lower-case hexadecimal.
-    pub fn hex(&mut self, number: u32, digits: u32) {
-        for place in (0..digits).rev() {
-            let digit = (number >> (4 * place) & 0xf) as u8;
-            self.byte(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
-        }
-    }
-
     /// Writes a number in decimal.
     pub fn number(&mut self, number: u32) {
         if number >= 10 {

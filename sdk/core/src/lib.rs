@@ -12,7 +12,6 @@
 //! | [`ad`] | one ad: its phase, its quartiles, sound, full screen, viewability |
 //! | [`ring`] | beacons not yet acknowledged, and the batches they go out in |
 //! | [`client`] | all of it: the one that a skin holds |
-//! | [`request_id`] | ids of breaks and sessions |
 //!
 //! **What this crate never does:** allocate, format, touch a clock, a network or a store; report what did not play; forget a
 //! beacon without counting it. All memory is in [`Client`], which fits into one page of wasm memory beside its stack. No `u64`
@@ -30,7 +29,6 @@ pub mod client;
 pub mod coverage;
 pub mod due;
 pub mod progress;
-pub mod request_id;
 pub mod ring;
 mod whole;
 
