@@ -5,14 +5,15 @@
 use std::collections::{HashMap, HashSet};
 
 use libfuzzer_sys::fuzz_target;
+use slotkeeper_beacon::Text;
 use slotkeeper_core::beacon::{Batch, Event};
 use slotkeeper_fuzz::seed;
 use slotkeeper_sdk_core::{
-    Due,
-    ad::{End, Seen},
-    ring::{BILLABLE, PARTING_BYTES_MAX},
+    Client, Due,
+    ad::{End, Extent, Seen},
+    progress::Sample,
+    ring::{BATCH_BYTES_MAX, BILLABLE, PARTING_BYTES_MAX},
 };
-use slotkeeper_sdk_tv::{Border, TEXT_BYTES};
 
 /// A beacon, as far as it stays the same however often it is sent.
 type Line = (String, Event, Option<u32>);
@@ -29,7 +30,7 @@ fuzz_target!(init: seed("played", played()), |script: &[u8]| {
 
 /// A page, and what it was told.
 struct Page {
-    border: Border,
+    client: Box<Client>,
     now_ms: f64,
     /// The token of each place.
     tokens: HashMap<u8, String>,
@@ -47,11 +48,10 @@ struct Page {
 
 impl Page {
     fn new() -> Self {
-        let mut border = Border::new();
-        border.text()[..3].copy_from_slice(b"s-1");
-        assert_eq!(border.start(3, 0, 0.0), 1);
+        let mut client = Box::new(Client::new());
+        assert!(client.start(b"s-1", 0, 0.0));
         Self {
-            border,
+            client,
             now_ms: 0.0,
             tokens: HashMap::new(),
             tokens_given: 0,
@@ -69,64 +69,66 @@ impl Page {
         let place = script.byte().unwrap_or_default();
         match call % 20 {
             0 => self.add(script.number()),
-            1 => self.border.extent(place, script.bits(), script.number()),
-            2 => self.border.begin(place, script.number(), script.bits()),
+            1 => {
+                let extent = if script.bits() % 2 == 0 { Extent::File } else { Extent::Span };
+                self.client.set_extent(place, extent, script.number());
+            }
+            2 => self.client.begin(place, script.number(), Seen(script.bits())),
             3 => {
-                let (clock_ms, position_ms) = (script.number(), script.number());
-                let due = self.border.look(place, clock_ms, position_ms, script.number(), script.bits());
+                let sample = Sample { clock_ms: script.number(), position_ms: script.number(), rate: script.number() };
+                let due = self.client.look(place, sample, Seen(script.bits()));
                 self.tell(place, due);
             }
             // As a page really looks: its clock goes on, and the ad plays.
             4..=6 => {
-                let ms = f64::from(script.byte().unwrap_or_default()) * 20.0;
-                self.now_ms += ms;
-                let due = self.border.look(place % 4, self.now_ms, self.now_ms, 1.0, script.bits());
+                self.now_ms += f64::from(script.byte().unwrap_or_default()) * 20.0;
+                let sample = Sample { clock_ms: self.now_ms, position_ms: self.now_ms, rate: 1.0 };
+                let due = self.client.look(place % 4, sample, Seen(script.bits()));
                 self.tell(place % 4, due);
             }
             7 => {
-                let due = self.border.end(place, script.bits(), script.bits(), script.number());
+                let how = [End::Skipped, End::Failed, End::Dropped][script.bits() as usize % 3];
+                let due = self.client.end(place, how, script.bits(), script.number());
                 self.tell(place, due);
             }
             8 => {
-                let due = self.border.click(place, script.number());
+                let due = self.client.click(place, script.number());
                 self.tell(place, due);
             }
-            9 => self.border.release(place),
-            10 => self.border.touch(script.number()),
-            11 => self.border.gather(script.number()),
-            12 => self.border.hurry(script.number()),
+            9 => self.client.release(place),
+            10 => self.client.touch(script.number()),
+            11 => self.client.gather(script.number()),
+            12 => self.client.hurry(script.number()),
             13 => self.post(script.number()),
             14 => self.settle(script),
             15 => {
                 self.in_flight = None;
-                self.border.failed(script.number(), script.number());
+                self.client.failed(script.number(), script.number());
             }
             16 => self.part(script.number(), place % 2 == 0),
             17 => {
                 self.parted_bytes = 0;
-                self.border.back(script.number());
+                self.client.came_back(script.number());
             }
             18 => {
                 self.own_lost = self.own_lost.saturating_add(place.into());
-                self.border.lost(place.into());
+                self.client.count_lost(place.into());
             }
-            _ => self.border.delivered(script.number()),
+            _ => self.client.delivered(script.number()),
         }
     }
 
     fn add(&mut self, duration_ms: f64) {
         let token = format!("tok-{}", self.tokens_given);
-        self.border.text()[..token.len()].copy_from_slice(token.as_bytes());
-        let Ok(place) = u8::try_from(self.border.add(token.len(), duration_ms)) else { return };
+        let Some(place) = self.client.add(token.as_bytes(), duration_ms) else { return };
         self.tokens_given += 1;
-        assert_eq!(self.border.phase(place), 0, "a new ad has a past");
+        assert!(self.client.is_waiting(place), "a new ad has a past");
         self.tokens.insert(place, token);
     }
 
-    fn tell(&mut self, place: u8, due: u32) {
-        let billable = due & BILLABLE != 0;
-        assert_eq!(due & Due::RECORD.bits() != 0, billable, "the record is stale");
-        for event in Event::ALL.iter().filter(|event| due & Due::event(**event).bits() != 0) {
+    fn tell(&mut self, place: u8, due: Due) {
+        assert_eq!(due.has(Due::RECORD), due.bits() & BILLABLE != 0, "the record is stale");
+        for event in Event::ALL.iter().filter(|event| due.has(Due::event(**event))) {
             let token = self.tokens.get(&place).expect("an event of no ad");
             let is_new = self.told.insert((token.clone(), *event));
             let may_repeat = matches!(
@@ -148,38 +150,41 @@ impl Page {
     }
 
     fn post(&mut self, now_ms: f64) {
-        let len = self.border.batch(now_ms);
-        if len == 0 {
-            assert_eq!(self.border.waiting(), 0, "what waits is not sent");
+        let mut buffer = [0; BATCH_BYTES_MAX];
+        let mut text = Text::new(&mut buffer);
+        let Some(number) = self.client.batch(&mut text, now_ms) else {
+            assert_eq!(self.client.waiting(), 0, "what waits is not sent");
             return;
-        }
-        let number = self.border.sequence();
-        let count = self.read(len, Some(number));
+        };
+        let len = text.len();
+        let count = self.read(&buffer[..len], Some(number));
         self.in_flight = Some((number, count));
     }
 
     fn settle(&mut self, script: &mut Script<'_>) {
         let off = script.bits();
         let Some((number, count)) = self.in_flight else {
-            assert_eq!(self.border.settled(off, 1, 0.0), 0, "an answer to nothing");
+            assert_eq!(self.client.settled(off, 1, 0.0), Due::NOTHING, "an answer to nothing");
             return;
         };
-        let due = self.border.settled(number.wrapping_add(off), 0, script.number());
-        assert_eq!(due != 0, off == 0, "an answer to another batch");
-        if due != 0 {
+        let due = self.client.settled(number.wrapping_add(off), 0, script.number());
+        assert_eq!(due != Due::NOTHING, off == 0, "an answer to another batch");
+        if due != Due::NOTHING {
             self.acknowledged_count += count;
             self.in_flight = None;
         }
     }
 
     fn part(&mut self, now_ms: f64, is_taken: bool) {
-        let len = self.border.parting(now_ms);
-        if len == 0 {
+        let mut buffer = [0; BATCH_BYTES_MAX];
+        let mut text = Text::new(&mut buffer);
+        if !self.client.parting(&mut text, now_ms) {
             return;
         }
-        self.read(len, None);
+        let len = text.len();
+        self.read(&buffer[..len], None);
         if is_taken {
-            self.border.parted();
+            self.client.parted(len);
             self.parted_bytes += len;
             assert!(self.parted_bytes <= PARTING_BYTES_MAX);
         }
@@ -187,13 +192,11 @@ impl Page {
 
     /// What leaves the page: every beacon was an event, and a number stands for what it stood for before, but for what was lost
     /// of its beginning. Returns how many there are.
-    fn read(&mut self, len: usize, number: Option<u32>) -> u64 {
-        assert!(len <= TEXT_BYTES);
-        let text = std::str::from_utf8(&self.border.text()[..len]).expect("text").to_owned();
-        let batch = Batch::parse(&text).expect("a batch");
+    fn read(&mut self, text: &[u8], number: Option<u32>) -> u64 {
+        let batch = Batch::parse(std::str::from_utf8(text).expect("text")).expect("a batch");
         assert!(number.is_none_or(|number| number == batch.sequence));
         assert_ne!(batch.sequence, 1, "the number of the record");
-        let lost = self.border.lost(0);
+        let lost = self.client.lost();
         assert_eq!(batch.lost, lost);
         let lines: Vec<Line> = batch.beacons.iter().map(|it| (it.token.to_owned(), it.event, it.detail)).collect();
         for (token, event, _) in &lines {
@@ -208,20 +211,21 @@ impl Page {
     }
 
     fn check(&mut self) {
-        let lost = self.border.lost(0);
+        let lost = self.client.lost();
         if lost < u32::MAX {
             let accounted =
-                self.acknowledged_count + u64::from(self.border.waiting()) + u64::from(lost - self.own_lost);
+                self.acknowledged_count + u64::from(self.client.waiting()) + u64::from(lost - self.own_lost);
             assert_eq!(accounted, self.told_count, "acknowledged, waiting, or counted lost");
         }
     }
 
     /// The record is what its reader can post, and all that waits can be delivered.
     fn deliver(&mut self) {
-        let len = self.border.record(self.now_ms);
-        if len > 0 {
-            let text = std::str::from_utf8(&self.border.text()[..len]).expect("text").to_owned();
-            let record = Batch::parse(&text).expect("a batch");
+        let mut buffer = [0; BATCH_BYTES_MAX];
+        let mut text = Text::new(&mut buffer);
+        if self.client.record(&mut text, self.now_ms) {
+            let len = text.len();
+            let record = Batch::parse(std::str::from_utf8(&buffer[..len]).expect("text")).expect("a batch");
             assert_eq!(record.sequence, 1);
             for it in &record.beacons {
                 assert!(BILLABLE & 1 << it.event.code() != 0);
@@ -229,8 +233,8 @@ impl Page {
             }
         }
         self.in_flight = None;
-        self.border.failed(self.now_ms, 0.5);
-        while self.border.waiting() > 0 {
+        self.client.failed(self.now_ms, 0.5);
+        while self.client.waiting() > 0 {
             self.post(self.now_ms);
             self.settle(&mut Script(&[]));
         }
