@@ -64,6 +64,7 @@ export function openSession(rules, { edgeUrl, profileId, sessionId = freshId(), 
     },
     /** Does what is due of an ad: keeps what must not be lost, then tells the app. */
     follow(ad, due, errorCode) {
+      if (!due) return; // nearly always
       if (due & RECORD) delivery.save();
       if ((due >> START) & 1) ad.hasBegun = true;
       if (due < 0 && !ad.isClosed) {

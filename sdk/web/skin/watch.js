@@ -49,7 +49,8 @@ export function watch(rules, ad, video, { span, src }, follow, then) {
     if (type === "error" && (!span || (positionMs >= 0 && positionMs < lengthMs))) {
       return ad.finish?.(FAILED, MEDIA_ERRORS[video.error?.code] || 400);
     }
-    const due = rules.look(place, now(), positionMs, video.playbackRate, seen());
+    // By the time that we hear of a jump, the video may have arrived.
+    const due = rules.look(place, now(), positionMs, video.playbackRate, seen() | (type === "seeking" ? 2 : 0));
     follow(ad, due);
     if (ad.isClosed || (src && video.ended)) return ad.finish?.(DROPPED);
     if (src && due & STALLED) return ad.finish?.(FAILED, MEDIA_TIMEOUT);
