@@ -21,8 +21,8 @@ const { newer } = JSON.parse(readFileSync(new URL("old-engines.json", import.met
 
 /** How each skin is loaded, and what the page hides from it. `engines`: runs on these only. */
 export const SKINS = {
-  /** Browsers' skin: Chromium 64 does not compile its wasm. */
-  web: { script: "/sdk/web/slotkeeper.js", hides: [], engines: ["chromium-79", "chromium-92", "chromium-108", "chromium"] },
+  /** Browsers' skin. */
+  web: { script: "/sdk/web/slotkeeper.js", hides: [] },
   tv: { script: "/sdk/tv/slotkeeper-tv.js", hides: [] },
   /** A set without WebAssembly. */
   "tv-twin": { script: "/sdk/tv/slotkeeper-tv.js", hides: ["WebAssembly"] },
