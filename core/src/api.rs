@@ -312,8 +312,8 @@ pub struct AdResponse {
     pub duration_ms: u32,
     /// Its files, best first.
     pub media: Vec<MediaResponse>,
-    /// What to open when the viewer follows its link, if it has one: absolute, and by way of the edge, which counts the click;
-    /// of an auction's ad, what it says itself. Who reports `clickThrough` as well is counted once.
+    /// What to open when the viewer follows its link, if it has one: a path of the edge, which counts the click and sends the
+    /// viewer on; of an auction's ad, what it says itself. Who reports `clickThrough` as well is counted once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub click_through: Option<String>,
     /// What else goes with it, as booked.

@@ -41,7 +41,7 @@ fn answer_slot(slot: &Opportunity, from: (Option<&Plan<'_>>, &Pod), asked: &Aske
         Outcome::Filled(fill) => {
             let token = token(slot, fill);
             let mut ad = answer_ad(fill, from);
-            ad.click_through = leads_to(&asked.base, &ad, token, keys);
+            ad.click_through = leads_to("", &ad, token, keys); // a path, as of the pixels: who asks knows where
             SlotOutcome::Filled {
                 fill_reason: fill.fill_reason,
                 ad: Box::new(ad),

@@ -19,7 +19,7 @@ use serde::Serialize;
 use slotkeeper_core::{
     api::{AdResponse, BreakResponse, CALLER_ID_BYTES_MAX, InvalidField, MediaResponse, SlotOutcome},
     beacon::Event,
-    contract::{Tracker, Verification},
+    contract::{Presentation, Tracker, Verification},
     id::{BreakId, OpportunityId, playback_request_id},
     keys::Keyring,
     time::UnixMillis,
@@ -85,8 +85,9 @@ pub(crate) async fn answer(platform: &impl Platform, client: Client, tag: &Tag) 
         Ok(response) => {
             let listing = Listing { keys: &settings.keys, base: &tag.base, now, reporter };
             let (list, unused) = listing.of(&response, start_offset_ms);
-            // Of a stored answer that is asked for again, this was done the first time; meanwhile its ads may have begun.
-            if response.decided_at_ms == now {
+            // Of a stored answer that is asked for again, this was done the first time; meanwhile its ads may have begun. Rows that
+            // nobody took hold no claims, and who carries them home says himself what he does not play.
+            if response.decided_at_ms == now && response.receipt.is_none() {
                 give_back(platform, unused).await;
             }
             Reply::json(200, &list)
@@ -312,7 +313,8 @@ impl Listing<'_> {
             .map(|event| self.tracking(*event, token, &ad.presentation.trackers))
             .filter(|event| !event.urls.is_empty())
             .collect();
-        if tracking.is_empty() {
+        let Presentation { verifications, skip_after_ms, .. } = &ad.presentation;
+        if tracking.is_empty() && (met == Met::Never || (verifications.is_empty() && skip_after_ms.is_none())) {
             return None;
         }
         let slot = Slot {
@@ -321,8 +323,8 @@ impl Listing<'_> {
             duration: seconds(ad.duration_ms.into()),
             identifiers: identifiers(ad),
             tracking,
-            verifications: ad.presentation.verifications.iter().map(verification_resource).collect(),
-            skip_offset: ad.presentation.skip_after_ms.map(|ms| seconds(ms.into())),
+            verifications: verifications.iter().map(verification_resource).collect(),
+            skip_offset: skip_after_ms.map(|ms| seconds(ms.into())),
             click_through: match self.reporter {
                 Reporter::Player => leads_to(self.base, ad, *token, self.keys),
                 Reporter::Sdk => None, // it knows the link, and reports that it was followed

@@ -414,7 +414,7 @@ test("an app that gives the video another source ends the break, and what then p
 
 test("a click is reported once and leads where the ad says; an app that gives an ad up says why", { timeout: 60_000 }, async () => {
   const slot = filled(0);
-  slot.ad.presentation = { click_through: "https://advertiser.example/" };
+  slot.ad.click_through = "/v1/c/link-0";
   const { page, told, batches } = await open([slot, filled(1)]);
   await request(page);
   const before = await page.evaluate(() => {
@@ -428,7 +428,7 @@ test("a click is reported once and leads where the ad says; an app that gives an
   const has = (name, index) => eventually(name, told, (list) => list.some(([type, slot]) => type === name && slot === index));
   await has("start", 0);
   await has("viewable", 0);
-  assert.deepEqual(await page.evaluate(() => [window.adBreak.click(), window.adBreak.click()]), Array(2).fill("https://advertiser.example/"));
+  assert.deepEqual(await page.evaluate(() => [window.adBreak.click(), window.adBreak.click()]), Array(2).fill(`${EDGE}/v1/c/link-0`));
   await page.evaluate(() => window.adBreak.error(405));
   await has("start", 1);
   await page.evaluate(() => { window.adBreak.skip(); return window.over; });

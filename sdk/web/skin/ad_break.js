@@ -133,8 +133,8 @@ export class Observation {
     const { session } = adBreak.inner;
     Object.assign(this, { adBreak, ad });
     watch(session.rules, ad, video, { span }, session.follow, (how, code) => {
-      if (how !== DROPPED) session.end(ad, how, code);
-      else if (!ad.hasBegun) ad.isTaken = Boolean(ad.isClosed);
+      if (how !== DROPPED || ad.hasBegun) session.end(ad, how, code);
+      else ad.isTaken = Boolean(ad.isClosed);
     });
   }
 

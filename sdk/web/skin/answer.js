@@ -6,7 +6,7 @@ import { failure } from "./failure.js";
 export const bothClocks = () => [performance.now(), Date.now()];
 
 /** Reads an answer: the break as the app sees it, and its ads with what is for us only. */
-export function read(answer, askedAt) {
+export function read(answer, askedAt, url) {
   const need = (object, key) => {
     const value = object?.[key];
     if (value == null && key !== "plan_version") throw failure("edge_answer_malformed", `the edge's answer has no ${key}`);
@@ -14,7 +14,8 @@ export function read(answer, askedAt) {
   };
   const decidedAtMs = need(answer, "decided_at_ms");
   const ads = [];
-  const slots = need(answer, "slots").map((raw, slotIndex) => {
+  const list = (object, key) => (Array.isArray(need(object, key)) ? object[key] : need({}, key));
+  const slots = list(answer, "slots").map((raw, slotIndex) => {
     const slot = { slotIndex, opportunityId: need(raw, "opportunity_id"), outcome: need(raw, "outcome") };
     if (slot.outcome !== "filled") return { ...slot, unfilledReason: need(raw, "unfilled_reason") };
     const ad = need(raw, "ad");
@@ -22,11 +23,13 @@ export function read(answer, askedAt) {
     slot.ad = {
       adId: ad.ad_id, creativeId: ad.creative_id, universalAdId: ad.universal_ad_id, name: ad.name,
       durationMs: need(ad, "duration_ms"),
-      media: need(ad, "media").map(({ url, mime_type: type, width, height }) => ({ url, mimeType: type || "", width, height })),
+      media: list(ad, "media").map(({ url, mime_type: type, width, height }) => ({ url, mimeType: type || "", width, height })),
     };
     slot.expiresAtMs = need(raw, "expires_at_ms");
     ads.push({
-      slot, token: need(raw, "token"), link: ad.click_through || null,
+      slot, token: need(raw, "token"),
+      // A path of the edge, which counts the click; an auction's ad leads straight on.
+      link: ad.click_through?.replace(/^\/v1\//, url) || null,
       files: slot.ad.media.map(({ url, mimeType }) => [url, mimeType]),
       // Its life is counted from before the edge decided it, so a device whose clock is wrong is right enough.
       diesAt: askedAt.map((at) => at + slot.expiresAtMs - decidedAtMs),

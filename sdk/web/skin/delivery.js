@@ -20,7 +20,7 @@ const RECEIPT_CHARS_MAX = 160 * 1024;
 const PARTING_CHARS_MAX = 40 * 1024;
 
 /** How many beacons a batch has. */
-const count = (batch) => batch.split("\n").length - 2;
+const count = (batch) => Math.max(1, batch.split("\n").length - 2);
 
 export function openDelivery(rules, edgeUrl, isStorageWanted) {
   const storage = openStorage(isStorageWanted);
@@ -68,6 +68,7 @@ export function openDelivery(rules, edgeUrl, isStorageWanted) {
     const { status, answer } = await post(isReceipt ? receipts : beacons, text, ANSWER_MS_MAX);
     const [, sessionId, sequence] = text.split(" ", 3);
     if (answer.error?.code) {
+      // A damaged record is refused as a whole, and never better.
       const isFinal = status === 400 || status === 413 || (isReceipt && (status === 403 || status === 410));
       return isFinal ? (isReceipt ? 1 : count(text)) : -1;
     }
@@ -108,7 +109,9 @@ export function openDelivery(rules, edgeUrl, isStorageWanted) {
     if (isSending) return;
     isSending = true;
     clearTimeout(timer);
-    const hasFailed = (await Promise.all([sendLetter(), sendBatch()])).some((refused) => refused < 0);
+    // What throws is a text that was none; it keeps nobody either.
+    const sendings = [sendLetter(), sendBatch()].map((sending) => sending.catch(() => -1));
+    const hasFailed = (await Promise.all(sendings)).some((refused) => refused < 0);
     if (hasFailed) rules.failed(now(), Math.random());
     else rules.delivered(now());
     isSending = false;
@@ -143,7 +146,7 @@ export function openDelivery(rules, edgeUrl, isStorageWanted) {
     },
     /** Takes the rows of a break that nobody else could take. */
     takeReceipt(text) {
-      if (!text || text.length > RECEIPT_CHARS_MAX) return rules.refused(1);
+      if (typeof text !== "string" || !text || text.length > RECEIPT_CHARS_MAX) return rules.refused(1);
       const held = letters.filter(({ isReceipt }) => isReceipt);
       if (held.length >= RECEIPTS_MAX) {
         remove(held[0]);

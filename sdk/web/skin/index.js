@@ -41,7 +41,7 @@ export class AdClient {
 
   static async load(config) {
     await init();
-    return new AdClient(openSession(new Rules(), config, config?.sessionId !== undefined));
+    return new AdClient(openSession(new Rules(), config));
   }
 
   async requestBreak(options) {
@@ -49,7 +49,9 @@ export class AdClient {
     if (ahead?.key === JSON.stringify(options) && (!ahead.opened || ahead.opened.ads.every((ad) => leftMs(ad) > 0))) {
       this.ahead = undefined;
       clearTimeout(ahead.timer);
-      return new AdBreak(session, await ahead.opening);
+      const opened = await ahead.opening.catch(noop);
+      if (opened?.ads.every((ad) => leftMs(ad) > 0)) return new AdBreak(session, opened);
+      if (opened) session.discard(opened); // it took its time
     }
     return new AdBreak(session, await this.ask(options));
   }
@@ -120,6 +122,7 @@ export class AdClient {
       max_duration_ms: options.maxDurationMs, tier, country, device,
     });
     for (let tries = 1; ; tries += 1) {
+      if (session.isDestroyed) throw destroyed();
       const { status, answer } = await post(`${session.url}breaks`, body, TRY_MS_MAX);
       if (status >= 200 && status < 300) return session.open(answer, askedAt);
       const { code = "edge_error", message = `the edge answered ${status}`, field } = answer.error || {};

@@ -20,10 +20,11 @@ export const isEvent = (name) => EVENTS.indexOf(name) > 0 || name === BREAK_STAR
 // What is due, beside events; less than 0, nothing more can happen to the ad.
 const RECORD = 1;
 
-export function openSession(rules, { edgeUrl, profileId, sessionId = freshId(), storage } = {}, isNamed) {
+export function openSession(rules, { edgeUrl, profileId, sessionId: named, storage } = {}) {
   if (typeof edgeUrl !== "string") throw badArgument("edgeUrl", "must be the URL of the edge");
+  const sessionId = named ?? freshId(); // null is what storage says of a name that it does not have
   // A session the app named may have had a page before this one; its numbers go on from the time, not from 0.
-  if (!rules.start(`${sessionId}`, isNamed ? Date.now() / 1_000 : 0, now())) {
+  if (!rules.start(`${sessionId}`, named != null ? Date.now() / 1_000 : 0, now())) {
     throw badArgument("sessionId", "must be 1 to 64 letters, digits, hyphens or underscores");
   }
   const url = `${edgeUrl.replace(/\/+$/, "")}/v1/`;
@@ -101,7 +102,7 @@ export function openSession(rules, { edgeUrl, profileId, sessionId = freshId(), 
     },
     /** Takes a break that was decided. */
     open(answer, askedAt) {
-      const opened = read(answer, askedAt);
+      const opened = read(answer, askedAt, url);
       if (answer.receipt) delivery.takeReceipt(answer.receipt);
       opened.ads = opened.ads.filter((ad) => {
         ad.opened = opened;

@@ -16,8 +16,17 @@ function within(promise, late) {
 }
 
 /** Has the content's player put it away. */
-export const suspend = (content) =>
-  within(content.suspend(), failure("content_not_suspended", "the content's player did not let go of the video in time"));
+export async function suspend(content) {
+  const suspending = (async () => content.suspend())();
+  const late = failure("content_not_suspended", "the content's player did not let go of the video in time");
+  try {
+    await within(suspending, late);
+  } catch (error) {
+    // It may let go yet, and nobody else would give the video back.
+    if (error === late) suspending.then(() => content.resume()).catch(noop);
+    throw error;
+  }
+}
 
 /** Remembers the content and makes the video ready for ads. */
 export function takeStage(video, content) {
@@ -35,10 +44,10 @@ export function takeStage(video, content) {
     /** Puts the content back as it was. */
     async restore() {
       abandon();
-      if (content) return within(content.resume()).catch((error) => console.error(error));
+      if (content) return within((async () => content.resume())()).catch((error) => console.error(error));
       let stop;
       const opened = new Promise((resolve) => {
-        stop = listen(video, "loadedmetadata error", resolve);
+        stop = listen(video, "loadedmetadata error", ({ target }) => target === video && resolve());
       });
       if (src === null || srcObject) video.removeAttribute("src");
       if (srcObject) video.srcObject = srcObject;

@@ -42,11 +42,14 @@ export function watch(rules, ad, video, { span, src }, follow, then) {
       .reduce((bits, is, nth) => bits | (is ? 1 << nth : 0), view | (hidden ? 128 : 0));
   }
 
-  function look({ type } = {}) {
+  function look({ type, target } = {}) {
     const positionMs = video.currentTime * 1_000 - startMs;
     if (!isThere()) return ad.finish?.(REPLACED);
+    // Somebody else's file is gone, and what comes is another.
+    if (type === "emptied" && !src && ad.hasBegun) return ad.finish?.(DROPPED);
     if (type === "loadedmetadata") extent();
-    if (type === "error" && (!span || (positionMs >= 0 && positionMs < lengthMs))) {
+    // Subtitles and sources inside of the video fail, too, and it plays all the same.
+    if (type === "error" && target === video && (!span || (positionMs >= 0 && positionMs < lengthMs))) {
       return ad.finish?.(FAILED, MEDIA_ERRORS[video.error?.code] || 400);
     }
     // By the time that we hear of a jump, the video may have arrived.
@@ -60,8 +63,9 @@ export function watch(rules, ad, video, { span, src }, follow, then) {
   const stops = [listen(video, VIDEO_EVENTS, look), listen(document, PAGE_EVENTS, look)];
   const timer = setInterval(look, LOOK_MS);
   if (window.IntersectionObserver) {
-    observer = new IntersectionObserver(([{ intersectionRatio }]) => {
-      inView = intersectionRatio >= AREA_MIN;
+    observer = new IntersectionObserver((entries) => {
+      const { intersectionRatio, boundingClientRect: { width, height } } = entries[entries.length - 1];
+      inView = width * height > 0 && intersectionRatio >= AREA_MIN; // what has no area is in view as a whole, says the standard
       look();
     }, { threshold: AREA_MIN });
     observer.observe(video);

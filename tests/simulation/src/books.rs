@@ -1,6 +1,6 @@
 //! The end of a world: what the origin's tables must say, from what was asked, answered and reported.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{cmp::Reverse, collections::BTreeMap, rc::Rc};
 
 use slotkeeper_core::{
     beacon::Event,
@@ -180,7 +180,7 @@ fn rows_that_stand<'a>(
     };
     let rank = |(is_committed, _): &(bool, String), rows: &[&Opportunity]| {
         let decided_at = rows.iter().map(|row| row.decided_at.0).min();
-        (!rows.iter().any(began), *is_committed, decided_at)
+        (Reverse(rows.iter().filter(|row| began(row)).count()), *is_committed, decided_at)
     };
     let first = decisions.iter().map(|(key, rows)| rank(key, rows)).min();
     let (recording, decision) = decided?;

@@ -1,6 +1,7 @@
 //! Law 1: every slot that was ever told of is one row, filled or unfilled.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::RangeInclusive,
 };
@@ -100,7 +101,7 @@ fn whole_breaks(books: &Books, law: &mut Law) {
     }
 }
 
-/// What stands of a break: the rows of one decision. Of several, one of which an ad began to play comes first; then one that
+/// What stands of a break: the rows of one decision. Of several, the one of which most ads began to play comes first; then one that
 /// was not committed; then the earlier; then the one with the least hash. Of two rows of one slot, the first by the same rule.
 fn should_stand(books: &Books, rows: &[&LoggedRow]) -> BTreeMap<u64, String> {
     let rank = |row: &LoggedRow| {
@@ -114,9 +115,9 @@ fn should_stand(books: &Books, rows: &[&LoggedRow]) -> BTreeMap<u64, String> {
     }
     let least = |rows: &[&LoggedRow]| {
         let ranks: Vec<_> = rows.iter().map(|row| rank(row)).collect();
-        let began = ranks.iter().any(|rank| !rank.0);
+        let began = ranks.iter().filter(|rank| !rank.0).count();
         let decided_at = ranks.iter().map(|rank| rank.2).min();
-        (!began, ranks[0].1, decided_at, ranks.iter().map(|rank| rank.3.clone()).min())
+        (Reverse(began), ranks[0].1, decided_at, ranks.iter().map(|rank| rank.3.clone()).min())
     };
     let first = decisions.into_values().min_by_key(|rows| least(rows)).unwrap_or_default();
     let mut standing: BTreeMap<u64, &LoggedRow> = BTreeMap::new();

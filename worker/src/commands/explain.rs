@@ -7,6 +7,7 @@ use clap::Args;
 use slotkeeper::{
     data_dir::DataDir,
     explain::{Candidate, ClaimShown, Explanation, Fate, Outcome, explain},
+    fold::Place,
     replay::Replayer,
     say, tell,
 };
@@ -62,7 +63,9 @@ impl Explain {
 fn print(explanation: &Explanation, asked_for: OpportunityId) {
     let (row, asked) = (&explanation.row, &explanation.asked);
     say!("{}  {}", row.opportunity_id, in_words(&row.outcome));
-    if row.opportunity_id != asked_for.to_string() {
+    if row.place != Place::Standing {
+        say!("  no row of this slot stands: another decision of its break does");
+    } else if row.opportunity_id != asked_for.to_string() {
         say!("  it stands for the slot; the row {asked_for} was superseded");
     }
     if let Some(why) = &row.invalid_traffic {

@@ -182,10 +182,11 @@ pub struct PlanShown {
     pub flights: usize,
 }
 
-/// Explains the slot that `id` names: the row that stands for it, also where `id` is that of another of its rows.
+/// Explains the slot that `id` names: the row that stands for it, also where `id` is that of another of its rows; or, where another
+/// decision of its break stands that has no such slot, the first of those that were superseded.
 pub fn explain(replayer: &mut Replayer, id: OpportunityId) -> Result<Explanation, ReplayError> {
     let rows = replayer.rows_of(id)?;
-    let (_, standing) = rows.first().ok_or(ReplayError::UnknownOpportunity(id))?;
+    let (place, standing) = rows.first().ok_or(ReplayError::UnknownOpportunity(id))?;
     let (decision, slot_index) = decision_of(replayer, standing)?;
     let plan = decision.plan_version.map(|version| replayer.plan(version)).transpose()?;
 
@@ -200,7 +201,7 @@ pub fn explain(replayer: &mut Replayer, id: OpportunityId) -> Result<Explanation
     let flights = plan.as_deref().map_or(0, |plan: &KeptPlan| plan.source.flights.len());
     Ok(Explanation {
         not_looked_at: flights.saturating_sub(candidates.len()),
-        row: row(&names, Place::Standing, standing)?,
+        row: row(&names, *place, standing)?,
         superseded: rows[1..].iter().map(|(place, columns)| row(&names, *place, columns)).collect::<Result<_, _>>()?,
         asked: asked(&decision, &pod),
         viewer: viewer(&names, &decision)?,

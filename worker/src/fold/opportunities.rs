@@ -45,10 +45,11 @@ const ROWS_OF_BREAK: &str = "
               FROM fct_ad_opportunities WHERE break_id = ?1
           UNION ALL SELECT opportunity_id, slot_index, recording, decision_id, decided_at_ms, content_hash, ad_id, record_id
               FROM opportunities_superseded WHERE break_id = ?1) r";
-/// Which of them stand. It depends on what has come, never on when.
+/// Which of them stand: of the decision of which most ads began to play. What two decisions have in common began in both, so one that
+/// began proves nothing. It depends on what has come, never on when.
 const FIRST_DECISION: &str = "
     GROUP BY recording, decision_id
-    ORDER BY max(began) DESC, recording = 'committed', min(decided_at_ms), min(content_hash) LIMIT 1";
+    ORDER BY sum(began) DESC, recording = 'committed', min(decided_at_ms), min(content_hash) LIMIT 1";
 
 pub(super) fn apply(
     db: &Connection,

@@ -352,6 +352,28 @@ fn of_a_break_that_was_decided_twice_the_rows_of_one_decision_stand_and_no_slot_
 }
 
 #[test]
+fn what_two_decisions_have_in_common_elects_neither() {
+    let sold = record(1);
+    // The second could not check a cap: its first slot is the same, of its second it knows nothing.
+    let long = decided(vec![filled(1, 0, &sold), filled(1, 1, &sold)], 1, 0);
+    let blind = decided(vec![filled(1, 0, &sold), unfilled(1, 1)], 2, 90);
+    let facts = [
+        long.iter().map(committed).collect(),
+        blind.iter().map(uncommitted).collect(),
+        vec![beacon(&long[0], &sold, Event::Start, 1), beacon(&long[1], &sold, Event::Start, 2)],
+    ]
+    .concat();
+    for seed in 0..30 {
+        let mut world = World::new();
+        world.tell(shuffled(facts.clone(), seed));
+        let rows =
+            "SELECT group_concat(slot_index || ' ' || recording, ', ' ORDER BY slot_index) FROM fct_ad_opportunities";
+        assert_eq!(world.one::<String>(rows), "0 committed, 1 committed", "seed {seed}");
+        assert_eq!(world.one::<u64>("SELECT count(*) FROM fct_ad_impressions"), 2, "both played, seed {seed}");
+    }
+}
+
+#[test]
 fn every_slot_that_an_election_changes_is_told_of() {
     let mut world = World::new();
     let [long, short] = decided_twice(1);
