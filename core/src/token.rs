@@ -218,7 +218,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_token_opens_to_itself(slot in 0u8..16, ad in any::<u32>(), record in any::<[u8; 8]>(), code in 0..=Event::ALL.len() as u8, life_s in 1u64..65_536) {
+        fn every_token_opens_to_itself(slot in 0u8..16, ad in any::<u32>(), record in any::<[u8; 8]>(), code in 0..=Event::ViewUndetermined.code(), life_s in 1u64..65_536) {
             let token = Token {
                 opportunity_id: OpportunityId::mint(BreakId([slot; 16]), slot, OPENED),
                 ad_id: AdId(ad),
