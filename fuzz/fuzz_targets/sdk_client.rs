@@ -178,7 +178,7 @@ impl Page {
     fn part(&mut self, now_ms: f64, is_taken: bool) {
         let mut buffer = [0; BATCH_BYTES_MAX];
         let mut text = Text::new(&mut buffer);
-        if !self.client.parting(&mut text, now_ms) {
+        if !self.client.parting(&mut text, now_ms) || !self.client.has_room(text.len()) {
             return;
         }
         let len = text.len();

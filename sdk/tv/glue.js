@@ -3,6 +3,7 @@
 // The rules (what counts as played, what waits, what is written) are in wasm, or in its twin in JavaScript where there is no wasm;
 // this file hears the page and does what they say. It uses what Chromium 38 has, so no fetch, URL, Map or classList. One client
 // is one instance of the wasm: `core` below is what sdk/tv/src/exports.rs exports, and what is called a place there is an ad.
+// Only numbers go over that border; the texts stay here.
 //
 // Every byte is paid for by every viewer, hence closures rather than prototypes: the names of variables are made short for
 // shipping, and so are those of properties that end in `_`, which are nobody else's business.
@@ -11,10 +12,29 @@
   var RECORD = 1, START = 2, STALLED = 1 << 30;
   var ERROR = 11, BREAK_END = 19;
   // How the watching of an ad ends, if not with a VAST error code.
-  var DROPPED = 0, SKIPPED = 1, FAILED = 2, BLOCKED = -1, REPLACED = -2;
+  var DROPPED = 0, SKIPPED = 1, FAILED = 2, CLICKED = 3, BLOCKED = -1, REPLACED = -2;
+  // What the wasm exports: sdk/tv/src/exports.rs and border.rs say what each does.
+  var BEGIN_SESSION = "s", ADD = "a", EXTENT = "e", BEGIN = "b", LOOK = "l", ACT = "d", WAIT = "w", PACE = "p", WRITE = "t",
+    NUMBER = "n", SETTLED = "o", PART = "g", COUNT = "c";
+  // What sets its pace, what it writes, and what it counts.
+  var GATHERS = 0, HURRIES = 1, DELIVERED = 2, HAS_FAILED = 3, IS_BACK = 4, TOUCHED = 5;
+  var BATCH = 0, PARTING = 1, SURVIVING = 2;
+  var WAITING = 0, LOST = 1, REFUSED = 2;
 
   var script = document.currentScript;
   var ready, instantiate;
+
+  // The name of each event at its code, between those of the break.
+  var events = ("breakStart start firstQuartile midpoint thirdQuartile complete pause resume mute unmute skip error notUsed " +
+    "clickThrough playerExpand playerCollapse viewable notViewable viewUndetermined breakEnd").split(" ");
+
+  /** A batch of these numbers: of its first line two, of each other line an ad, an event, and two more. */
+  function join(count, numberAt, sessionId, tokens) {
+    for (var text = "sk1 " + sessionId, at = 0; at < count; at++) {
+      text += at % 4 == 2 ? "\n" + tokens[numberAt(at)] : " " + (at % 4 == 3 ? events[numberAt(at)] : numberAt(at) >>> 0);
+    }
+    return text + "\n";
+  }
 
   function noop() {}
 
@@ -129,9 +149,8 @@
   // --- A client
 
   function client(core, config) {
-    var bytes = new Uint8Array(core.memory.buffer, core.text(), 8192);
     var edgeUrl = config.edgeUrl, sessionId = config.sessionId || freshId();
-    var events = ("breakStart " + read(core.names()) + "breakEnd").split(" "); // between the two, at its code
+    var tokens = []; // of the ads, each at its place
     var handlers = [];
     var ads = []; // of which more may become
     var letters = []; // what is sent besides beacons: receipts, and records that clients before this one left
@@ -143,18 +162,17 @@
     if (typeof edgeUrl != "string") throw badArgument("edgeUrl");
     edgeUrl = edgeUrl.replace(/\/+$/, "") + "/v1/";
     // A session the app named may have had a page before this one; its numbers go on from the time, not from 0.
-    if (!core.start(write(sessionId), config.sessionId ? Date.now() / 1000 : 0, now())) {
-      throw badArgument("sessionId");
+    if (!/^[\w-]{1,64}$/.test(sessionId)) throw badArgument("sessionId");
+    core[BEGIN_SESSION](config.sessionId ? Date.now() / 1000 : 0, now());
+
+    /** What the wasm writes, as the text that is posted: each beacon's numbers on a line of their own. */
+    function write(what) {
+      var count = core[WRITE](what, now());
+      return count && join(count, core[NUMBER], sessionId, tokens);
     }
 
-    /** Puts a text where the wasm reads it; returns its length. */
-    function write(text) {
-      for (var at = 0; at < text.length; at++) bytes[at] = Math.min(text.charCodeAt(at), 255);
-      return text.length;
-    }
-
-    function read(length) {
-      return String.fromCharCode.apply(null, bytes.subarray(0, length));
+    function pace(what) {
+      core[PACE](what, now(), Math.random());
     }
 
     // --- Events
@@ -184,7 +202,6 @@
       if (due & START) ad.hasBegun_ = true;
       if (isOver) {
         ad.isClosed_ = true;
-        core.release(ad.place_);
         ads.splice(ads.indexOf(ad), 1);
       }
       for (var code = 1; code < BREAK_END; code++) {
@@ -195,7 +212,7 @@
     }
 
     function end(ad, how, errorCode) {
-      if (!ad.isClosed_) follow(ad, core.end(ad.place_, how, errorCode, now()), errorCode);
+      if (!ad.isClosed_) follow(ad, core[ACT](ad.place_, now(), how, errorCode), errorCode);
     }
 
     /** Nobody will play these ads, or play them on. */
@@ -234,7 +251,7 @@
     }
 
     function save() {
-      store(recordKey, read(core.record(now())));
+      store(recordKey, write(SURVIVING));
     }
 
     function isReceipt(text) {
@@ -253,7 +270,7 @@
       if (/^slotkeeper1r?:/.test(key)) {
         if (Date.now() - letter.writtenAt_ < 6048e5) letters.length < 8 && letters.push(letter);
         else {
-          core.lost(count(letter.text_));
+          core[COUNT](LOST, count(letter.text_));
           store(key);
         }
       }
@@ -265,11 +282,11 @@
     function waiting() {
       return letters.reduce(function (sum, letter) {
         return sum + count(letter.text_);
-      }, core.waiting());
+      }, core[COUNT](WAITING, 0));
     }
 
     function schedule() {
-      var waitMs = core.wait(now(), letters.length);
+      var waitMs = core[WAIT](now(), letters.length);
       clearTimeout(timer);
       if (waitMs >= 0) timer = setTimeout(send, waitMs);
       else if (isDestroyed) callAll(stops);
@@ -285,7 +302,7 @@
       return exchange(pathOf(text), text, 1e4).then(function (request) {
         var answer = parse(request.response), head = text.split(" "), status = request.status;
         if ((answer.error || "").code) return (isReceipt(text) ? /400|403|410|413/ : /400|413/).test(status) ? count(text) : -1;
-        return status == 202 && answer.accepted >= 0 && (!head[1] || answer.sessionId == head[1] && answer.sequence == head[2]) ?
+        return status == 202 && answer.accepted >= 0 && (isReceipt(text) || answer.sessionId == head[1] && answer.sequence == head[2]) ?
           (answer.refused || "").length : -1;
       });
     }
@@ -302,21 +319,20 @@
             hasFailed = true;
             letters.push(letters.shift());
           } else if (first) {
-            core.refused(refused);
+            core[COUNT](REFUSED, refused);
             letters.splice(letters.indexOf(first), 1);
             // Who wrote it may live in another window, and have written more since.
             if (storage[first.key_] == stored(first)) store(first.key_);
           }
-          text = read(core.batch(now()));
+          text = write(BATCH);
           return text && deliver(text);
         }).then(function (refused) {
           if (refused < 0) hasFailed = true;
           else if (text) {
-            core.settled(text.split(" ")[2], refused, now());
+            core[SETTLED](text.split(" ")[2], refused, now());
             save();
           }
-          if (hasFailed) core.failed(now(), Math.random());
-          else core.delivered(now());
+          pace(hasFailed ? HAS_FAILED : DELIVERED);
           isSending = false;
           if (hasFailed || !waiting()) {
             callAll(attempted, waiting());
@@ -328,7 +344,7 @@
     function flush() {
       return new Promise(function (resolve) {
         attempted.push(resolve);
-        core.hurry(now());
+        pace(HURRIES);
         send();
       });
     }
@@ -346,18 +362,18 @@
           return true;
         } catch (error) {}
       }
-      while ((text = read(core.parting(now()))) && handOver(text)) core.parted();
+      while ((text = write(PARTING)) && core[PART](text.length, 0) && handOver(text)) core[PART](text.length, 1);
       letters.forEach(function (letter) {
         text = letter.text_;
         if (isReceipt(text) && !letter.isParted_ && text.length < room && handOver(text)) {
-          letter.isParted_ = true;
           room -= text.length;
+          letter.isParted_ = true;
         }
       });
     }
 
     function comeBack() {
-      core.back(now());
+      pace(IS_BACK);
       letters.forEach(function (letter) {
         letter.isParted_ = false;
       });
@@ -365,7 +381,7 @@
     }
 
     function interacted() {
-      core.touch(now());
+      pace(TOUCHED);
     }
 
     listen(stops, document, "visibilitychange freeze", function (event) {
@@ -412,7 +428,7 @@
           error = status ?
             failure(error.code || "edge_error", error.field, error.message, status) :
             failure("edge_unreachable");
-          if (++tries > 3 || status && status < 500 && status != 408 && status != 429) throw error;
+          if (++tries > 3 || status && status < 500 && !/408|429/.test(status)) throw error;
           return new Promise(function (resolve) {
             setTimeout(resolve, Math.min(1000, 63 << tries) * (1 + Math.random()));
           }).then(attempt);
@@ -432,7 +448,7 @@
       needs(opened.requestId && opened.breakId && opened.slots).map(function (slot) {
         var lifeMs = slot.expiresAtMs - decidedAtMs;
         return needs(slot.opportunityId && slot.unfilledReason || slot.fillReason && lifeMs >= 0 && slot.ad && slot.ad.media && {
-          place_: core.add(write(needs(slot.token)), slot.ad.durationMs), slot_: slot, opened_: opened, finish_: noop,
+          place_: /^[\w-]{1,80}$/.test(needs(slot.token)) ? core[ADD](slot.ad.durationMs) : -1, slot_: slot, opened_: opened, finish_: noop,
           // Its life is counted from before the edge decided it, so a device whose clock is wrong is right enough. One clock
           // stands still while a device sleeps, the other may be set; the later of the two is believed.
           isExpired_: function () {
@@ -441,10 +457,12 @@
         });
       }).forEach(function (ad) {
         // What the core has no place for, nobody could report, so nobody plays it.
-        if (ad.place_ >= 0) ads.push(ad);
+        if (ad.place_ < 0) return;
+        tokens[ad.place_] = ad.slot_.token;
+        ads.push(ad);
       });
       if (opened.receipt) {
-        core.gather(now());
+        pace(GATHERS);
         letters.push(store("slotkeeper1r:" + freshId(), opened.receipt));
         schedule();
       }
@@ -500,10 +518,10 @@
               current = null;
               if (isReplaced()) how = REPLACED;
               if (how == BLOCKED) ad.isTaken_ = false;
-              else end(ad, how > SKIPPED ? FAILED : Math.max(how, DROPPED), how);
+              else end(ad, how > SKIPPED ? FAILED : how, how);
               resolve(how);
             }, isReplaced);
-            core.begin(ad.place_, now(), look(video));
+            core[BEGIN](ad.place_, now(), look(video));
             promise = video.play(); // undefined before Chromium 50
             if (promise) {
               promise.catch(function (error) {
@@ -570,7 +588,7 @@
       };
       of.click = function () {
         var ad = current();
-        if (ad && !ad.isClosed_) follow(ad, core.click(ad.place_, now()));
+        if (ad && !ad.isClosed_) follow(ad, core[ACT](ad.place_, now(), CLICKED, 0));
         return ad && ad.slot_.ad.clickThrough || null;
       };
       return of;
@@ -585,10 +603,10 @@
       var interval = setInterval(peek, 1000), stops = [];
       listen(stops, video, "loadedmetadata playing timeupdate pause seeking seeked ratechange volumechange waiting ended error emptied",
         peek);
-      listen(stops, document, "visibilitychange fullscreenchange webkitfullscreenchange", peek);
+      listen(stops, document, "fullscreenchange webkitfullscreenchange visibilitychange", peek);
 
       function extent() {
-        core.extent(ad.place_, span ? 1 : 0, span ? durationMs : video.duration * 1000);
+        core[EXTENT](ad.place_, span ? durationMs : video.duration * 1000, span ? 1 : 0);
       }
       if (!isReplaced) extent();
 
@@ -600,7 +618,7 @@
         if (type == "error" && (!span || positionMs >= 0 && positionMs < durationMs)) {
           return ad.finish_(code == 3 ? 405 : code == 4 ? 401 : 400);
         }
-        due = core.look(ad.place_, now(), positionMs, video.playbackRate, look(video));
+        due = core[LOOK](ad.place_, now(), positionMs, video.playbackRate, look(video));
         follow(ad, due);
         if (isReplaced && due & STALLED) ad.finish_(402);
         // An event may be heard late: the player could play on by then.
@@ -621,7 +639,7 @@
     return {
       sessionId: sessionId,
       get beacons() {
-        return { waiting: waiting(), overflowed: core.lost(0), refused: core.refused(0) };
+        return { waiting: waiting(), overflowed: core[COUNT](LOST, 0), refused: core[COUNT](REFUSED, 0) };
       },
       requestBreak: function (options) {
         var held = prefetched;
@@ -664,7 +682,7 @@
         drop(Object); // all of them
         handlers = [];
         // Sent by request, since only that is acknowledged; should the page go as well, the browser gets what is left then.
-        core.hurry(now());
+        pace(HURRIES);
         schedule();
       }
     };

@@ -1,6 +1,6 @@
 //! One viewer's session with one edge, as far as it is the same everywhere: its ads, what is due of them, what is posted when.
 
-use slotkeeper_beacon::{DETAIL_MAX, Event, Text, is_session_id, is_word};
+use slotkeeper_beacon::{DETAIL_MAX, Event, is_session_id, is_word};
 
 use crate::{
     ad::{Ad, End, Extent, Seen},
@@ -8,6 +8,7 @@ use crate::{
     due::Due,
     progress::Sample,
     ring::{ADS_MAX, BILLABLE, Ring, TOKEN_BYTES_MAX},
+    sink::Sink,
     whole::whole,
 };
 
@@ -68,10 +69,16 @@ impl Client {
     pub fn start(&mut self, session_id: &[u8], first_sequence: u32, now_ms: f64) -> bool {
         let is_one = is_session_id(session_id);
         if is_one {
-            self.ring.start(session_id, first_sequence);
-            self.touched_at_ms = now_ms;
+            self.ring.name_session(session_id);
+            self.start_unnamed(first_sequence, now_ms);
         }
         is_one
+    }
+
+    /// Begins a session whose id the skin keeps to itself, as it does its tokens: for a [`Sink`] that needs neither.
+    pub fn start_unnamed(&mut self, first_sequence: u32, now_ms: f64) {
+        self.ring.start(first_sequence);
+        self.touched_at_ms = now_ms;
     }
 
     // --- Ads
@@ -82,8 +89,14 @@ impl Client {
         if !is_word(token, TOKEN_BYTES_MAX) {
             return None;
         }
-        let place = self.free_place()?;
+        let place = self.add_unnamed(duration_ms)?;
         self.ring.name(place, token);
+        Some(place)
+    }
+
+    /// Looks after one more ad, of this length, whose token the skin keeps to itself. `None` if 96 ads are looked after.
+    pub fn add_unnamed(&mut self, duration_ms: f64) -> Option<Place> {
+        let place = self.free_place()?;
         let held = self.ads.get_mut(usize::from(place))?;
         // All zeros, then what is not: shorter than one that holds both.
         *held = NOBODYS;
@@ -168,8 +181,8 @@ impl Client {
     }
 
     /// Writes the batch to post, and returns its number; `None` when no beacon waits.
-    pub fn batch(&mut self, text: &mut Text<'_>, now_ms: f64) -> Option<u32> {
-        self.ring.outgoing(text, now_ms)
+    pub fn batch(&mut self, sink: &mut impl Sink, now_ms: f64) -> Option<u32> {
+        self.ring.outgoing(sink, now_ms)
     }
 
     /// The origin has the batch of this number, without these many beacons that the edge will never take.
@@ -196,9 +209,15 @@ impl Client {
         self.next_at_ms = now_ms + self.backoff.next_ms(random);
     }
 
-    /// Writes the next batch to hand to the browser while the page goes away; false if there is none.
-    pub fn parting(&mut self, text: &mut Text<'_>, now_ms: f64) -> bool {
-        self.ring.parting(text, now_ms)
+    /// Writes the next batch to hand to the browser while the page goes away, if it [`has_room`](Self::has_room); false if
+    /// there is none.
+    pub fn parting(&mut self, sink: &mut impl Sink, now_ms: f64) -> bool {
+        self.ring.parting(sink, now_ms)
+    }
+
+    /// Whether the browser holds one more batch, of this many bytes.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.ring.has_room(bytes)
     }
 
     /// The browser took that batch, of this many bytes.
@@ -215,8 +234,8 @@ impl Client {
     }
 
     /// Writes what must survive a power cut: a batch as of now, to be posted by whoever finds it. False if there is nothing.
-    pub fn record(&self, text: &mut Text<'_>, now_ms: f64) -> bool {
-        self.ring.record(text, now_ms)
+    pub fn record(&self, sink: &mut impl Sink, now_ms: f64) -> bool {
+        self.ring.record(sink, now_ms)
     }
 
     /// How many beacons wait.

@@ -11,6 +11,7 @@
 //! | [`progress`] | from positions and clocks to coverage: what playing alone explains |
 //! | [`ad`] | one ad: its phase, its quartiles, sound, full screen, viewability |
 //! | [`ring`] | beacons not yet acknowledged, and the batches they go out in |
+//! | [`sink`] | what a batch is written to: a text, or what a skin makes one of |
 //! | [`client`] | all of it: the one that a skin holds |
 //!
 //! **What this crate never does:** allocate, format, touch a clock, a network or a store; report what did not play; forget a
@@ -30,6 +31,7 @@ pub mod coverage;
 pub mod due;
 pub mod progress;
 pub mod ring;
+pub mod sink;
 mod whole;
 
 pub use client::Client;

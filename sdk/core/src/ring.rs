@@ -6,11 +6,9 @@
 //! away, one by one, and counts them: the oldest first, since their tokens die first, and never from a batch whose answer is still
 //! to come.
 
-use slotkeeper_beacon::{
-    AGE_MS_MAX, Event, HEAD_BYTES_MAX, LINE_BYTES_BESIDE_TOKEN_MAX, SESSION_ID_BYTES_MAX, Text, head, line,
-};
+use slotkeeper_beacon::{AGE_MS_MAX, Event, HEAD_BYTES_MAX, LINE_BYTES_BESIDE_TOKEN_MAX, SESSION_ID_BYTES_MAX};
 
-use crate::whole::whole;
+use crate::{sink::Sink, whole::whole};
 
 /// The most ads whose beacons are kept at a time.
 pub const ADS_MAX: u8 = 96;
@@ -128,9 +126,13 @@ impl Ring {
         }
     }
 
-    /// Begins a session, whose batches are numbered from `first_sequence`.
-    pub fn start(&mut self, session_id: &[u8], first_sequence: u32) {
+    /// The session's id.
+    pub fn name_session(&mut self, session_id: &[u8]) {
         self.session_id.set(session_id);
+    }
+
+    /// Begins a session, whose batches are numbered from `first_sequence`.
+    pub fn start(&mut self, first_sequence: u32) {
         self.next_sequence = first_sequence;
         self.record_sequence = self.take_sequence();
     }
@@ -158,6 +160,7 @@ impl Ring {
     }
 
     /// Counts beacons that were lost elsewhere.
+    #[inline(never)] // Its callers are shorter for it.
     pub fn count_lost(&mut self, count: u32) {
         self.lost = self.lost.saturating_add(count);
     }
@@ -181,13 +184,13 @@ impl Ring {
 
     /// Writes the batch to post next: the oldest not acknowledged. It is in flight until [`settle`](Self::settle) or
     /// [`unsent`](Self::unsent). Returns its number, or `None` when nothing waits.
-    pub fn outgoing(&mut self, text: &mut Text<'_>, now_ms: f64) -> Option<u32> {
+    pub fn outgoing(&mut self, sink: &mut impl Sink, now_ms: f64) -> Option<u32> {
         self.in_flight = self.seal(0);
         if self.in_flight == 0 {
             return None;
         }
         let sequence = self.at(0).sequence;
-        self.write(text, sequence, (0, self.in_flight), ALL, now_ms);
+        self.write(sink, sequence, (0, self.in_flight), ALL, now_ms);
         Some(sequence)
     }
 
@@ -209,12 +212,17 @@ impl Ring {
     }
 
     /// Writes the next batch to hand to `sendBeacon` while the page goes away: each once until
-    /// [`came_back`](Self::came_back), [`PARTING_BYTES_MAX`] in all. Call [`parted`](Self::parted) if the browser took it. False
-    /// if there is none.
-    pub fn parting(&mut self, text: &mut Text<'_>, now_ms: f64) -> bool {
+    /// [`came_back`](Self::came_back). False if there is none. It is handed over if it [`has_room`](Self::has_room); call
+    /// [`parted`](Self::parted) if the browser took it.
+    pub fn parting(&mut self, sink: &mut impl Sink, now_ms: f64) -> bool {
         let end = self.seal(self.parted);
-        self.write(text, self.at(self.parted).sequence, (self.parted, end), ALL, now_ms);
-        end > self.parted && self.parted_bytes + text.len() <= PARTING_BYTES_MAX
+        self.write(sink, self.at(self.parted).sequence, (self.parted, end), ALL, now_ms);
+        end > self.parted
+    }
+
+    /// Whether a batch of this many bytes may be handed to `sendBeacon`: [`PARTING_BYTES_MAX`] in all.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.parted_bytes + bytes <= PARTING_BYTES_MAX
     }
 
     /// `sendBeacon` took the batch, of this many bytes.
@@ -231,13 +239,13 @@ impl Ring {
 
     /// Writes what must survive a power cut, as a batch of its own number; the newest, if not all fit. False if there is
     /// nothing.
-    pub fn record(&self, text: &mut Text<'_>, now_ms: f64) -> bool {
+    pub fn record(&self, sink: &mut impl Sink, now_ms: f64) -> bool {
         let (mut begin, mut count) = (self.len, 0);
         while begin > 0 && count < BATCH_BEACONS_MAX {
             begin -= 1;
             count += usize::from(self.at(begin).is_billable());
         }
-        self.write(text, self.record_sequence, (begin, self.len), BILLABLE, now_ms);
+        self.write(sink, self.record_sequence, (begin, self.len), BILLABLE, now_ms);
         count > 0
     }
 
@@ -267,13 +275,13 @@ impl Ring {
 
     /// Writes a batch of what is kept between the two, if its event is one of these.
     #[inline(never)] // One for all is shorter.
-    fn write(&self, text: &mut Text<'_>, sequence: u32, (begin, end): (usize, usize), events: u32, now_ms: f64) {
-        head(text, self.session_id.get(), sequence, self.lost);
+    fn write(&self, sink: &mut impl Sink, sequence: u32, (begin, end): (usize, usize), events: u32, now_ms: f64) {
+        sink.head(self.session_id.get(), sequence, self.lost);
         for at in begin..end {
             let kept = self.at(at);
             let token = self.tokens.get(usize::from(kept.ad)).map_or(&[][..], Short::get);
             if let Some(event) = Event::from_code(kept.event_code).filter(|event| events >> event.code() & 1 != 0) {
-                line(text, token, event, whole(now_ms - kept.at_ms, AGE_MS_MAX), Some(kept.detail));
+                sink.line((kept.ad, token), event, whole(now_ms - kept.at_ms, AGE_MS_MAX), kept.detail);
             }
         }
     }

@@ -263,7 +263,8 @@ impl Session {
                 self.client.failed(now_ms, 0.5);
             }
             Call::Part(is_taken) => {
-                let (is_one, text) = written(|text| self.client.parting(text, now_ms));
+                let (is_one, text) =
+                    written(|text| self.client.parting(text, now_ms) && self.client.has_room(text.len()));
                 assert_eq!(is_one.then(|| text.clone()), self.model.parting(self.now_ms));
                 self.send(is_one.then(|| Batch::parse(&text).unwrap().sequence), &text);
                 if is_one && is_taken {
@@ -418,7 +419,7 @@ proptest! {
                 15 => drop(client.settled(client.waiting(), bits, one)),
                 16 => is_written = client.batch(&mut text, one).is_some(),
                 17 => {
-                    is_written = client.parting(&mut text, one);
+                    is_written = client.parting(&mut text, one) && client.has_room(text.len());
                     if is_written {
                         client.parted(text.len());
                     }

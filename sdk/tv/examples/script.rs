@@ -1,6 +1,7 @@
-//! Writes into the file that is its argument a script of random calls over the border, and what each gave here: one JSON array a line, `[name, arguments, result]`, and
-//! the text that it wrote or read, if any. `["new"]` begins with a fresh instance. tests/sdk/same.test.mjs plays it against the wasm and
-//! against its twin: they must give the same, byte for byte.
+//! Writes into the file that is its argument a script of random calls over the border, and what each gave here: one JSON array a
+//! line, `[name, arguments, result]`, and a text: of `write` what another client, one with words, writes after the same calls; of
+//! `start` and `add` the session's id and the token. `["new"]` begins with a fresh instance. tests/sdk/same.test.mjs plays it
+//! against the wasm and against its twin: they must give the same, and the glue must make the same texts of it, byte for byte.
 //!
 //! The arguments are odd on purpose (no numbers, places without ads, clocks that run back), among long stretches of playing as players
 //! do, in which events become due.
@@ -12,7 +13,13 @@ use std::{
     io::{self, Write as _},
 };
 
-use slotkeeper_sdk_core::ad::Seen;
+use slotkeeper_beacon::Text;
+use slotkeeper_sdk_core::{
+    Client, Due,
+    ad::{End, Extent, Seen},
+    progress::Sample,
+    ring::BATCH_BYTES_MAX,
+};
 use slotkeeper_sdk_tv::Border;
 
 const LIVES: u32 = 40;
@@ -54,10 +61,8 @@ impl Random {
     }
 
     fn word(&mut self, len: u32) -> String {
-        const BYTES: &[u8; 66] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_ .";
-        // Mostly of what tokens are made.
-        let kinds = if self.is(97) { 64 } else { 66 };
-        (0..len).map(|_| char::from(BYTES[self.below(kinds) as usize])).collect()
+        const BYTES: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        (0..len).map(|_| char::from(BYTES[self.below(64) as usize])).collect()
     }
 }
 
@@ -65,6 +70,8 @@ impl Random {
 struct Life<'a> {
     random: &'a mut Random,
     border: Box<Border>,
+    /// The same session with its words, as a browser has it.
+    worded: Box<Client>,
     now_ms: f64,
     position_ms: f64,
     seen: u32,
@@ -79,28 +86,65 @@ impl Life<'_> {
         if number.is_finite() { format!("{number}") } else { format!("\"{number}\"").replace("inf", "Infinity") }
     }
 
-    /// Notes a call; `text` is what lies in the buffer that matters.
-    fn note(&mut self, name: &str, arguments: &[f64], result: f64, text: Option<&[u8]>) {
+    /// Notes a call, and a text.
+    fn note(&mut self, name: &str, arguments: &[f64], result: f64, text: Option<&str>) {
         let arguments = arguments.iter().map(|argument| Self::number(*argument)).collect::<Vec<_>>().join(",");
         let _ = write!(self.line, "[\"{name}\",[{arguments}],{}", Self::number(result));
         if let Some(text) = text {
-            let text = String::from_utf8_lossy(text).replace('\n', "\\n");
-            let _ = write!(self.line, ",\"{text}\"");
+            let _ = write!(self.line, ",\"{}\"", text.replace('\n', "\\n"));
         }
         self.line.push_str("]\n");
     }
 
-    /// Notes a call that wrote so many bytes.
-    fn note_text(&mut self, name: &str, arguments: &[f64], len: usize) {
-        let text = self.border.text().get(..len).unwrap_or_default().to_vec();
-        self.note(name, arguments, f64::from(u32::try_from(len).unwrap_or(u32::MAX)), Some(&text));
+    /// Writes, and notes it; returns the text.
+    fn write(&mut self, what: u32, now_ms: f64) -> String {
+        let mut bytes = [0; BATCH_BYTES_MAX];
+        let mut text = Text::new(&mut bytes);
+        let is_one = match what {
+            0 => self.worded.batch(&mut text, now_ms).is_some(),
+            1 => self.worded.parting(&mut text, now_ms),
+            _ => self.worded.record(&mut text, now_ms),
+        };
+        let len = if is_one { text.len() } else { 0 };
+        let text = String::from_utf8_lossy(&bytes[..len]).into_owned();
+        let count = self.border.write(what, now_ms);
+        let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        self.note("write", &[f64::from(what), now_ms], count, Some(&text));
+        text
     }
 
-    fn write(&mut self, text: &str) -> usize {
-        for (to, from) in self.border.text().iter_mut().zip(text.bytes()) {
-            *to = from;
+    /// Sets both clients' pace, and notes it.
+    fn pace(&mut self, what: u32, now_ms: f64, random: f64) {
+        match what {
+            0 => self.worded.gather(now_ms),
+            1 => self.worded.hurry(now_ms),
+            2 => self.worded.delivered(now_ms),
+            3 => self.worded.failed(now_ms, random),
+            4 => self.worded.came_back(now_ms),
+            _ => self.worded.touch(now_ms),
         }
-        text.len()
+        self.border.pace(what, now_ms, random);
+        self.note("pace", &[f64::from(what), now_ms, random], 0.0, None);
+    }
+
+    /// Both clients must say the same of an ad.
+    fn due(&mut self, place: u8, worded: Due, due: u32) {
+        assert_eq!(worded.bits(), due, "words change the rules");
+        if worded.has(Due::CLOSED) {
+            self.worded.release(place);
+        }
+    }
+
+    fn act(&mut self, place: u8, how: u32, code: u32, now_ms: f64) {
+        let worded = match how {
+            1 => self.worded.end(place, End::Skipped, code, now_ms),
+            2 => self.worded.end(place, End::Failed, code, now_ms),
+            3 => self.worded.click(place, now_ms),
+            _ => self.worded.end(place, End::Dropped, code, now_ms),
+        };
+        let due = self.border.act(place, now_ms, how, code);
+        self.due(place, worded, due);
+        self.note("act", &[f64::from(place), now_ms, f64::from(how), f64::from(code)], f64::from(due), None);
     }
 
     /// What a test would not think of, now and then.
@@ -110,24 +154,25 @@ impl Life<'_> {
 
     fn begin(&mut self) {
         let id = self.random.word(36);
-        let (len, first) = (self.write(&id), self.random.below(3));
-        let result = self.border.start(len, first, self.now_ms);
-        self.note("start", &[36.0, f64::from(first), self.now_ms], f64::from(result), Some(id.as_bytes()));
-        let len = self.border.names();
-        self.note_text("names", &[], len);
+        let first = self.random.below(3);
+        assert!(self.worded.start(id.as_bytes(), first, self.now_ms));
+        self.border.start(first, self.now_ms);
+        self.note("start", &[f64::from(first), self.now_ms], 0.0, Some(&id));
     }
 
     fn add(&mut self) {
-        let length = if self.random.is(90) { 64 } else { self.random.below(100) };
+        let length = if self.random.is(90) { 64 } else { 1 + self.random.below(80) };
         let token = self.random.word(length);
         let seconds = f64::from(1 + self.random.below(30));
         let duration_ms = self.odd(seconds * 1_000.0);
-        let len = self.write(&token);
-        let place = self.border.add(len, duration_ms);
-        self.note("add", &[f64::from(length), duration_ms], f64::from(place), Some(token.as_bytes()));
+        let worded = self.worded.add(token.as_bytes(), duration_ms);
+        let place = self.border.add(duration_ms);
+        assert_eq!(worded.map_or(-1, i32::from), place);
+        self.note("add", &[duration_ms], f64::from(place), Some(&token));
         if let Ok(place) = u8::try_from(place) {
             self.place = place;
             self.position_ms = 0.0;
+            self.worded.begin(place, self.now_ms, Seen(self.seen));
             self.border.begin(place, self.now_ms, self.seen);
             self.note("begin", &[f64::from(place), self.now_ms, f64::from(self.seen)], 0.0, None);
         }
@@ -154,7 +199,9 @@ impl Life<'_> {
             self.position_ms = 30_000.0 * self.random.fraction() - 1_000.0;
         }
         let (clock_ms, position_ms) = (self.odd(self.now_ms), self.odd(self.position_ms));
+        let worded = self.worded.look(self.place, Sample { position_ms, clock_ms, rate }, Seen(self.seen));
         let due = self.border.look(self.place, clock_ms, position_ms, rate, self.seen);
+        self.due(self.place, worded, due);
         let arguments = [f64::from(self.place), clock_ms, position_ms, rate, f64::from(self.seen)];
         self.note("look", &arguments, f64::from(due), None);
     }
@@ -163,94 +210,72 @@ impl Life<'_> {
         let now_ms = self.odd(self.now_ms);
         let place = if self.random.is(80) { self.place } else { u8::try_from(self.random.below(130)).unwrap_or(0) };
         let at = f64::from(place);
-        match self.random.below(19) {
+        match self.random.below(18) {
             0 => {
-                let (how, code) = (self.random.below(4), self.random.below(1_000));
-                let due = self.border.end(place, how, code, now_ms);
-                self.note("end", &[at, f64::from(how), f64::from(code), now_ms], f64::from(due), None);
+                let (how, code) = (self.random.below(3), self.random.below(1_000));
+                self.act(place, how, code, now_ms);
             }
-            1 => {
-                let due = self.border.click(place, now_ms);
-                self.note("click", &[at, now_ms], f64::from(due), None);
-            }
+            1 => self.act(place, 3, 0, now_ms),
             2 => {
                 let (is_span, seconds) = (self.random.below(2), f64::from(self.random.below(40)));
                 let duration_ms = self.odd(seconds * 1_000.0);
-                self.border.extent(place, is_span, duration_ms);
-                self.note("extent", &[at, f64::from(is_span), duration_ms], 0.0, None);
+                let extent = if is_span == 0 { Extent::File } else { Extent::Span };
+                self.worded.set_extent(place, extent, duration_ms);
+                self.border.extent(place, duration_ms, is_span);
+                self.note("extent", &[at, duration_ms, f64::from(is_span)], 0.0, None);
             }
-            3 => {
-                self.border.release(place);
-                self.note("release", &[at], 0.0, None);
-            }
-            4 => {
-                self.border.touch(now_ms);
-                self.note("touch", &[now_ms], 0.0, None);
-            }
-            5 | 6 => {
+            3 | 4 => {
                 let others = self.random.below(2);
                 let wait_ms = self.border.wait(now_ms, others);
                 self.note("wait", &[now_ms, f64::from(others)], wait_ms, None);
             }
-            7 => {
-                self.border.gather(now_ms);
-                self.note("gather", &[now_ms], 0.0, None);
-            }
-            8 => {
-                self.border.hurry(now_ms);
-                self.note("hurry", &[now_ms], 0.0, None);
-            }
+            what @ 5..=8 => self.pace([0, 1, 2, 5][what as usize - 5], now_ms, 0.0),
             9..=11 => self.send(now_ms),
             12 => {
-                self.border.delivered(now_ms);
-                self.note("delivered", &[now_ms], 0.0, None);
-            }
-            13 => {
-                let len = self.border.parting(now_ms);
-                self.note_text("parting", &[now_ms], len);
-                if self.random.is(70) {
-                    self.border.parted();
-                    self.note("parted", &[], 0.0, None);
+                let text = self.write(1, now_ms);
+                let bytes = text.len();
+                for is_taken in 0..=u32::from(self.random.is(70)) {
+                    if is_taken != 0 {
+                        self.worded.parted(bytes);
+                    }
+                    let has_room = self.border.part(bytes, is_taken);
+                    let bytes = f64::from(u32::try_from(bytes).unwrap_or(u32::MAX));
+                    self.note("part", &[bytes, f64::from(is_taken)], f64::from(has_room), None);
                 }
             }
-            14 => {
-                self.border.back(now_ms);
-                self.note("back", &[now_ms], 0.0, None);
+            13 => self.pace(4, now_ms, 0.0),
+            14 | 15 => {
+                self.write(2, now_ms);
             }
-            15 | 16 => {
-                let len = self.border.record(now_ms);
-                self.note_text("record", &[now_ms], len);
-            }
-            17 => {
+            16 => {
                 let more = if self.random.is(97) { self.random.below(3) } else { u32::MAX };
-                let lost = self.border.lost(more);
-                self.note("lost", &[f64::from(more)], f64::from(lost), None);
-                let refused = self.border.refused(more);
-                self.note("refused", &[f64::from(more)], f64::from(refused), None);
+                self.worded.count_lost(more);
+                for what in [1, 2] {
+                    let count = self.border.count(what, more);
+                    self.note("count", &[f64::from(what), f64::from(more)], f64::from(count), None);
+                }
             }
             _ => self.add(),
         }
-        let waiting = self.border.waiting();
-        self.note("waiting", &[], f64::from(waiting), None);
+        let waiting = self.border.count(0, 0);
+        self.note("count", &[0.0, 0.0], f64::from(waiting), None);
     }
 
     /// Posts a batch, with an answer or none, or that of another.
     fn send(&mut self, now_ms: f64) {
-        let len = self.border.batch(now_ms);
-        self.note_text("batch", &[now_ms], len);
+        let text = self.write(0, now_ms);
         if self.random.is(40) {
             let random = self.random.fraction();
             let random = self.odd(random);
-            self.border.failed(now_ms, random);
-            self.note("failed", &[now_ms, random], 0.0, None);
+            self.pace(3, now_ms, random);
             return;
         }
-        let text = String::from_utf8_lossy(&self.border.text()[..len]).into_owned();
         let sequence = text.split(' ').nth(2).and_then(|number| number.parse().ok()).unwrap_or(1_u32);
         let sequence = if self.random.is(90) { sequence } else { sequence + 1 };
         let refused = self.random.below(3);
-        let due = self.border.settled(sequence, refused, now_ms);
-        self.note("settled", &[f64::from(sequence), f64::from(refused), now_ms], f64::from(due), None);
+        self.worded.settled(sequence, refused, now_ms);
+        self.border.settled(sequence, refused, now_ms);
+        self.note("settled", &[f64::from(sequence), f64::from(refused), now_ms], 0.0, None);
     }
 }
 
@@ -263,6 +288,7 @@ fn main() -> io::Result<()> {
         let mut life = Life {
             random: &mut random,
             border: Box::new(Border::new()),
+            worded: Box::new(Client::new()),
             now_ms: 1_000.0,
             position_ms: 0.0,
             seen: Seen::IN_VIEW,
@@ -285,10 +311,7 @@ fn main() -> io::Result<()> {
             }
             if nth % 4 == 0 && life.random.is(40) {
                 life.add();
-                let due = life.border.end(life.place, 0, 0, life.now_ms);
-                life.note("end", &[f64::from(life.place), 0.0, 0.0, life.now_ms], f64::from(due), None);
-                life.border.release(life.place);
-                life.note("release", &[f64::from(life.place)], 0.0, None);
+                life.act(life.place, 0, 0, life.now_ms);
             }
         }
         out.write_all(life.line.as_bytes())?;

@@ -1,61 +1,82 @@
 //! The border: numbers in, numbers out.
 
-use slotkeeper_beacon::{Event, Text};
+use slotkeeper_beacon::Event;
 use slotkeeper_sdk_core::{
-    Client,
+    Client, Due,
     ad::{End, Extent, Seen},
     client::Place,
     progress::Sample,
-    ring::BATCH_BYTES_MAX,
+    ring::BATCH_BEACONS_MAX,
+    sink::Sink,
 };
 
-/// How long the buffer is, in bytes.
-pub const TEXT_BYTES: usize = BATCH_BYTES_MAX;
+/// How many numbers a batch has at most: two of its first line, four of each beacon.
+pub const NUMBERS_MAX: usize = 2 + 4 * BATCH_BEACONS_MAX;
 
-/// A client and the buffer through which texts go. Clocks are in milliseconds, as the page's `performance.now()` has them; ads
-/// are named by their place, no ad is −1; what is due comes back as [`Due::bits`](slotkeeper_sdk_core::Due::bits).
+/// A batch without its words: its number, how many beacons were lost, then of each beacon the place of its ad, the code of its
+/// event, its age in milliseconds, its detail.
+#[derive(Clone, Debug)]
+pub struct Numbers {
+    numbers: [u32; NUMBERS_MAX],
+    len: usize,
+}
+
+impl Numbers {
+    const EMPTY: Self = Self { numbers: [0; NUMBERS_MAX], len: 0 };
+
+    #[inline(never)] // Six times what is called so is shorter.
+    fn push(&mut self, number: u32) {
+        if let Some(place) = self.numbers.get_mut(self.len) {
+            *place = number;
+            self.len += 1;
+        }
+    }
+}
+
+impl Sink for Numbers {
+    fn head(&mut self, _: &[u8], sequence: u32, lost: u32) {
+        self.len = 0;
+        self.push(sequence);
+        self.push(lost);
+    }
+
+    fn line(&mut self, (ad, _): (u8, &[u8]), event: Event, age_ms: u32, detail: u32) {
+        self.push(ad.into());
+        self.push(event.code().into());
+        self.push(age_ms);
+        self.push(detail);
+    }
+}
+
+/// A client, and the batch it wrote last. Clocks are in milliseconds, as the page's `performance.now()` has them; ads are named
+/// by their place, no ad is −1; what is due comes back as [`Due::bits`]. The session's id and the tokens are the glue's to keep
+/// and to check.
 #[derive(Debug)]
 pub struct Border {
     client: Client,
-    text: [u8; TEXT_BYTES],
-    /// How long the batch is that was written last for `sendBeacon`.
-    written: usize,
+    batch: Numbers,
 }
 
 impl Border {
     /// Nobody's yet.
     pub const fn new() -> Self {
-        Self { client: Client::new(), text: [0; TEXT_BYTES], written: 0 }
+        Self { client: Client::new(), batch: Numbers::EMPTY }
     }
 }
 
 impl Border {
-    /// The buffer.
-    pub fn text(&mut self) -> &mut [u8; TEXT_BYTES] {
-        &mut self.text
+    /// Begins a session.
+    pub fn start(&mut self, first_sequence: u32, now_ms: f64) {
+        self.client.start_unnamed(first_sequence, now_ms);
     }
 
-    /// Writes the names of all events, in the order of their codes, each with a space behind it; returns how long that is.
-    pub fn names(&mut self) -> usize {
-        let mut text = Text::new(&mut self.text);
-        text.bytes(Event::names().as_bytes());
-        text.len()
-    }
-
-    /// Begins a session whose id is the first `len` bytes of the buffer. 0 if it is none.
-    pub fn start(&mut self, len: usize, first_sequence: u32, now_ms: f64) -> u32 {
-        let id = self.text.get(..len).unwrap_or_default();
-        u32::from(self.client.start(id, first_sequence, now_ms))
-    }
-
-    /// Looks after one more ad, whose token is the first `len` bytes of the buffer. −1 if it cannot.
-    pub fn add(&mut self, len: usize, duration_ms: f64) -> i32 {
-        let token = self.text.get(..len).unwrap_or_default();
-        self.client.add(token, duration_ms).map_or(-1, i32::from)
+    /// Looks after one more ad. −1 if it cannot.
+    pub fn add(&mut self, duration_ms: f64) -> i32 {
+        self.client.add_unnamed(duration_ms).map_or(-1, i32::from)
     }
 
     /// The ad is a part of a stream (1) or a file (0), this long.
-    pub fn extent(&mut self, place: Place, is_span: u32, duration_ms: f64) {
+    pub fn extent(&mut self, place: Place, duration_ms: f64, is_span: u32) {
         let extent = if is_span == 0 { Extent::File } else { Extent::Span };
         self.client.set_extent(place, extent, duration_ms);
     }
@@ -65,34 +86,33 @@ impl Border {
         self.client.begin(place, now_ms, Seen(seen));
     }
 
-    /// What is due now that the player is here; `seen` are the bits of [`Seen`].
+    /// What is due now that the player is here; `seen` are the bits of [`Seen`]. An ad to which nothing more can happen is not
+    /// spoken of again.
     pub fn look(&mut self, place: Place, clock_ms: f64, position_ms: f64, rate: f64, seen: u32) -> u32 {
-        self.client.look(place, Sample { position_ms, clock_ms, rate }, Seen(seen)).bits()
+        let due = self.client.look(place, Sample { position_ms, clock_ms, rate }, Seen(seen));
+        self.told(place, due)
     }
 
-    /// The ad was skipped (1), failed (2, with VAST's code) or is dropped (anything else).
-    pub fn end(&mut self, place: Place, how: u32, error_code: u32, now_ms: f64) -> u32 {
+    /// The ad was skipped (1), failed (2, with VAST's code), had its link followed (3) or is dropped (anything else).
+    pub fn act(&mut self, place: Place, now_ms: f64, how: u32, error_code: u32) -> u32 {
         let how = match how {
-            1 => End::Skipped,
-            2 => End::Failed,
-            _ => End::Dropped,
+            1 => Some(End::Skipped),
+            2 => Some(End::Failed),
+            3 => None,
+            _ => Some(End::Dropped),
         };
-        self.client.end(place, how, error_code, now_ms).bits()
+        let due = match how {
+            Some(how) => self.client.end(place, how, error_code, now_ms),
+            None => self.client.click(place, now_ms),
+        };
+        self.told(place, due)
     }
 
-    /// The viewer followed the ad's link.
-    pub fn click(&mut self, place: Place, now_ms: f64) -> u32 {
-        self.client.click(place, now_ms).bits()
-    }
-
-    /// The ad will not be spoken of again.
-    pub fn release(&mut self, place: Place) {
-        self.client.release(place);
-    }
-
-    /// The viewer touched something.
-    pub fn touch(&mut self, now_ms: f64) {
-        self.client.touch(now_ms);
+    fn told(&mut self, place: Place, due: Due) -> u32 {
+        if due.has(Due::CLOSED) {
+            self.client.release(place);
+        }
+        due.bits()
     }
 
     /// How long until something is to be sent; less than 0 when nothing waits. `others`: not 0 if something besides beacons
@@ -101,77 +121,63 @@ impl Border {
         self.client.wait_ms(now_ms, others != 0)
     }
 
-    /// Something besides beacons waits from now on.
-    pub fn gather(&mut self, now_ms: f64) {
-        self.client.gather(now_ms);
+    /// Something besides beacons waits from now on (0); what waits is to be sent now (1); something besides beacons got through
+    /// (2); nobody acknowledged what was sent (3, with a number from 0 to 1); the page lives on (4); the viewer touched something
+    /// (anything else).
+    pub fn pace(&mut self, what: u32, now_ms: f64, random: f64) {
+        match what {
+            0 => self.client.gather(now_ms),
+            1 => self.client.hurry(now_ms),
+            2 => self.client.delivered(now_ms),
+            3 => self.client.failed(now_ms, random),
+            4 => self.client.came_back(now_ms),
+            _ => self.client.touch(now_ms),
+        }
     }
 
-    /// What waits is to be sent now.
-    pub fn hurry(&mut self, now_ms: f64) {
-        self.client.hurry(now_ms);
+    /// Writes the batch to post (0), the next one for `sendBeacon` (1), or what must survive a power cut (anything else); returns
+    /// how many [numbers](Numbers) it has, 0 if there is none.
+    pub fn write(&mut self, what: u32, now_ms: f64) -> usize {
+        let is_one = match what {
+            0 => self.client.batch(&mut self.batch, now_ms).is_some(),
+            1 => self.client.parting(&mut self.batch, now_ms),
+            _ => self.client.record(&mut self.batch, now_ms),
+        };
+        if is_one { self.batch.len } else { 0 }
     }
 
-    /// Writes the batch to post; returns its length, 0 if there is none. The third word of it is its number.
-    pub fn batch(&mut self, now_ms: f64) -> usize {
-        let mut text = Text::new(&mut self.text);
-        self.client.batch(&mut text, now_ms);
-        text.len()
+    /// A number of what was written last.
+    pub fn number(&self, at: usize) -> u32 {
+        self.batch.numbers.get(at).copied().unwrap_or_default()
     }
 
     /// The origin has the batch of this number, but for these many of its beacons.
-    pub fn settled(&mut self, sequence: u32, refused: u32, now_ms: f64) -> u32 {
-        self.client.settled(sequence, refused, now_ms).bits()
+    pub fn settled(&mut self, sequence: u32, refused: u32, now_ms: f64) {
+        self.client.settled(sequence, refused, now_ms);
     }
 
-    /// Something besides beacons got through.
-    pub fn delivered(&mut self, now_ms: f64) {
-        self.client.delivered(now_ms);
+    /// The batch for `sendBeacon` has these many bytes: whether there is room for it (0), or that the browser took it (1).
+    pub fn part(&mut self, bytes: usize, is_taken: u32) -> u32 {
+        if is_taken != 0 {
+            self.client.parted(bytes);
+        }
+        u32::from(self.client.has_room(bytes))
     }
 
-    /// Nobody acknowledged what was sent.
-    pub fn failed(&mut self, now_ms: f64, random: f64) {
-        self.client.failed(now_ms, random);
-    }
-
-    /// Writes the next batch for `sendBeacon`; returns its length, 0 if there is none.
-    pub fn parting(&mut self, now_ms: f64) -> usize {
-        let mut text = Text::new(&mut self.text);
-        let is_one = self.client.parting(&mut text, now_ms);
-        self.written = if is_one { text.len() } else { 0 };
-        self.written
-    }
-
-    /// The browser took it.
-    pub fn parted(&mut self) {
-        self.client.parted(self.written);
-    }
-
-    /// The page lives on.
-    pub fn back(&mut self, now_ms: f64) {
-        self.client.came_back(now_ms);
-    }
-
-    /// Writes what must survive a power cut; returns its length, 0 if there is nothing.
-    pub fn record(&mut self, now_ms: f64) -> usize {
-        let mut text = Text::new(&mut self.text);
-        if self.client.record(&mut text, now_ms) { text.len() } else { 0 }
-    }
-
-    /// How many beacons wait.
-    pub fn waiting(&self) -> u32 {
-        self.client.waiting()
-    }
-
-    /// How many were lost to a bound; `more` is added to them first.
-    pub fn lost(&mut self, more: u32) -> u32 {
-        self.client.count_lost(more);
-        self.client.lost()
-    }
-
-    /// How many the edge will never take; `more` is added to them first.
-    pub fn refused(&mut self, more: u32) -> u32 {
-        self.client.count_refused(more);
-        self.client.refused()
+    /// How many beacons wait (0), were lost to a bound (1), or will never be taken by the edge (anything else); `more` is added
+    /// to them first.
+    pub fn count(&mut self, what: u32, more: u32) -> u32 {
+        match what {
+            0 => self.client.waiting(),
+            1 => {
+                self.client.count_lost(more);
+                self.client.lost()
+            }
+            _ => {
+                self.client.count_refused(more);
+                self.client.refused()
+            }
+        }
     }
 }
 

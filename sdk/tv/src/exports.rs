@@ -27,43 +27,27 @@ fn panic(_: &PanicInfo<'_>) -> ! {
 }
 
 macro_rules! exports {
-    ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {$(
-        #[unsafe(no_mangle)]
+    ($($short:literal $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {$(
+        #[unsafe(export_name = $short)]
         extern "C" fn $name($($argument: $type),*) $(-> $result)? {
             border().$name($($argument),*)
         }
     )*};
 }
 
+// Under short names, since every viewer loads them; `glue.js` has the same list.
 exports! {
-    names() -> usize;
-    start(len: usize, first_sequence: u32, now_ms: f64) -> u32;
-    add(len: usize, duration_ms: f64) -> i32;
-    extent(place: Place, is_span: u32, duration_ms: f64);
-    begin(place: Place, now_ms: f64, seen: u32);
-    look(place: Place, clock_ms: f64, position_ms: f64, rate: f64, seen: u32) -> u32;
-    end(place: Place, how: u32, error_code: u32, now_ms: f64) -> u32;
-    click(place: Place, now_ms: f64) -> u32;
-    release(place: Place);
-    touch(now_ms: f64);
-    wait(now_ms: f64, others: u32) -> f64;
-    gather(now_ms: f64);
-    hurry(now_ms: f64);
-    batch(now_ms: f64) -> usize;
-    settled(sequence: u32, refused: u32, now_ms: f64) -> u32;
-    delivered(now_ms: f64);
-    failed(now_ms: f64, random: f64);
-    parting(now_ms: f64) -> usize;
-    parted();
-    back(now_ms: f64);
-    record(now_ms: f64) -> usize;
-    waiting() -> u32;
-    lost(more: u32) -> u32;
-    refused(more: u32) -> u32;
-}
-
-/// The address of the buffer.
-#[unsafe(no_mangle)]
-extern "C" fn text() -> *mut u8 {
-    border().text().as_mut_ptr()
+    "s" start(first_sequence: u32, now_ms: f64);
+    "a" add(duration_ms: f64) -> i32;
+    "e" extent(place: Place, duration_ms: f64, is_span: u32);
+    "b" begin(place: Place, now_ms: f64, seen: u32);
+    "l" look(place: Place, clock_ms: f64, position_ms: f64, rate: f64, seen: u32) -> u32;
+    "d" act(place: Place, now_ms: f64, how: u32, error_code: u32) -> u32;
+    "w" wait(now_ms: f64, others: u32) -> f64;
+    "p" pace(what: u32, now_ms: f64, random: f64);
+    "t" write(what: u32, now_ms: f64) -> usize;
+    "n" number(at: usize) -> u32;
+    "o" settled(sequence: u32, refused: u32, now_ms: f64);
+    "g" part(bytes: usize, is_taken: u32) -> u32;
+    "c" count(what: u32, more: u32) -> u32;
 }

@@ -129,7 +129,7 @@ impl Rules {
 
     /// Writes the next batch for `sendBeacon`. False if there is none.
     pub fn parting(&mut self, now_ms: f64) -> bool {
-        self.write(|client, text| client.parting(text, now_ms))
+        self.write(|client, text| client.parting(text, now_ms) && client.has_room(text.len()))
     }
 
     /// The browser took it.

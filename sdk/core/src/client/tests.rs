@@ -3,6 +3,8 @@
 use slotkeeper_core::beacon::Batch;
 use std::{format, string::String, vec, vec::Vec};
 
+use slotkeeper_beacon::Text;
+
 use super::*;
 use crate::ring::{BATCH_BYTES_MAX, KEPT_MAX, TOKEN_BYTES_MAX};
 

@@ -3,6 +3,8 @@
 use slotkeeper_core::beacon::Batch;
 use std::{format, string::String, vec, vec::Vec};
 
+use slotkeeper_beacon::Text;
+
 use super::*;
 
 const SESSION: &str = "session-1";
@@ -12,7 +14,8 @@ const FIRST: u32 = 7;
 /// Ads 0 to 9 have tokens `tok-0` to `tok-9`.
 fn ring() -> Ring {
     let mut ring = Ring::new();
-    ring.start(SESSION.as_bytes(), FIRST);
+    ring.name_session(SESSION.as_bytes());
+    ring.start(FIRST);
     (0..10).for_each(|ad| ring.name(ad, format!("tok-{ad}").as_bytes()));
     ring
 }
@@ -44,7 +47,7 @@ fn outgoing(ring: &mut Ring, now_ms: f64) -> Option<String> {
 }
 
 fn parting(ring: &mut Ring, now_ms: f64) -> Option<String> {
-    let (is_one, text) = written(|text| ring.parting(text, now_ms));
+    let (is_one, text) = written(|text| ring.parting(text, now_ms) && ring.has_room(text.len()));
     is_one.then_some(text)
 }
 
@@ -132,7 +135,8 @@ fn a_batch_written_again_before_its_answer_is_the_same_batch() {
 #[test]
 fn a_batch_holds_as_many_as_surely_fit() {
     let mut ring = Ring::new();
-    ring.start(&[b's'; SESSION_ID_BYTES_MAX], u32::MAX - 1);
+    ring.name_session(&[b's'; SESSION_ID_BYTES_MAX]);
+    ring.start(u32::MAX - 1);
     ring.name(0, &[b't'; TOKEN_BYTES_MAX]);
     ring.count_lost(u32::MAX);
     for _ in 0..KEPT_MAX {
@@ -148,7 +152,8 @@ fn a_batch_holds_as_many_as_surely_fit() {
 fn batches_are_numbered_one_after_the_other_and_none_is_zero() {
     for (first, numbers) in [(0, [1, 2, 3]), (5, [5, 6, 7]), (u32::MAX, [u32::MAX, 1, 2])] {
         let mut ring = Ring::new();
-        ring.start(b"s", first);
+        ring.name_session(b"s");
+        ring.start(first);
         ring.name(0, b"t");
         let mut told = vec![];
         for at in 0..2 {
@@ -249,7 +254,8 @@ fn parting_hands_over_everything_once_and_forgets_nothing() {
 #[test]
 fn no_parting_exceeds_what_a_browser_holds_until_the_page_came_back() {
     let mut ring = Ring::new();
-    ring.start(SESSION.as_bytes(), FIRST);
+    ring.name_session(SESSION.as_bytes());
+    ring.start(FIRST);
     ring.name(0, &[b't'; TOKEN_BYTES_MAX]);
     (0..KEPT_MAX).for_each(|at| push(&mut ring, at));
     let first = part(&mut ring);
