@@ -43,8 +43,9 @@ const SDK_WEB: Wasm = Wasm {
 const SDK_TV: Wasm = Wasm {
     package: "slotkeeper-sdk-tv",
     target: "wasm32v1-none",
-    profile: SDK_PROFILE,
-    flags: &["-Clink-arg=-zstack-size=8192", "-Ctarget-feature=+bulk-memory"],
+    // For size, but not at any price; with that much inlining, brotli makes less of it than of the smallest.
+    profile: "wasm",
+    flags: &["-Clink-arg=-zstack-size=4096", "-Ctarget-feature=+bulk-memory", "-Cllvm-args=-inline-threshold=100"],
 };
 
 /// All of them. On any other target the edges are empty, and the SDK is its logic.
