@@ -395,6 +395,7 @@
       drop(function (ad) {
         return !ad.hasBegun_;
       });
+      prefetched = null;
       part(true);
     });
 
@@ -461,9 +462,11 @@
         tokens[ad.place_] = ad.slot_.token;
         ads.push(ad);
       });
-      if (opened.receipt) {
+      if (/^[\w-]+$/.test(opened.receipt)) {
         pace(GATHERS);
-        letters.push(store("slotkeeper1r:" + freshId(), opened.receipt));
+        // More than an hour of watching while nobody can be reached.
+        if (letters.length > 23) core[COUNT](LOST, 1);
+        else letters.push(store("slotkeeper1r:" + freshId(), opened.receipt));
         schedule();
       }
 
@@ -496,7 +499,9 @@
           }
           stage = stage || takeStage(video, content);
           return stage.taken_.then(function () {
-            return ad.isTaken_ ? DROPPED : playAd(ad, file.url); // while the content was put away
+            // While the content was put away, much may have happened.
+            if (!ad.isTaken_ && !ad.isExpired_()) return playAd(ad, file.url);
+            end(ad, DROPPED);
           }).then(function (how) {
             if (how == BLOCKED) throw failure("play_not_allowed");
             if (how != REPLACED) return next();
@@ -589,7 +594,7 @@
       of.click = function () {
         var ad = current();
         if (ad && !ad.isClosed_) follow(ad, core[ACT](ad.place_, now(), CLICKED, 0));
-        return ad && ad.slot_.ad.clickThrough || null;
+        return ad && (ad.slot_.ad.clickThrough || "").replace(/^\/v1\//, edgeUrl) || null;
       };
       return of;
     }
@@ -614,15 +619,19 @@
         var type = event && event.type, code = video.error && video.error.code, due;
         var positionMs = video.currentTime * 1000 - startMs;
         if (isReplaced && isReplaced()) return ad.finish_(REPLACED);
+        // Somebody else's file is gone, and what comes is another.
+        if (type == "emptied" && !isReplaced && ad.hasBegun_) return ad.finish_(DROPPED);
         if (type == "loadedmetadata") extent();
-        if (type == "error" && (!span || positionMs >= 0 && positionMs < durationMs)) {
+        // Subtitles and sources inside of the video fail, too, and it plays all the same.
+        if (type == "error" && event.target == video && (!span || positionMs >= 0 && positionMs < durationMs)) {
           return ad.finish_(code == 3 ? 405 : code == 4 ? 401 : 400);
         }
-        due = core[LOOK](ad.place_, now(), positionMs, video.playbackRate, look(video));
-        follow(ad, due);
+        // By the time that we hear of a jump, the video may have arrived.
+        due = core[LOOK](ad.place_, now(), positionMs, video.playbackRate, look(video) | (type == "seeking") * 2);
+        if (due) follow(ad, due);
         if (isReplaced && due & STALLED) ad.finish_(402);
-        // An event may be heard late: the player could play on by then.
-        if (isReplaced && type == "ended" && video.ended) ad.finish_(DROPPED);
+        // Not where the event says so: it may be heard late, of the file before.
+        if (isReplaced && video.ended) ad.finish_(DROPPED);
       }
 
       ad.finish_ = function (how) {
@@ -709,24 +718,29 @@
     function abandon() {
       video.loop = loop;
     }
+    var taken = Promise.resolve(content && content.suspend());
     if (!content && stream) video.srcObject = null;
     video.loop = false; // A video that loops never ends.
     return {
-      taken_: Promise.resolve(content && content.suspend()),
+      taken_: taken,
       abandon_: abandon,
       restore_: function () {
         abandon();
-        return content ? content.resume() : new Promise(function (resolve) {
-          // However long the content takes to open again, the break is over.
-          var timer = setTimeout(opened, 1e4), stops = [];
+        return new Promise(function (resolve) {
+          // However long the content takes to open again, and whatever happens, the break is over.
+          var timer = setTimeout(content ? resolve : opened, 1e4), stops = [];
+          if (content) return Promise.resolve().then(function () {
+            return content.resume();
+          }).then(resolve, resolve);
           listen(stops, video, "loadedmetadata error", opened);
-          function opened() {
+          function opened(event) {
+            if (event && event.target != video) return;
             clearTimeout(timer);
             callAll(stops);
+            resolve();
             if (position) video.currentTime = position;
             var promise = wasPlaying && video.play();
             if (promise) promise.catch(noop); // which tells the app nothing it does not see on the element
-            resolve();
           }
           if (src == null || stream) video.removeAttribute("src");
           if (stream) video.srcObject = stream;

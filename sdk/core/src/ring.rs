@@ -190,7 +190,7 @@ impl Ring {
             return None;
         }
         let sequence = self.at(0).sequence;
-        self.write(sink, sequence, (0, self.in_flight), ALL, now_ms);
+        self.write(sink, (sequence, self.lost), (0, self.in_flight), ALL, now_ms);
         Some(sequence)
     }
 
@@ -216,7 +216,7 @@ impl Ring {
     /// [`parted`](Self::parted) if the browser took it.
     pub fn parting(&mut self, sink: &mut impl Sink, now_ms: f64) -> bool {
         let end = self.seal(self.parted);
-        self.write(sink, self.at(self.parted).sequence, (self.parted, end), ALL, now_ms);
+        self.write(sink, (self.at(self.parted).sequence, self.lost), (self.parted, end), ALL, now_ms);
         end > self.parted
     }
 
@@ -237,15 +237,18 @@ impl Ring {
         self.parted_bytes = 0;
     }
 
-    /// Writes what must survive a power cut, as a batch of its own number; the newest, if not all fit. False if there is
-    /// nothing.
+    /// Writes what must survive a power cut, as a batch of its own number; the newest, if not all fit: then the others are counted
+    /// lost in it, for whoever reads it knows of no other place where they are. False if there is nothing.
     pub fn record(&self, sink: &mut impl Sink, now_ms: f64) -> bool {
-        let (mut begin, mut count) = (self.len, 0);
-        while begin > 0 && count < BATCH_BEACONS_MAX {
-            begin -= 1;
-            count += usize::from(self.at(begin).is_billable());
+        let (mut begin, mut count, mut lost) = (self.len, 0, self.lost);
+        for at in (0..self.len).rev().filter(|at| self.at(*at).is_billable()) {
+            if count < BATCH_BEACONS_MAX {
+                (begin, count) = (at, count + 1);
+            } else {
+                lost = lost.saturating_add(1);
+            }
         }
-        self.write(sink, self.record_sequence, (begin, self.len), BILLABLE, now_ms);
+        self.write(sink, (self.record_sequence, lost), (begin, self.len), BILLABLE, now_ms);
         count > 0
     }
 
@@ -275,8 +278,15 @@ impl Ring {
 
     /// Writes a batch of what is kept between the two, if its event is one of these.
     #[inline(never)] // One for all is shorter.
-    fn write(&self, sink: &mut impl Sink, sequence: u32, (begin, end): (usize, usize), events: u32, now_ms: f64) {
-        sink.head(self.session_id.get(), sequence, self.lost);
+    fn write(
+        &self,
+        sink: &mut impl Sink,
+        (sequence, lost): (u32, u32),
+        (begin, end): (usize, usize),
+        events: u32,
+        now_ms: f64,
+    ) {
+        sink.head(self.session_id.get(), sequence, lost);
         for at in begin..end {
             let kept = self.at(at);
             let token = self.tokens.get(usize::from(kept.ad)).map_or(&[][..], Short::get);

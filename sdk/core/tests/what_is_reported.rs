@@ -141,9 +141,12 @@ impl Model {
     }
 
     fn record(&self, now_ms: u32) -> Option<String> {
-        let billable = self.waiting().rev().filter(|told| told.is_billable()).take(BATCH_BEACONS_MAX);
-        let lines: Vec<String> = billable.map(|told| told.line(now_ms)).collect();
-        (!lines.is_empty()).then(|| self.head(1) + &lines.into_iter().rev().collect::<String>())
+        let mut lines: Vec<String> =
+            self.waiting().filter(|told| told.is_billable()).map(|told| told.line(now_ms)).collect();
+        let left_out = lines.len().saturating_sub(BATCH_BEACONS_MAX);
+        lines.drain(..left_out);
+        let lost = self.lost.saturating_add(u32::try_from(left_out).unwrap());
+        (!lines.is_empty()).then(|| format!("sk1 session-1 1 {lost}\n") + &lines.concat())
     }
 }
 

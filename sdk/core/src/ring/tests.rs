@@ -201,7 +201,8 @@ fn past_the_bound_the_oldest_go_one_by_one_and_every_batch_says_how_many() {
     ring.unsent();
     assert_eq!(Batch::parse(&outgoing(&mut ring, 0.0).unwrap()).unwrap().lost, 5);
     assert_eq!(Batch::parse(&parting(&mut ring, 0.0).unwrap()).unwrap().lost, 5);
-    assert_eq!(Batch::parse(&record(&ring, 0.0).unwrap()).unwrap().lost, 5);
+    let left_out = u32::try_from(KEPT_MAX - BATCH_BEACONS_MAX).unwrap();
+    assert_eq!(Batch::parse(&record(&ring, 0.0).unwrap()).unwrap().lost, 5 + left_out);
     ring.count_lost(u32::MAX);
     assert_eq!(ring.lost(), u32::MAX);
 }
@@ -342,6 +343,8 @@ fn of_more_than_fits_the_record_holds_the_newest_in_order() {
     }
     let newest: Vec<u32> = (BATCH_BEACONS_MAX..2 * BATCH_BEACONS_MAX).map(|at| u32::try_from(at).unwrap()).collect();
     assert_eq!(details(&record(&ring, 0.0).unwrap()), newest);
+    let lost = Batch::parse(&record(&ring, 0.0).unwrap()).unwrap().lost;
+    assert_eq!((lost as usize, ring.lost()), (BATCH_BEACONS_MAX, 0), "who finds it knows of no others");
 }
 
 #[test]
