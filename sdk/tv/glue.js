@@ -462,7 +462,7 @@
         tokens[ad.place_] = ad.slot_.token;
         ads.push(ad);
       });
-      if (/^[\w-]+$/.test(opened.receipt)) {
+      if (typeof opened.receipt == "string") {
         pace(GATHERS);
         // More than an hour of watching while nobody can be reached.
         if (letters.length > 23) core[COUNT](LOST, 1);
