@@ -251,7 +251,11 @@ fn assert_says(document: &str, response: &BreakResponse, version: Version) {
             assert_eq!(vendors, if has_room { booked } else { 0 }, "{event} in {version:?}");
             for url in ours.into_iter().copied() {
                 if *event == Event::ClickThrough {
-                    assert_eq!(show.ad.click_through.as_ref(), Some(url), "the answer in JSON has the same link");
+                    assert_eq!(
+                        show.ad.click_through.as_deref(),
+                        url.strip_prefix(BASE),
+                        "the answer in JSON has the same link"
+                    );
                 }
                 let token = url[BASE.len() + "/v1/t/".len()..].split('?').next().unwrap();
                 let opened = Token::open(token, &keys, NOW).unwrap();
