@@ -457,8 +457,8 @@
           }
         });
       }).forEach(function (ad) {
-        // What the core has no place for, nobody could report, so nobody plays it.
-        if (ad.place_ < 0) return;
+        // What the core has no place for, nobody could report, so nobody plays it. Of an unfilled slot there is only the reason.
+        if (!(ad.place_ >= 0)) return;
         tokens[ad.place_] = ad.slot_.token;
         ads.push(ad);
       });
