@@ -92,8 +92,10 @@ export class Stage {
   }
 
   /** A slot that a scenario wrote, with the addresses of this run. */
-  #slot({ media = "ad-3.webm", durationMs = 3_000, lifeMs = 3_600_000, clickUrl }) {
-    return (number, index, decidedAtMs) => ({
+  #slot({ isEmpty, media = "ad-3.webm", durationMs = 3_000, lifeMs = 3_600_000, clickUrl }) {
+    return (number, index, decidedAtMs) => (isEmpty ? {
+      slot_index: index, opportunity_id: `opportunity-${number}-${index}`, outcome: "unfilled", unfilled_reason: "frequency_capped",
+    } : {
       slot_index: index, opportunity_id: `opportunity-${number}-${index}`, outcome: "filled", fill_reason: "guaranteed",
       token: token(number, index), expires_at_ms: decidedAtMs + lifeMs,
       ad: {

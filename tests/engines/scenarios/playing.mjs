@@ -10,6 +10,12 @@ export const PLAYING = [
     page: (t) => t.playThrough(),
   },
   {
+    name: "a slot between two ads is empty",
+    breaks: [[SHORT, { isEmpty: true }, SHORT]],
+    expected: { "0.0": WHOLE, "0.2": WHOLE },
+    page: (t) => t.playThrough(),
+  },
+  {
     name: "a jump forward leaves a hole",
     breaks: [[LONG]],
     expected: { "0.0": ["start", "firstQuartile", "viewable"] },
