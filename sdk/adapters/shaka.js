@@ -61,6 +61,10 @@ export const content = (player) => {
       if (!isLive && media.currentTime !== position) media.currentTime = position;
       media.playbackRate = rate;
       if (wasPlaying) media.play().catch(() => {}); // the app sees on the element what it says
+      if (!wasPlaying || rate === 1) return;
+      // While it buffers, Shaka stops the video by its speed; then it may put the one before in place of this one.
+      await eventWithin(media, "timeupdate", OPEN_MS_MAX);
+      if (player.getMediaElement() === media) media.playbackRate = rate;
     },
   };
 };
