@@ -56,6 +56,17 @@ pub enum End {
     Dropped,
 }
 
+impl End {
+    /// What a number from a skin means: 1 is skipped, 2 failed, anything else dropped.
+    pub fn of(number: u32) -> Self {
+        match number {
+            1 => Self::Skipped,
+            2 => Self::Failed,
+            _ => Self::Dropped,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Waiting,

@@ -23,6 +23,11 @@ impl Backoff {
         half + half * if random >= 0.0 { random.min(1.0) } else { 0.0 }
     }
 
+    /// Whether there was a failure since the last success.
+    pub fn has_failures(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Forgets the failures, after a success.
     pub fn reset(&mut self) {
         self.failures = 0;

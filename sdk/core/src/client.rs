@@ -44,7 +44,6 @@ pub struct Client {
     ads: [Held; ADS_MAX as usize],
     ring: Ring,
     backoff: Backoff,
-    is_backing_off: bool,
     next_at_ms: f64,
     touched_at_ms: f64,
     refused: u32,
@@ -57,7 +56,6 @@ impl Client {
             ads: [const { NOBODYS }; ADS_MAX as usize],
             ring: Ring::new(),
             backoff: Backoff::new(RETRY_MS_FIRST, RETRY_MS_MAX),
-            is_backing_off: false,
             next_at_ms: 0.0,
             touched_at_ms: 0.0,
             refused: 0,
@@ -170,7 +168,7 @@ impl Client {
 
     /// The skin has something to send besides beacons, from now on.
     pub fn gather(&mut self, now_ms: f64) {
-        if self.ring.is_empty() && !self.is_backing_off {
+        if self.ring.is_empty() && !self.backoff.has_failures() {
             self.next_at_ms = now_ms + GATHER_MS;
         }
     }
@@ -198,14 +196,12 @@ impl Client {
     /// Something got through: what else waits is sent at once.
     pub fn delivered(&mut self, now_ms: f64) {
         self.backoff.reset();
-        self.is_backing_off = false;
-        self.next_at_ms = now_ms;
+        self.hurry(now_ms);
     }
 
     /// Nobody acknowledged what was sent: it is sent again, after a while. `random` is from 0 to 1.
     pub fn failed(&mut self, now_ms: f64, random: f64) {
         self.ring.unsent();
-        self.is_backing_off = true;
         self.next_at_ms = now_ms + self.backoff.next_ms(random);
     }
 
@@ -228,9 +224,7 @@ impl Client {
     /// The page lives on, or better times have come: what waits is sent now.
     pub fn came_back(&mut self, now_ms: f64) {
         self.ring.came_back();
-        self.backoff.reset();
-        self.is_backing_off = false;
-        self.hurry(now_ms);
+        self.delivered(now_ms);
     }
 
     /// Writes what must survive a power cut: a batch as of now, to be posted by whoever finds it. False if there is nothing.

@@ -95,15 +95,9 @@ impl Border {
 
     /// The ad was skipped (1), failed (2, with VAST's code), had its link followed (3) or is dropped (anything else).
     pub fn act(&mut self, place: Place, now_ms: f64, how: u32, error_code: u32) -> u32 {
-        let how = match how {
-            1 => Some(End::Skipped),
-            2 => Some(End::Failed),
-            3 => None,
-            _ => Some(End::Dropped),
-        };
         let due = match how {
-            Some(how) => self.client.end(place, how, error_code, now_ms),
-            None => self.client.click(place, now_ms),
+            3 => self.client.click(place, now_ms),
+            how => self.client.end(place, End::of(how), error_code, now_ms),
         };
         self.told(place, due)
     }

@@ -69,12 +69,7 @@ impl Rules {
 
     /// The ad was skipped (1), failed (2, with VAST's code) or is dropped (anything else).
     pub fn end(&mut self, place: Place, how: u32, error_code: u32, now_ms: f64) -> i32 {
-        let how = match how {
-            1 => End::Skipped,
-            2 => End::Failed,
-            _ => End::Dropped,
-        };
-        self.client.end(place, how, error_code, now_ms).bits().cast_signed()
+        self.client.end(place, End::of(how), error_code, now_ms).bits().cast_signed()
     }
 
     /// The viewer followed the ad's link.
