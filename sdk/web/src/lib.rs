@@ -1,6 +1,6 @@
-//! The client of Slotkeeper for browsers: an ES module around [`slotkeeper_sdk_core`].
+//! The client of Slotkeeper for browsers: an ES module around `slotkeeper_sdk_core`.
 //!
-//! The rules of what counts and what is sent are wasm: [`Rules`]. The skin that hears the page, plays ads and posts texts is
+//! The rules of what counts and what is sent are wasm: `Rules`. The skin that hears the page, plays ads and posts texts is
 //! `skin/*.js` beside this file. It decides nothing that is reported.
 //!
 //! Why the skin is not Rust: it was, over web-sys and js-sys, without std and without futures. That was 26 KB of wasm and 5 KB of glue,
