@@ -1,0 +1,1 @@
+//! Pacing, make-goods and the ledger: what is owed, and what became of it.

@@ -1,0 +1,1 @@
+//! SQL over the lake, by DuckDB in this process.

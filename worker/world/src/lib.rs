@@ -1,0 +1,1 @@
+//! A made-up month of ad breaks, with the truth beside it.
