@@ -20,6 +20,7 @@ use slotkeeper_core::{
 };
 
 use crate::{
+    api::metrics::{BatchOutcome, CollectorMetrics},
     clock,
     error::ApiError,
     log::{LogWriter, Received},
@@ -41,31 +42,42 @@ pub struct Accepted {
 struct Collector {
     keys: Keyring,
     log: LogWriter,
+    metrics: CollectorMetrics,
 }
 
 /// `POST /v1/facts`.
-pub fn routes(keys: Keyring, log: LogWriter) -> Router {
-    Router::new().route(PATH, post(collect)).with_state(Collector { keys, log })
+pub fn routes(keys: Keyring, log: LogWriter, metrics: CollectorMetrics) -> Router {
+    Router::new().route(PATH, post(collect)).with_state(Collector { keys, log, metrics })
 }
 
 async fn collect(
     State(collector): State<Collector>,
     request: Request,
 ) -> Result<(StatusCode, Json<Accepted>), ApiError> {
+    let outcome = append(&collector, request).await;
+    if let Err(error) = &outcome {
+        collector.metrics.count(if error.is_busy() { BatchOutcome::Busy } else { BatchOutcome::Refused });
+    }
+    Ok((StatusCode::ACCEPTED, Json(Accepted { accepted: outcome? })))
+}
+
+/// Makes a batch durable; returns how many facts it holds.
+async fn append(collector: &Collector, request: Request) -> Result<usize, ApiError> {
     authenticate(&collector.keys, request.headers())?;
     let place = collector
         .log
         .reserve()
         .ok_or_else(|| ApiError::busy("collector_busy", "the log's queue is full; send the batch again later"))?;
     let bytes = body(request.into_body()).await?;
-    let accepted = check(&bytes)?;
+    let (accepted, length) = (check(&bytes)?, bytes.len());
     if accepted > 0 {
         place
             .append(Received { at: clock::now(), bytes: bytes.into() })
             .await
             .map_err(|error| ApiError::busy("log_unavailable", error.to_string()))?;
     }
-    Ok((StatusCode::ACCEPTED, Json(Accepted { accepted })))
+    collector.metrics.accepted(accepted, length);
+    Ok(accepted)
 }
 
 fn authenticate(keys: &Keyring, headers: &HeaderMap) -> Result<(), ApiError> {

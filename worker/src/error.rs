@@ -34,6 +34,11 @@ impl ApiError {
         Self { retry_after_s: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message) }
     }
 
+    /// Whether the caller is to try again, and nothing is wrong with what it sent.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.status.is_server_error()
+    }
+
     /// The caller has had its share of this minute.
     pub(crate) fn too_many_requests(per_minute: u32, retry_after_s: u32) -> Self {
         let message =

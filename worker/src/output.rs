@@ -6,7 +6,21 @@
 use std::{
     fmt::Arguments,
     io::{ErrorKind, Write as _, stderr, stdout},
+    sync::atomic::{AtomicBool, Ordering},
 };
+
+use serde_json::json;
+use slotkeeper_core::time::UnixMillis;
+
+use crate::clock;
+
+/// Whether lines beside the answer are JSON.
+static TELLS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on prints what is beside the answer as one JSON object a line, with its time, for a collector of logs.
+pub fn tell_json() {
+    TELLS_JSON.store(true, Ordering::Relaxed);
+}
 
 /// Prints a line of the answer to standard output, as `println!` would.
 #[macro_export]
@@ -38,5 +52,29 @@ pub fn say(line: Arguments<'_>) {
 
 /// Prints a line beside the answer.
 pub fn tell(line: Arguments<'_>) {
-    let _ = writeln!(stderr(), "{line}"); // there is nowhere else to say it
+    // What cannot be written here is lost: there is nowhere else to say it.
+    let _ = if TELLS_JSON.load(Ordering::Relaxed) {
+        writeln!(stderr(), "{}", as_json(clock::now(), &line.to_string()))
+    } else {
+        writeln!(stderr(), "{line}")
+    };
+}
+
+/// `{"time":…,"program":"slotkeeper","message":…}`: one line, whatever the message holds.
+fn as_json(now: UnixMillis, message: &str) -> serde_json::Value {
+    let time = i64::try_from(now.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let message = message.strip_prefix("slotkeeper: ").unwrap_or(message);
+    json!({ "time": time.map(|time| format!("{time:.3}")), "program": "slotkeeper", "message": message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_for_a_collector_of_logs_is_one_object_with_its_time() {
+        let line = as_json(UnixMillis(1_795_000_000_123), "slotkeeper: edge a:\n\"b\"").to_string();
+        let expected = r#"{"message":"edge a:\n\"b\"","program":"slotkeeper","time":"2026-11-18T11:06:40.123Z"}"#;
+        assert_eq!(line, expected);
+    }
 }

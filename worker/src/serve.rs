@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    api::{Api, READS_MAX, pages, slots::SlotReader, stream::Feed, summary::SummaryReader},
+    api::{Api, READS_MAX, metrics::CollectorMetrics, pages, slots::SlotReader, stream::Feed, summary::SummaryReader},
     collector,
     contracts::Contracts,
     data_dir::{DataDir, DataDirError},
@@ -132,6 +132,7 @@ pub async fn serve(
     let stopping = watch::Sender::new(false);
     let progress = watch::Sender::new(Progress { consumed_seq: fold.consumed_seq()?, error: None });
     let edges: Arc<[Edge]> = options.edges.clone().into();
+    let collected = CollectorMetrics::default();
     let api = Api {
         slots: Arc::new(Mutex::new(SlotReader::open(&data)?)),
         summary: Arc::new(Mutex::new(SummaryReader::open(&data.fold())?)),
@@ -141,6 +142,7 @@ pub async fn serve(
         stop: stopping.subscribe(),
         durable_seq: log.durable_seq(),
         fold: progress.subscribe(),
+        collector: collected.clone(),
         trackers: trackers.as_ref().map(Trackers::progress),
         minting_key_id: options.keys.minting(Purpose::Admin).0,
         edges: Arc::clone(&edges),
@@ -167,7 +169,7 @@ pub async fn serve(
         tasks.spawn(keep_publishing(publisher, every, folding, api.edges_seen.clone(), stopping.subscribe()));
     }
 
-    let routes = api.routes().merge(collector::routes(options.keys, log));
+    let routes = api.routes().merge(collector::routes(options.keys, log, collected));
     let routes = pages::with_pages(routes, options.www.as_deref(), &edges, &public_url);
     let routes = limit::limited(routes, options.requests_per_minute);
     let server = tokio::spawn(server::answer(listener, routes, Bounds::ORIGIN, stopping.subscribe()));

@@ -8,10 +8,12 @@
 //! | `GET /api/v1/summary` | [`summary::Summary`]: totals, and the proof that no slot is lost |
 //! | `GET /api/v1/config` | `{"edge_url": …}`: the first edge, for the demo page; null without one |
 //! | `GET /healthz` | [`health::OriginHealth`] |
+//! | `GET /metrics` | the same and more, for Prometheus: [`metrics`] |
 //!
 //! Errors have the one shape of [`slotkeeper_core::api::ErrorResponse`].
 
 pub mod health;
+pub mod metrics;
 pub mod pages;
 pub mod slots;
 pub mod stream;
@@ -64,6 +66,8 @@ pub struct Api {
     pub durable_seq: watch::Receiver<u64>,
     /// How far it is folded.
     pub fold: watch::Receiver<Progress>,
+    /// What the collector counts.
+    pub collector: metrics::CollectorMetrics,
     /// How calling vendors goes; absent where it is off.
     pub trackers: Option<watch::Receiver<TrackerProgress>>,
     /// The key that this origin mints with.
@@ -84,6 +88,7 @@ impl Api {
             .route("/api/v1/summary", get(totals))
             .route("/api/v1/config", get(config))
             .route("/healthz", get(health::health))
+            .route("/metrics", get(metrics::metrics))
             .with_state(self)
     }
 }

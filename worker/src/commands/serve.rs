@@ -3,10 +3,11 @@
 use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use slotkeeper::{
     edges::Streams,
     outbound::HostPort,
+    output::tell_json,
     say,
     serve::{Options, TrackerOptions, serve},
     trackers::Limits,
@@ -43,11 +44,24 @@ pub(crate) struct Serve {
     #[arg(long, env = "SLOTKEEPER_REQUESTS_PER_MINUTE", default_value_t = REQUESTS_PER_MINUTE_DEFAULT, value_name = "N")]
     requests_per_minute: u32,
 
+    /// How to print what happens, on standard error
+    #[arg(long, env = "SLOTKEEPER_LOG_FORMAT", value_enum, default_value = "text", value_name = "FORMAT")]
+    log_format: LogFormat,
+
     #[command(flatten)]
     redis: Redis,
 
     #[command(flatten)]
     trackers: Trackers,
+}
+
+/// What a line of the log is.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// An object with `time`, `program` and `message`
+    Json,
 }
 
 /// The outboxes of edges whose store is Redis.
@@ -142,6 +156,9 @@ impl Redis {
 
 impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        if self.log_format == LogFormat::Json {
+            tell_json();
+        }
         let options = Options {
             data: self.data.data,
             keys: self.shared.keyring()?,
