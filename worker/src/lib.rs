@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod audit;
+pub mod backup;
 pub mod clock;
 pub mod collector;
 pub mod contracts;

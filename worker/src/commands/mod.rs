@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the origin, and with which settings.
 
 mod audit;
+mod backup;
 mod contracts;
 mod explain;
 mod keys;
@@ -40,6 +41,10 @@ enum Command {
     /// Check the laws against what is stored: tables, log, bookings and, where given, the stores of the edges. Ends with 3
     /// if one is broken
     Audit(audit::Audit),
+    /// Copy all state to a folder, also while the origin serves
+    Backup(backup::Backup),
+    /// Make a data directory of a backup, once every file of it is what was backed up
+    Restore(backup::Restore),
     /// Show what became of the calls to vendors, and make those again that were given up
     #[command(subcommand)]
     Trackers(trackers::Trackers),
@@ -59,6 +64,8 @@ impl Cli {
             Command::Plan(plan) => plan.run(),
             Command::Explain(explain) => explain.run(),
             Command::Audit(audit) => audit.run(),
+            Command::Backup(backup) => backup.run(),
+            Command::Restore(restore) => restore.run(),
             Command::Trackers(trackers) => trackers.run(),
             Command::Keys(keys) => keys.run(),
             Command::Vast(vast) => vast.run(),
