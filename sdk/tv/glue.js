@@ -101,10 +101,10 @@
     }
   }
 
-  /** A UUID version 7: twelve digits of time, then randomness. The edge dates a break by it. */
+  /** A UUID version 7: twelve digits of time (of which the first is 0 until 2527), then randomness. The edge dates a break by it. */
   function freshId() {
     var random = crypto.getRandomValues(new Uint8Array(36)), nth = -1;
-    var time = ("0" + Date.now().toString(16)).slice(-12);
+    var time = "0" + Date.now().toString(16);
     return "xxxxxxxx-xxxx-7xxx-8xxx-xxxxxxxxxxxx".replace(/x/g, function () {
       return time[++nth] || (random[nth] & 15).toString(16);
     });
@@ -300,7 +300,7 @@
      * what speaks as the edge does is believed. */
     function deliver(text) {
       return exchange(pathOf(text), text, 1e4).then(function (request) {
-        var answer = parse(request.response), head = text.split(" "), status = request.status;
+        var status = request.status, answer = parse(request.response), head = text.split(" ");
         if ((answer.error || "").code) return (isReceipt(text) ? /400|403|410|413/ : /400|413/).test(status) ? count(text) : -1;
         return status == 202 && answer.accepted >= 0 && (isReceipt(text) || answer.sessionId == head[1] && answer.sequence == head[2]) ?
           (answer.refused || "").length : -1;
@@ -329,7 +329,7 @@
         }).then(function (refused) {
           if (refused < 0) hasFailed = true;
           else if (text) {
-            core[SETTLED](text.split(" ")[2], refused, now());
+            core[SETTLED](text.split(" ")[2], now(), refused);
             save();
           }
           pace(hasFailed ? HAS_FAILED : DELIVERED);
@@ -420,7 +420,7 @@
         });
         return exchange(edgeUrl + "breaks", body, 4000).then(function (request) {
           var status = request.status, answer = parse(request.response), error = answer.error || "";
-          if (status >= 200 && status < 300) {
+          if (/^2/.test(status)) {
             answer = open(answer, clockMs, unixMs);
             if (isDestroyed) giveBack(answer);
             mustLive();
@@ -616,7 +616,7 @@
       if (!isReplaced) extent();
 
       function peek(event) {
-        var type = event && event.type, code = video.error && video.error.code, due;
+        var type = (event || "").type, code = (video.error || "").code, due;
         var positionMs = video.currentTime * 1000 - startMs;
         if (isReplaced && isReplaced()) return ad.finish_(REPLACED);
         // Somebody else's file is gone, and what comes is another.

@@ -45,7 +45,7 @@ const SDK_TV: Wasm = Wasm {
     target: "wasm32v1-none",
     // For size, but not at any price; with that much inlining, brotli makes less of it than of the smallest.
     profile: "wasm",
-    flags: &["-Clink-arg=-zstack-size=4096", "-Ctarget-feature=+bulk-memory", "-Cllvm-args=-inline-threshold=100"],
+    flags: &["-Clink-arg=-zstack-size=1024", "-Ctarget-feature=+bulk-memory", "-Cllvm-args=-inline-threshold=100"],
 };
 
 /// All of them. On any other target the edges are empty, and the SDK is its logic.

@@ -16,6 +16,8 @@ pub const VIEWABLE_MS: f64 = 2_000.0;
 /// The quartiles between start and complete have codes in a row.
 const QUARTILES: u32 = 3;
 const _: () = assert!(Event::FirstQuartile.code() + 2 == Event::ThirdQuartile.code());
+const _: () = assert!(Event::Mute.code() + 1 == Event::Unmute.code());
+const _: () = assert!(Event::PlayerExpand.code() + 1 == Event::PlayerCollapse.code());
 
 /// What a look at the player saw, as a set of bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,12 +50,12 @@ impl Seen {
 /// How an ad came to its end, other than by playing to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
+    /// It will not be played (on).
+    Dropped,
     /// The viewer skipped the rest.
     Skipped,
     /// It could not be played, or not on.
     Failed,
-    /// It will not be played (on).
-    Dropped,
 }
 
 impl End {
@@ -118,16 +120,19 @@ impl Ad {
     }
 
     /// Whether nothing has become of it yet: it may still be played by someone.
+    #[inline]
     pub fn is_waiting(&self) -> bool {
         self.phase == Phase::Waiting
     }
 
     /// Whether nothing more can happen to it.
+    #[inline]
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
     }
 
     /// Whose part of the video it is, and how long. Too late once a share of it was reported.
+    #[inline(never)] // One for all is shorter.
     pub fn set_extent(&mut self, extent: Extent, duration_ms: f64) {
         if self.quartiles == 0 && self.phase != Phase::Closed {
             self.extent = extent;
@@ -145,11 +150,12 @@ impl Ad {
     }
 
     /// What is due now that the player is here.
+    #[inline]
     pub fn look(&mut self, sample: Sample, seen: Seen) -> Due {
-        let mut due = Due::NOTHING;
         if self.is_closed() {
             return Due::CLOSED;
         }
+        let mut due = Due::NOTHING;
         let before = core::mem::replace(&mut self.seen, seen);
         let duration_ms = self.progress.duration_ms();
         let is_past = self.extent == Extent::Span && sample.position_ms >= duration_ms;
@@ -165,15 +171,15 @@ impl Ad {
             self.progress.jump(sample);
             self.in_view_ms = 0.0;
         } else {
-            self.advance(sample, before, &mut due);
+            due = self.advance(sample, before);
         }
         if is_inside && !self.is_waiting() {
-            self.tell_changes(before, &mut due);
+            due = self.tell_changes(before, due);
         }
         // A jump is told no share; so an ad may be whole, its length corrected, whose shares are still to be told.
         let is_told = self.quartiles == QUARTILES;
         if (seen.has(Seen::ENDED) || is_past) && is_told && self.progress.is_whole() {
-            self.close(Event::Complete, &mut due);
+            due = due.and(self.close(Due::event(Event::Complete)));
         }
         let is_stalled = !self.is_closed() && sample.clock_ms - self.moved_at_ms > STALL_MS_MAX;
         if is_stalled { due.and(Due::STALLED) } else { due }
@@ -181,19 +187,13 @@ impl Ad {
 
     /// It comes to its end without having played to it.
     pub fn end(&mut self, how: End) -> Due {
-        let mut due = Due::NOTHING;
-        match (how, self.phase) {
-            (_, Phase::Closed) => return Due::CLOSED,
-            (End::Failed, _) => self.close(Event::Error, &mut due),
-            (End::Skipped | End::Dropped, Phase::Waiting) => self.close(Event::NotUsed, &mut due),
-            (End::Skipped, _) => self.close(Event::Skip, &mut due),
-            (End::Dropped, _) => {
-                self.phase = Phase::Closed;
-                self.judge_view(&mut due);
-                due = due.and(Due::CLOSED);
-            }
-        }
-        due
+        self.close(match how {
+            _ if self.is_closed() => Due::NOTHING,
+            End::Failed => Due::event(Event::Error),
+            _ if self.is_waiting() => Due::event(Event::NotUsed),
+            End::Skipped => Due::event(Event::Skip),
+            End::Dropped => Due::NOTHING,
+        })
     }
 
     /// The viewer followed its link.
@@ -202,27 +202,31 @@ impl Ad {
         if is_first { Due::event(Event::ClickThrough) } else { Due::NOTHING }
     }
 
-    fn advance(&mut self, sample: Sample, before: Seen, due: &mut Due) {
+    #[inline]
+    fn advance(&mut self, sample: Sample, before: Seen) -> Due {
+        let mut due = Due::NOTHING;
         let shown_ms = self.progress.advance(sample);
         if self.is_waiting() && self.progress.is_rendered() {
             self.phase = Phase::Playing;
             due.add(Event::Start);
         }
-        while self.quartiles < QUARTILES && self.quartiles < self.progress.quarters() {
-            due.add_nth(Event::FirstQuartile, self.quartiles);
-            self.quartiles += 1;
-        }
+        let quartiles = self.progress.quarters().min(QUARTILES);
+        due = due.and(Due::row(Event::FirstQuartile, self.quartiles, quartiles));
+        self.quartiles = quartiles;
         let was_in_view = before.has(Seen::IN_VIEW) && self.seen.has(Seen::IN_VIEW);
         self.in_view_ms = shown_ms.filter(|_| was_in_view).map_or(0.0, |shown_ms| self.in_view_ms + shown_ms);
-        if self.in_view_ms >= VIEWABLE_MS && !core::mem::replace(&mut self.viewable, true) {
+        if self.in_view_ms >= VIEWABLE_MS && !self.viewable {
+            self.viewable = true;
             due.add(Event::Viewable);
         }
         if self.seen.has(Seen::PAUSED) {
             self.in_view_ms = 0.0; // what it showed until then counted
         }
+        due
     }
 
-    fn tell_changes(&mut self, before: Seen, due: &mut Due) {
+    #[inline]
+    fn tell_changes(&mut self, before: Seen, mut due: Due) -> Due {
         let seen = self.seen;
         // Browsers pause a video that ends, and one that jumps; the viewer paused neither.
         let is_paused = seen.has(Seen::PAUSED) && !seen.has(Seen::SEEKING) && !seen.has(Seen::ENDED);
@@ -238,34 +242,32 @@ impl Ad {
             _ => {}
         }
         if due.has(Due::event(Event::Start)) {
-            return; // as it was when it started
+            return due; // as it was when it started
         }
-        let changes = [
-            (Seen::SILENT, Event::Mute, Event::Unmute),
-            (Seen::FULLSCREEN, Event::PlayerExpand, Event::PlayerCollapse),
-        ];
-        for (bit, on, off) in changes {
+        // The event that undoes another has the next code.
+        let mut tell = |bit, on| {
             if seen.has(bit) != before.has(bit) {
-                due.add(if seen.has(bit) { on } else { off });
+                due.add_nth(on, u32::from(before.has(bit)));
             }
-        }
+        };
+        tell(Seen::SILENT, Event::Mute);
+        tell(Seen::FULLSCREEN, Event::PlayerExpand);
+        due
     }
 
-    fn close(&mut self, event: Event, due: &mut Due) {
-        let had_started = !self.is_waiting();
+    /// It is over, with what is due of that; an impression that was not viewable by now will not become it.
+    #[inline(never)] // One for all is shorter.
+    fn close(&mut self, due: Due) -> Due {
+        let is_judged = self.viewable || self.is_waiting() || self.is_closed();
         self.phase = Phase::Closed;
-        due.add(event);
-        if had_started {
-            self.judge_view(due);
-        }
-        *due = due.and(Due::CLOSED);
-    }
-
-    /// An impression that was not viewable by its end will not become it.
-    fn judge_view(&mut self, due: &mut Due) {
-        if !self.viewable {
-            due.add(if self.seen.has(Seen::VIEW_UNKNOWN) { Event::ViewUndetermined } else { Event::NotViewable });
-        }
+        let view = if is_judged {
+            Due::NOTHING
+        } else if self.seen.has(Seen::VIEW_UNKNOWN) {
+            Due::event(Event::ViewUndetermined)
+        } else {
+            Due::event(Event::NotViewable)
+        };
+        due.and(view).and(Due::CLOSED)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     progress::Sample,
     ring::{ADS_MAX, BILLABLE, Ring, TOKEN_BYTES_MAX},
     sink::Sink,
-    whole::whole,
+    whole::{add_to, whole},
 };
 
 /// How long beacons gather before they are sent together, in milliseconds.
@@ -21,44 +21,38 @@ const RETRY_MS_MAX: u32 = 30_000;
 /// The place of an ad in its client.
 pub type Place = u8;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
-    Nobody,
-    /// The skin holds it: more may happen to it.
-    Skin,
-    /// Only beacons that wait, if any.
-    Beacons,
-}
-
 #[derive(Clone, Debug)]
 struct Held {
-    holder: Holder,
+    /// The skin holds it: more may happen to it. If not, there are only beacons that wait, if any.
+    is_open: bool,
     ad: Ad,
 }
 
-const NOBODYS: Held = Held { holder: Holder::Nobody, ad: Ad::new(0.0) };
+const NOBODYS: Held = Held { is_open: false, ad: Ad::new(0.0) };
 
-/// A session: its ads and its beacons. Empty, it is nearly all zeros, so that it costs a wasm file nothing.
+/// A session: its ads and its beacons. Empty, it is all zeros, so that it costs a wasm file nothing; what is long comes last, so
+/// that the addresses of the others are short.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Client {
-    ads: [Held; ADS_MAX as usize],
-    ring: Ring,
-    backoff: Backoff,
     next_at_ms: f64,
     touched_at_ms: f64,
     refused: u32,
+    backoff: Backoff<RETRY_MS_FIRST, RETRY_MS_MAX>,
+    ring: Ring,
+    ads: [Held; ADS_MAX as usize],
 }
 
 impl Client {
     /// Nobody's yet: call [`start`](Self::start).
     pub const fn new() -> Self {
         Self {
-            ads: [const { NOBODYS }; ADS_MAX as usize],
-            ring: Ring::new(),
-            backoff: Backoff::new(RETRY_MS_FIRST, RETRY_MS_MAX),
             next_at_ms: 0.0,
             touched_at_ms: 0.0,
             refused: 0,
+            backoff: Backoff::new(),
+            ring: Ring::new(),
+            ads: [const { NOBODYS }; ADS_MAX as usize],
         }
     }
 
@@ -93,14 +87,18 @@ impl Client {
     }
 
     /// Looks after one more ad, of this length, whose token the skin keeps to itself. `None` if 96 ads are looked after.
+    #[inline]
     pub fn add_unnamed(&mut self, duration_ms: f64) -> Option<Place> {
-        let place = self.free_place()?;
-        let held = self.ads.get_mut(usize::from(place))?;
-        // All zeros, then what is not: shorter than one that holds both.
-        *held = NOBODYS;
-        held.holder = Holder::Skin;
-        held.ad.set_extent(Extent::File, duration_ms);
-        Some(place)
+        for (place, held) in (0..).zip(&mut self.ads) {
+            if !held.is_open && !self.ring.holds(place) {
+                // All zeros, then what is not: shorter than one that holds both.
+                *held = NOBODYS;
+                held.is_open = true;
+                held.ad.set_extent(Extent::File, duration_ms);
+                return Some(place);
+            }
+        }
+        None
     }
 
     /// Whose part of the video the ad is, and how long.
@@ -118,22 +116,23 @@ impl Client {
     }
 
     /// What is due now that the player is here. Its beacons wait already.
+    #[inline]
     pub fn look(&mut self, place: Place, sample: Sample, seen: Seen) -> Due {
-        let due = self.ad(place).map(|ad| ad.look(sample, seen));
-        self.report(place, due, sample.clock_ms, 0)
+        let due = self.ad(place).map_or(Due::CLOSED, |ad| ad.look(sample, seen));
+        self.report(place, sample.clock_ms, due, 0)
     }
 
     /// The ad comes to its end without having played to it. `error_code` is VAST's, of a failure.
     pub fn end(&mut self, place: Place, how: End, error_code: u32, now_ms: f64) -> Due {
-        let due = self.ad(place).map(|ad| ad.end(how));
-        self.report(place, due, now_ms, error_code)
+        let due = self.ad(place).map_or(Due::CLOSED, |ad| ad.end(how));
+        self.report(place, now_ms, due, error_code)
     }
 
     /// The viewer followed the ad's link.
     pub fn click(&mut self, place: Place, now_ms: f64) -> Due {
         self.touch(now_ms);
-        let due = self.ad(place).map(Ad::click);
-        self.report(place, due, now_ms, 0)
+        let due = self.ad(place).map_or(Due::CLOSED, Ad::click);
+        self.report(place, now_ms, due, 0)
     }
 
     /// Whether nothing has become of the ad yet. Of a place without an ad, true.
@@ -148,8 +147,8 @@ impl Client {
 
     /// The skin will not speak of this ad again.
     pub fn release(&mut self, place: Place) {
-        if let Some(held) = self.ads.get_mut(usize::from(place)).filter(|held| held.holder == Holder::Skin) {
-            held.holder = Holder::Beacons;
+        if let Some(held) = self.ads.get_mut(usize::from(place)) {
+            held.is_open = false;
         }
     }
 
@@ -162,11 +161,15 @@ impl Client {
 
     /// How long until something is to be sent, in milliseconds; less than 0 when nothing waits. `others` says whether the skin
     /// has something to send besides beacons.
-    pub fn wait_ms(&self, now_ms: f64, others: bool) -> f64 {
-        if self.ring.is_empty() && !others { -1.0 } else { (self.next_at_ms - now_ms).max(0.0) }
+    pub fn wait_ms(&self, now_ms: f64, others: bool) -> i32 {
+        if self.ring.is_empty() && !others {
+            return -1;
+        }
+        whole(self.next_at_ms - now_ms, RETRY_MS_MAX).cast_signed()
     }
 
     /// The skin has something to send besides beacons, from now on.
+    #[inline(never)] // One for all is shorter.
     pub fn gather(&mut self, now_ms: f64) {
         if self.ring.is_empty() && !self.backoff.has_failures() {
             self.next_at_ms = now_ms + GATHER_MS;
@@ -178,7 +181,8 @@ impl Client {
         self.next_at_ms = now_ms;
     }
 
-    /// Writes the batch to post, and returns its number; `None` when no beacon waits.
+    /// Writes the batch to post, and returns its number; `None` when no beacon waits, and then nothing is written.
+    #[inline]
     pub fn batch(&mut self, sink: &mut impl Sink, now_ms: f64) -> Option<u32> {
         self.ring.outgoing(sink, now_ms)
     }
@@ -188,12 +192,13 @@ impl Client {
         if !self.ring.settle(sequence) {
             return Due::NOTHING;
         }
-        self.refused = self.refused.saturating_add(refused);
+        self.count_refused(refused);
         self.delivered(now_ms);
         Due::RECORD
     }
 
     /// Something got through: what else waits is sent at once.
+    #[inline(never)] // One for all is shorter.
     pub fn delivered(&mut self, now_ms: f64) {
         self.backoff.reset();
         self.hurry(now_ms);
@@ -254,12 +259,11 @@ impl Client {
 
     /// Counts what the edge will never take.
     pub fn count_refused(&mut self, count: u32) {
-        self.refused = self.refused.saturating_add(count);
+        add_to(&mut self.refused, count);
     }
 
     /// Remembers what is due until the origin has it.
-    fn report(&mut self, place: Place, due: Option<Due>, now_ms: f64, error_code: u32) -> Due {
-        let Some(due) = due else { return Due::CLOSED };
+    fn report(&mut self, place: Place, now_ms: f64, due: Due, error_code: u32) -> Due {
         let idle_s = whole((now_ms - self.touched_at_ms) / 1_000.0, DETAIL_MAX);
         for event in due.events() {
             let detail = if event == Event::Error { error_code.min(DETAIL_MAX) } else { idle_s };
@@ -269,22 +273,13 @@ impl Client {
         if due.bits() & BILLABLE == 0 { due } else { due.and(Due::RECORD) }
     }
 
-    /// A place of which nothing is left.
-    fn free_place(&self) -> Option<Place> {
-        (0..ADS_MAX).find(|place| match self.held(*place).holder {
-            Holder::Nobody => true,
-            Holder::Skin => false,
-            Holder::Beacons => !self.ring.holds(*place),
-        })
-    }
-
     fn held(&self, place: Place) -> &Held {
         self.ads.get(usize::from(place)).unwrap_or(const { &NOBODYS })
     }
 
     #[inline(never)] // Half of a dozen callers, each of which it would make longer.
     fn ad(&mut self, place: Place) -> Option<&mut Ad> {
-        let held = self.ads.get_mut(usize::from(place)).filter(|held| held.holder == Holder::Skin)?;
+        let held = self.ads.get_mut(usize::from(place)).filter(|held| held.is_open)?;
         Some(&mut held.ad)
     }
 }

@@ -27,27 +27,38 @@ impl Due {
     }
 
     /// This event alone.
+    #[inline]
     pub const fn event(event: Event) -> Self {
         Self(1 << event.code())
     }
 
     /// Whether all of `other` is due.
+    #[inline]
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
     /// Both.
     #[must_use]
+    #[inline]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// Adds an event.
+    #[inline]
     pub fn add(&mut self, event: Event) {
         self.0 |= 1 << event.code();
     }
 
+    /// Of a row of events that begins with this one, those from one place to before another.
+    #[inline]
+    pub const fn row(first: Event, begin: u32, end: u32) -> Self {
+        Self(((1 << end) - (1 << begin)) << first.code())
+    }
+
     /// Adds the event whose code is `nth` greater.
+    #[inline]
     pub fn add_nth(&mut self, event: Event, nth: u32) {
         self.0 |= 1 << event.code() << nth;
     }

@@ -32,6 +32,7 @@ pub mod due;
 pub mod progress;
 pub mod ring;
 pub mod sink;
+pub mod sure;
 mod whole;
 
 pub use client::Client;

@@ -68,7 +68,7 @@ impl Progress {
         if is_length(duration_ms) && duration_ms.to_bits() != self.duration_ms.to_bits() {
             self.duration_ms = duration_ms;
             self.coverage = Coverage::NOTHING;
-            self.next_cell = self.cell_after(self.run_from_ms);
+            self.run_from(self.run_from_ms);
             self.cover_run();
         }
     }
@@ -80,6 +80,7 @@ impl Progress {
 
     /// The player is here now. What lies between the sample before and this one has played, if playing explains it. Returns
     /// how much of the ad was shown at normal speed since then, in milliseconds; `None` if a new run begins here.
+    #[inline]
     pub fn advance(&mut self, sample: Sample) -> Option<f64> {
         let last = self.last;
         let moved_ms = sample.position_ms - last.position_ms;
@@ -103,20 +104,25 @@ impl Progress {
     }
 
     /// A run begins here.
+    #[inline]
     pub fn begin(&mut self, at: Sample) {
-        self.jump(at);
-        self.is_running = true;
+        self.go(at.position_ms, at.clock_ms, at.rate, true);
     }
 
     /// The player jumps, and this is where it would be; the next sample begins a new run. What is again where the run went
     /// through goes on with that run: together they have no gap.
+    #[inline]
     pub fn jump(&mut self, to: Sample) {
-        if !(self.run_from_ms..=self.last.position_ms).contains(&to.position_ms) {
-            self.run_from_ms = to.position_ms;
-            self.next_cell = self.cell_after(to.position_ms);
+        self.go(to.position_ms, to.clock_ms, to.rate, false);
+    }
+
+    #[inline(never)] // One for all is shorter, and its numbers one by one.
+    fn go(&mut self, position_ms: f64, clock_ms: f64, rate: f64, is_running: bool) {
+        if !(self.run_from_ms..=self.last.position_ms).contains(&position_ms) {
+            self.run_from(position_ms);
         }
-        self.last = to;
-        self.is_running = false;
+        self.last = Sample { position_ms, clock_ms, rate };
+        self.is_running = is_running;
     }
 
     /// The clock goes on and the player does not: what passes meanwhile explains no move.
@@ -125,8 +131,9 @@ impl Progress {
     }
 
     /// Whether the player was there when it was last looked at.
+    #[expect(clippy::float_cmp, reason = "a player that stands still says the same number again")]
     pub fn was_at(&self, position_ms: f64) -> bool {
-        self.last.position_ms.to_bits() == position_ms.to_bits()
+        self.last.position_ms == position_ms
     }
 
     /// Whether any of the ad was shown, at any speed.
@@ -161,16 +168,18 @@ impl Progress {
         }
     }
 
-    /// The first cell that a run from here can go through: the one in which it begins has not played as a whole, unless the
-    /// run begins with it.
-    fn cell_after(&self, position_ms: f64) -> u32 {
+    /// The run begins here. The cell in which it begins has not played as a whole, unless the run begins with it.
+    #[inline(never)] // One for all is shorter.
+    fn run_from(&mut self, position_ms: f64) {
+        self.run_from_ms = position_ms;
         // The whole part, so what is a little short of a whole cell more is that cell's end.
         let cells = (position_ms - CELL_TOLERANCE_MS) / self.duration_ms * f64::from(CELLS);
-        if cells > 0.0 { whole(cells, CELLS) + 1 } else { 0 }
+        self.next_cell = whole(cells + 1.0, CELLS);
     }
 }
 
 /// Some players (Shaka) stop the picture by a speed of zero while they wait for data.
+#[inline]
 fn is_normal(rate: f64) -> bool {
     (RATE_MIN..=RATE_MAX).contains(&rate) || rate == 0.0
 }

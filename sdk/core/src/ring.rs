@@ -8,7 +8,11 @@
 
 use slotkeeper_beacon::{AGE_MS_MAX, Event, HEAD_BYTES_MAX, LINE_BYTES_BESIDE_TOKEN_MAX, SESSION_ID_BYTES_MAX};
 
-use crate::{sink::Sink, whole::whole};
+use crate::{
+    sink::Sink,
+    sure::sure,
+    whole::{add_to, whole},
+};
 
 /// The most ads whose beacons are kept at a time.
 pub const ADS_MAX: u8 = 96;
@@ -93,10 +97,8 @@ impl Kept {
 
 /// The beacons of one session that the origin does not have yet, for all anyone here knows.
 #[derive(Clone, Debug)]
+#[repr(C)] // So that what is long comes last.
 pub struct Ring {
-    session_id: Short<SESSION_ID_BYTES_MAX>,
-    tokens: [Short<TOKEN_BYTES_MAX>; ADS_MAX as usize],
-    kept: [Kept; KEPT_MAX],
     len: usize,
     next_sequence: u32,
     /// The number under which a record is posted by whoever finds it.
@@ -107,15 +109,16 @@ pub struct Ring {
     parted: usize,
     parted_bytes: usize,
     lost: u32,
+    /// One more than are kept, which is always empty.
+    kept: [Kept; KEPT_MAX + 1],
+    session_id: Short<SESSION_ID_BYTES_MAX>,
+    tokens: [Short<TOKEN_BYTES_MAX>; ADS_MAX as usize],
 }
 
 impl Ring {
     /// Nobody's yet.
     pub const fn new() -> Self {
         Self {
-            session_id: Short::EMPTY,
-            tokens: [const { Short::EMPTY }; ADS_MAX as usize],
-            kept: [Kept::EMPTY; KEPT_MAX],
             len: 0,
             next_sequence: 0,
             record_sequence: 0,
@@ -123,6 +126,9 @@ impl Ring {
             parted: 0,
             parted_bytes: 0,
             lost: 0,
+            kept: [Kept::EMPTY; KEPT_MAX + 1],
+            session_id: Short::EMPTY,
+            tokens: [const { Short::EMPTY }; ADS_MAX as usize],
         }
     }
 
@@ -160,9 +166,8 @@ impl Ring {
     }
 
     /// Counts beacons that were lost elsewhere.
-    #[inline(never)] // Its callers are shorter for it.
     pub fn count_lost(&mut self, count: u32) {
-        self.lost = self.lost.saturating_add(count);
+        add_to(&mut self.lost, count);
     }
 
     /// Adds what happened to an ad at `at_ms` of the page's monotonic clock, with what is told beside it.
@@ -171,10 +176,8 @@ impl Ring {
             self.remove(self.in_flight);
             self.count_lost(1);
         }
-        if let Some(place) = self.kept.get_mut(self.len) {
-            *place = Kept { at_ms, sequence: OPEN, detail, ad, event_code: event.code() };
-            self.len += 1;
-        }
+        *self.at_mut(self.len) = Kept { at_ms, sequence: OPEN, detail, ad, event_code: event.code() };
+        self.len += 1;
     }
 
     /// Whether a beacon of this ad waits.
@@ -184,6 +187,7 @@ impl Ring {
 
     /// Writes the batch to post next: the oldest not acknowledged. It is in flight until [`settle`](Self::settle) or
     /// [`unsent`](Self::unsent). Returns its number, or `None` when nothing waits.
+    #[inline]
     pub fn outgoing(&mut self, sink: &mut impl Sink, now_ms: f64) -> Option<u32> {
         self.in_flight = self.seal(0);
         if self.in_flight == 0 {
@@ -215,9 +219,12 @@ impl Ring {
     /// [`came_back`](Self::came_back). False if there is none. It is handed over if it [`has_room`](Self::has_room); call
     /// [`parted`](Self::parted) if the browser took it.
     pub fn parting(&mut self, sink: &mut impl Sink, now_ms: f64) -> bool {
-        let end = self.seal(self.parted);
-        self.write(sink, (self.at(self.parted).sequence, self.lost), (self.parted, end), ALL, now_ms);
-        end > self.parted
+        let (begin, end) = (self.parted, self.seal(self.parted));
+        let is_one = end > begin;
+        if is_one {
+            self.write(sink, (self.at(begin).sequence, self.lost), (begin, end), ALL, now_ms);
+        }
+        is_one
     }
 
     /// Whether a batch of this many bytes may be handed to `sendBeacon`: [`PARTING_BYTES_MAX`] in all.
@@ -240,21 +247,34 @@ impl Ring {
     /// Writes what must survive a power cut, as a batch of its own number; the newest, if not all fit: then the others are counted
     /// lost in it, for whoever reads it knows of no other place where they are. False if there is nothing.
     pub fn record(&self, sink: &mut impl Sink, now_ms: f64) -> bool {
-        let (mut begin, mut count, mut lost) = (self.len, 0, self.lost);
+        let (mut begin, mut count) = (self.len, 0);
         for at in (0..self.len).rev().filter(|at| self.at(*at).is_billable()) {
-            if count < BATCH_BEACONS_MAX {
-                (begin, count) = (at, count + 1);
-            } else {
-                lost = lost.saturating_add(1);
+            count += 1;
+            if count <= BATCH_BEACONS_MAX {
+                begin = at;
             }
         }
-        self.write(sink, (self.record_sequence, lost), (begin, self.len), BILLABLE, now_ms);
+        if count > 0 {
+            let left_out = u32::try_from(count.saturating_sub(BATCH_BEACONS_MAX)).unwrap_or(u32::MAX);
+            self.write(
+                sink,
+                (self.record_sequence, self.lost.saturating_add(left_out)),
+                (begin, self.len),
+                BILLABLE,
+                now_ms,
+            );
+        }
         count > 0
     }
 
     #[inline(never)] // Its callers are shorter for it.
     fn at(&self, at: usize) -> &Kept {
-        self.kept.get(at).unwrap_or(&Kept::EMPTY)
+        sure(self.kept.get(at))
+    }
+
+    #[inline(never)] // The same.
+    fn at_mut(&mut self, at: usize) -> &mut Kept {
+        sure(self.kept.get_mut(at))
     }
 
     fn take_sequence(&mut self) -> u32 {
@@ -268,9 +288,8 @@ impl Ring {
         let before = self.at(begin).sequence;
         let sequence = if before == OPEN && begin < self.len { self.take_sequence() } else { before };
         let mut end = begin;
-        while end < self.len && end - begin < BATCH_BEACONS_MAX {
-            let Some(kept) = self.kept.get_mut(end).filter(|kept| kept.sequence == before) else { break };
-            kept.sequence = sequence;
+        while end < self.len && end - begin < BATCH_BEACONS_MAX && self.at(end).sequence == before {
+            self.at_mut(end).sequence = sequence;
             end += 1;
         }
         end
@@ -290,21 +309,19 @@ impl Ring {
         for at in begin..end {
             let kept = self.at(at);
             let token = self.tokens.get(usize::from(kept.ad)).map_or(&[][..], Short::get);
-            if let Some(event) = Event::from_code(kept.event_code).filter(|event| events >> event.code() & 1 != 0) {
-                sink.line((kept.ad, token), event, whole(now_ms - kept.at_ms, AGE_MS_MAX), kept.detail);
+            if events >> kept.event_code & 1 != 0 {
+                sink.line((kept.ad, token), kept.event_code, whole(now_ms - kept.at_ms, AGE_MS_MAX), kept.detail);
             }
         }
     }
 
+    #[inline(never)] // One for all is shorter.
     fn remove(&mut self, at: usize) {
         self.parted -= usize::from(at < self.parted);
         self.in_flight -= usize::from(at < self.in_flight);
         self.len -= 1;
         for place in at..self.len {
-            let next = *self.at(place + 1);
-            if let Some(place) = self.kept.get_mut(place) {
-                *place = next;
-            }
+            *self.at_mut(place) = *self.at(place + 1);
         }
     }
 }

@@ -7,8 +7,8 @@ pub trait Sink {
     /// The first line.
     fn head(&mut self, session_id: &[u8], sequence: u32, lost: u32);
 
-    /// One beacon, of the ad at this place, whose token is this.
-    fn line(&mut self, ad: (u8, &[u8]), event: Event, age_ms: u32, detail: u32);
+    /// One beacon, of the ad at this place, whose token is this, and of the event of this code.
+    fn line(&mut self, ad: (u8, &[u8]), event_code: u8, age_ms: u32, detail: u32);
 }
 
 impl Sink for Text<'_> {
@@ -16,7 +16,9 @@ impl Sink for Text<'_> {
         head(self, session_id, sequence, lost);
     }
 
-    fn line(&mut self, (_, token): (u8, &[u8]), event: Event, age_ms: u32, detail: u32) {
-        line(self, token, event, age_ms, Some(detail));
+    fn line(&mut self, (_, token): (u8, &[u8]), event_code: u8, age_ms: u32, detail: u32) {
+        if let Some(event) = Event::from_code(event_code) {
+            line(self, token, event, age_ms, Some(detail));
+        }
     }
 }

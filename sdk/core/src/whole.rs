@@ -1,16 +1,28 @@
 //! From clocks and positions, which are floats, to whole numbers.
 
 /// The whole part of a number; 0 of what is less or none, and never more than `max`.
-#[inline(never)] // The first wasm has no saturating cast, so each one is a dozen instructions.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within the bounds of an integer")]
+#[inline(never)] // One for all is shorter.
+#[expect(
+    unsafe_code,
+    reason = "the first wasm has no saturating cast, and what is written for it is three times all of this"
+)]
 pub(crate) fn whole(number: f64, max: u32) -> u32 {
-    if number < f64::from(max) {
-        if number > 0.0 { number as u32 } else { 0 }
-    } else if number.is_nan() {
-        0
+    if number > 0.0 {
+        if number < f64::from(max) {
+            // SAFETY: it is a number from 0 to one that is an integer of this type.
+            unsafe { number.to_int_unchecked() }
+        } else {
+            max
+        }
     } else {
-        max
+        0
     }
+}
+
+/// Adds to a count, which never goes round.
+#[inline(never)] // One for all is shorter.
+pub(crate) fn add_to(count: &mut u32, more: u32) {
+    *count = count.saturating_add(more);
 }
 
 #[cfg(test)]

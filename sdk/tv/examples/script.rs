@@ -227,7 +227,7 @@ impl Life<'_> {
             3 | 4 => {
                 let others = self.random.below(2);
                 let wait_ms = self.border.wait(now_ms, others);
-                self.note("wait", &[now_ms, f64::from(others)], wait_ms, None);
+                self.note("wait", &[now_ms, f64::from(others)], f64::from(wait_ms), None);
             }
             what @ 5..=8 => self.pace([0, 1, 2, 5][what as usize - 5], now_ms, 0.0),
             9..=11 => self.send(now_ms),
@@ -274,8 +274,8 @@ impl Life<'_> {
         let sequence = if self.random.is(90) { sequence } else { sequence + 1 };
         let refused = self.random.below(3);
         self.worded.settled(sequence, refused, now_ms);
-        self.border.settled(sequence, refused, now_ms);
-        self.note("settled", &[f64::from(sequence), f64::from(refused), now_ms], 0.0, None);
+        self.border.settled(sequence, now_ms, refused);
+        self.note("settled", &[f64::from(sequence), now_ms, f64::from(refused)], 0.0, None);
     }
 }
 

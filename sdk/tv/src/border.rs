@@ -1,6 +1,5 @@
 //! The border: numbers in, numbers out.
 
-use slotkeeper_beacon::Event;
 use slotkeeper_sdk_core::{
     Client, Due,
     ad::{End, Extent, Seen},
@@ -8,6 +7,7 @@ use slotkeeper_sdk_core::{
     progress::Sample,
     ring::BATCH_BEACONS_MAX,
     sink::Sink,
+    sure::sure,
 };
 
 /// How many numbers a batch has at most: two of its first line, four of each beacon.
@@ -16,33 +16,31 @@ pub const NUMBERS_MAX: usize = 2 + 4 * BATCH_BEACONS_MAX;
 /// A batch without its words: its number, how many beacons were lost, then of each beacon the place of its ad, the code of its
 /// event, its age in milliseconds, its detail.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Numbers {
-    numbers: [u32; NUMBERS_MAX],
     len: usize,
+    numbers: [u32; NUMBERS_MAX],
 }
 
 impl Numbers {
-    const EMPTY: Self = Self { numbers: [0; NUMBERS_MAX], len: 0 };
+    const EMPTY: Self = Self { len: 0, numbers: [0; NUMBERS_MAX] };
 
     #[inline(never)] // Six times what is called so is shorter.
     fn push(&mut self, number: u32) {
-        if let Some(place) = self.numbers.get_mut(self.len) {
-            *place = number;
-            self.len += 1;
-        }
+        *sure(self.numbers.get_mut(self.len)) = number;
+        self.len += 1;
     }
 }
 
 impl Sink for Numbers {
     fn head(&mut self, _: &[u8], sequence: u32, lost: u32) {
-        self.len = 0;
         self.push(sequence);
         self.push(lost);
     }
 
-    fn line(&mut self, (ad, _): (u8, &[u8]), event: Event, age_ms: u32, detail: u32) {
+    fn line(&mut self, (ad, _): (u8, &[u8]), event_code: u8, age_ms: u32, detail: u32) {
         self.push(ad.into());
-        self.push(event.code().into());
+        self.push(event_code.into());
         self.push(age_ms);
         self.push(detail);
     }
@@ -52,6 +50,7 @@ impl Sink for Numbers {
 /// by their place, no ad is −1; what is due comes back as [`Due::bits`]. The session's id and the tokens are the glue's to keep
 /// and to check.
 #[derive(Debug)]
+#[repr(C)] // So that what is long comes last.
 pub struct Border {
     client: Client,
     batch: Numbers,
@@ -111,7 +110,7 @@ impl Border {
 
     /// How long until something is to be sent; less than 0 when nothing waits. `others`: not 0 if something besides beacons
     /// waits.
-    pub fn wait(&self, now_ms: f64, others: u32) -> f64 {
+    pub fn wait(&self, now_ms: f64, others: u32) -> i32 {
         self.client.wait_ms(now_ms, others != 0)
     }
 
@@ -132,21 +131,22 @@ impl Border {
     /// Writes the batch to post (0), the next one for `sendBeacon` (1), or what must survive a power cut (anything else); returns
     /// how many [numbers](Numbers) it has, 0 if there is none.
     pub fn write(&mut self, what: u32, now_ms: f64) -> usize {
-        let is_one = match what {
-            0 => self.client.batch(&mut self.batch, now_ms).is_some(),
-            1 => self.client.parting(&mut self.batch, now_ms),
-            _ => self.client.record(&mut self.batch, now_ms),
-        };
-        if is_one { self.batch.len } else { 0 }
+        self.batch.len = 0;
+        match what {
+            0 => _ = self.client.batch(&mut self.batch, now_ms),
+            1 => _ = self.client.parting(&mut self.batch, now_ms),
+            _ => _ = self.client.record(&mut self.batch, now_ms),
+        }
+        self.batch.len
     }
 
     /// A number of what was written last.
     pub fn number(&self, at: usize) -> u32 {
-        self.batch.numbers.get(at).copied().unwrap_or_default()
+        *sure(self.batch.numbers.get(at))
     }
 
     /// The origin has the batch of this number, but for these many of its beacons.
-    pub fn settled(&mut self, sequence: u32, refused: u32, now_ms: f64) {
+    pub fn settled(&mut self, sequence: u32, now_ms: f64, refused: u32) {
         self.client.settled(sequence, refused, now_ms);
     }
 

@@ -43,11 +43,11 @@ exports! {
     "b" begin(place: Place, now_ms: f64, seen: u32);
     "l" look(place: Place, clock_ms: f64, position_ms: f64, rate: f64, seen: u32) -> u32;
     "d" act(place: Place, now_ms: f64, how: u32, error_code: u32) -> u32;
-    "w" wait(now_ms: f64, others: u32) -> f64;
+    "w" wait(now_ms: f64, others: u32) -> i32;
     "p" pace(what: u32, now_ms: f64, random: f64);
     "t" write(what: u32, now_ms: f64) -> usize;
     "n" number(at: usize) -> u32;
-    "o" settled(sequence: u32, refused: u32, now_ms: f64);
+    "o" settled(sequence: u32, now_ms: f64, refused: u32);
     "g" part(bytes: usize, is_taken: u32) -> u32;
     "c" count(what: u32, more: u32) -> u32;
 }

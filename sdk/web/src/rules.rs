@@ -88,7 +88,7 @@ impl Rules {
     }
 
     /// How long until something is to be sent; less than 0 when nothing waits. `others`: something besides beacons waits.
-    pub fn wait(&self, now_ms: f64, others: bool) -> f64 {
+    pub fn wait(&self, now_ms: f64, others: bool) -> i32 {
         self.client.wait_ms(now_ms, others)
     }
 

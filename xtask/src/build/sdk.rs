@@ -53,7 +53,7 @@ const TV_ONLY: [&str; 10] = [
 /// How the television's scripts are made small, for engines that know ES5: terser makes them a twentieth smaller than esbuild
 /// does. Properties whose name ends so are the script's own.
 const TV_SCRIPT: [&str; 8] =
-    ["--ecma", "5", "--toplevel", "--compress", "passes=4", "--mangle", "--mangle-props", "regex=/_$/"];
+    ["--ecma", "5", "--toplevel", "--compress", "passes=4,hoist_vars", "--mangle", "--mangle-props", "regex=/_$/"];
 
 /// All that the files are made with.
 fn options(more: &[&'static str]) -> Vec<&'static str> {

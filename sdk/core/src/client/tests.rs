@@ -40,8 +40,8 @@ fn batch(client: &mut Client, now_ms: f64) -> Option<(u32, String)> {
 }
 
 /// How long until beacons are to be sent; `None` if none waits.
-fn wait_ms(client: &Client, now_ms: f64) -> Option<f64> {
-    Some(client.wait_ms(now_ms, false)).filter(|ms| *ms >= 0.0)
+fn wait_ms(client: &Client, now_ms: f64) -> Option<i32> {
+    Some(client.wait_ms(now_ms, false)).filter(|ms| *ms >= 0)
 }
 
 /// Sends all that waits; returns the lines.
@@ -210,19 +210,19 @@ fn an_ads_extent_and_length_may_be_told_later() {
 fn beacons_gather_for_a_second_and_go_at_once_after_that() {
     let mut client = client();
     assert_eq!(wait_ms(&client, 0.0), None, "nothing waits");
-    assert_eq!(client.wait_ms(5.0, true).to_bits(), 0, "but something of the skin's does, and nobody asked to wait");
+    assert_eq!(client.wait_ms(5.0, true), 0, "but something of the skin's does, and nobody asked to wait");
     let place = playing(&mut client, "tok");
-    let waits = [(100.0, 1_000.0), (600.0, 500.0), (1_100.0, 0.0), (9_000.0, 0.0)];
+    let waits = [(100.0, 1_000), (600.0, 500), (1_100.0, 0), (9_000.0, 0)];
     for (now_ms, wait_ms) in waits {
         assert_eq!(self::wait_ms(&client, now_ms), Some(wait_ms), "{now_ms}");
     }
     look(&mut client, place, 1_500.0);
-    assert_eq!(wait_ms(&client, 1_500.0), Some(0.0), "what comes later does not keep what waits");
+    assert_eq!(wait_ms(&client, 1_500.0), Some(0), "what comes later does not keep what waits");
     delivered(&mut client, 1_600.0);
     look(&mut client, place, 3_000.0);
-    assert_eq!(wait_ms(&client, 3_000.0), Some(1_000.0), "and gathering begins anew");
+    assert_eq!(wait_ms(&client, 3_000.0), Some(1_000), "and gathering begins anew");
     client.hurry(3_100.0);
-    assert_eq!(wait_ms(&client, 3_100.0), Some(0.0), "unless there is a hurry");
+    assert_eq!(wait_ms(&client, 3_100.0), Some(0), "unless there is a hurry");
 }
 
 #[test]
@@ -230,37 +230,37 @@ fn what_the_skin_sends_besides_gathers_likewise() {
     let mut client = client();
     client.gather(500.0);
     assert_eq!(wait_ms(&client, 500.0), None);
-    assert_eq!(client.wait_ms(500.0, true).to_bits(), 1_000_f64.to_bits());
+    assert_eq!(client.wait_ms(500.0, true), 1_000);
     playing(&mut client, "tok");
     client.gather(900.0);
-    assert_eq!(client.wait_ms(900.0, true).to_bits(), 200_f64.to_bits(), "as the beacon says that came at 100");
+    assert_eq!(client.wait_ms(900.0, true), 200, "as the beacon says that came at 100");
 }
 
 #[test]
 fn after_a_failure_it_waits_longer_each_time_until_something_gets_through() {
     let mut client = client();
     let place = playing(&mut client, "tok");
-    let fail = |client: &mut Client, wait_ms: f64| {
+    let fail = |client: &mut Client, wait_ms: i32| {
         batch(client, 0.0);
         client.failed(10_000.0, 1.0);
         assert_eq!(self::wait_ms(client, 10_000.0), Some(wait_ms));
     };
-    for wait_ms in [1_000.0, 2_000.0, 4_000.0, 8_000.0, 16_000.0, 30_000.0, 30_000.0] {
+    for wait_ms in [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
         fail(&mut client, wait_ms);
     }
     look(&mut client, place, 1_500.0);
     client.gather(1_500.0);
-    assert_eq!(wait_ms(&client, 10_000.0), Some(30_000.0), "whatever comes meanwhile");
+    assert_eq!(wait_ms(&client, 10_000.0), Some(30_000), "whatever comes meanwhile");
     client.delivered(11_000.0);
-    assert_eq!(wait_ms(&client, 11_000.0), Some(0.0), "what else waits is sent at once");
-    fail(&mut client, 1_000.0);
-    fail(&mut client, 2_000.0);
+    assert_eq!(wait_ms(&client, 11_000.0), Some(0), "what else waits is sent at once");
+    fail(&mut client, 1_000);
+    fail(&mut client, 2_000);
     client.came_back(12_000.0);
-    assert_eq!(wait_ms(&client, 12_000.0), Some(0.0), "as when better times have come");
-    fail(&mut client, 1_000.0);
+    assert_eq!(wait_ms(&client, 12_000.0), Some(0), "as when better times have come");
+    fail(&mut client, 1_000);
     delivered(&mut client, 13_000.0);
     look(&mut client, place, 3_000.0);
-    assert_eq!(wait_ms(&client, 3_000.0), Some(1_000.0), "nothing is backing off any more");
+    assert_eq!(wait_ms(&client, 3_000.0), Some(1_000), "nothing is backing off any more");
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn a_failure_of_something_else_holds_beacons_back_too() {
     let mut client = client();
     client.failed(0.0, 1.0);
     playing(&mut client, "tok");
-    assert_eq!(wait_ms(&client, 100.0), Some(900.0));
+    assert_eq!(wait_ms(&client, 100.0), Some(900));
 }
 
 #[test]
