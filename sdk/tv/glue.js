@@ -421,7 +421,7 @@
         return exchange(edgeUrl + "breaks", body, 4000).then(function (request) {
           var status = request.status, answer = parse(request.response), error = answer.error || "";
           if (/^2/.test(status)) {
-            answer = open(answer, clockMs, unixMs);
+            open(answer, clockMs, unixMs);
             if (isDestroyed) giveBack(answer);
             mustLive();
             return answer;
@@ -514,6 +514,7 @@
         function playAd(ad, url) {
           return new Promise(function (resolve) {
             ad.isTaken_ = true;
+            video.loop = false; // A video that loops never ends.
             video.src = url;
             var src = video.src, promise;
             function isReplaced() {
@@ -718,11 +719,9 @@
     function abandon() {
       video.loop = loop;
     }
-    var taken = Promise.resolve(content && content.suspend());
     if (!content && stream) video.srcObject = null;
-    video.loop = false; // A video that loops never ends.
     return {
-      taken_: taken,
+      taken_: Promise.resolve(content && content.suspend()),
       abandon_: abandon,
       restore_: function () {
         abandon();
