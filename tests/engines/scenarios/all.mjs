@@ -16,8 +16,9 @@
 // | `check` | says what else is wrong |
 // | `note` | what the reader of the table must know |
 
+import { AROUND } from "./around.mjs";
 import { DELIVERY } from "./delivery.mjs";
 import { LEAVING } from "./leaving.mjs";
 import { PLAYING } from "./playing.mjs";
 
-export const SCENARIOS = [...PLAYING, ...DELIVERY, ...LEAVING];
+export const SCENARIOS = [...PLAYING, ...AROUND, ...DELIVERY, ...LEAVING];
