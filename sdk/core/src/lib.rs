@@ -12,6 +12,7 @@
 //! | [`ad`] | one ad: its phase, its quartiles, sound, full screen, viewability |
 //! | [`ring`] | beacons not yet acknowledged, and the batches they go out in |
 //! | [`sink`] | what a batch is written to: a text, or what a skin makes one of |
+//! | [`sure`] | what must be there |
 //! | [`client`] | all of it: the one that a skin holds |
 //!
 //! **What this crate never does:** allocate, format, touch a clock, a network or a store; report what did not play; forget a

@@ -1,6 +1,7 @@
-//! What is there, as far as anyone can see from here.
+//! What must be there.
 
-/// The value that must be there. Should it not be, wasm traps, without a message that every viewer would pay for.
+/// The value, which must be there. Should it not be, that is a panic natively, where tests and fuzzing would find it. In wasm it is a
+/// trap, without a message that every viewer would pay for; and televisions' wasm is made on the word that it never happens.
 pub fn sure<T>(value: Option<T>) -> T {
     match value {
         Some(value) => value,

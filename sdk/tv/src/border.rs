@@ -140,7 +140,7 @@ impl Border {
         self.batch.len
     }
 
-    /// A number of what was written last.
+    /// A number of what was written last: one of those that [`write`](Self::write) said there are.
     pub fn number(&self, at: usize) -> u32 {
         *sure(self.batch.numbers.get(at))
     }

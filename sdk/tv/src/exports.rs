@@ -20,7 +20,7 @@ fn border() -> &'static mut Border {
     unsafe { &mut *INSTANCE.0.get() }
 }
 
-/// Nothing here panics; should it all the same, the instance stops and the page goes on.
+/// Nothing here panics; that it does not is what `wasm-opt` is told.
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()

@@ -41,7 +41,7 @@ const TV_ONLY: [&str; 10] = [
     "--remove-exports=__*",
     "--remove-exports=memory",
     "--traps-never-happen",
-    // There, only the stack's end is, which nothing reaches.
+    // There, only the stack is, which nothing needs.
     "--low-memory-unused",
     "--flatten",
     "--rereloop",
@@ -51,7 +51,7 @@ const TV_ONLY: [&str; 10] = [
     "--reorder-functions-by-name",
 ];
 /// How the television's scripts are made small, for engines that know ES5: terser makes them a twentieth smaller than esbuild
-/// does. Properties whose name ends so are the script's own.
+/// does, and brotli makes less of variables that are declared together. Properties whose name ends so are the script's own.
 const TV_SCRIPT: [&str; 8] =
     ["--ecma", "5", "--toplevel", "--compress", "passes=4,hoist_vars", "--mangle", "--mangle-props", "regex=/_$/"];
 
