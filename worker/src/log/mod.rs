@@ -3,6 +3,7 @@
 //! The log knows nothing of what it holds. Whoever consumes it keeps its own offset, in the commit of what it made of
 //! the entries.
 
+mod packed;
 mod sqlite;
 mod writer;
 

@@ -5,9 +5,10 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 use slotkeeper_core::time::UnixMillis;
 
-use super::{Entry, Log, LogError, Received};
+use super::{Entry, Log, LogError, Received, packed};
 use crate::data_dir::{self, Durability};
 
+/// A batch is the JSON as it came, or one zstd frame of it: its first byte tells which.
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS entries (
     seq INTEGER PRIMARY KEY,
@@ -64,7 +65,7 @@ impl Log for SqliteLog {
         {
             let mut insert = commit.prepare_cached("INSERT INTO entries (received_at_ms, batch) VALUES (?1, ?2)")?;
             for batch in batches {
-                insert.execute(params![i64::try_from(batch.at.0).unwrap_or(i64::MAX), batch.bytes])?;
+                insert.execute(params![i64::try_from(batch.at.0).unwrap_or(i64::MAX), &*packed::pack(&batch.bytes)])?;
             }
         }
         let last = last_seq(&commit)?;
@@ -79,12 +80,15 @@ impl Log for SqliteLog {
         let mut rows = select.query(params![i64::try_from(after).unwrap_or(i64::MAX), limit])?;
         let (mut entries, mut bytes) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
-            let received = Received { at: UnixMillis(row.get::<_, u64>(1)?), bytes: row.get(2)? };
+            let seq = row.get(0)?;
+            let batch = packed::unpack(row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?)
+                .map_err(|error| LogError(format!("entry {seq}: {error}")))?;
+            let received = Received { at: UnixMillis(row.get::<_, u64>(1)?), bytes: batch };
             bytes += received.bytes.len();
             if bytes > READ_BYTES_MAX && !entries.is_empty() {
                 break;
             }
-            entries.push(Entry { seq: row.get(0)?, received });
+            entries.push(Entry { seq, received });
         }
         Ok(entries)
     }
@@ -123,6 +127,23 @@ mod tests {
         assert_eq!(read(0, 2), [(1, b"a".to_vec()), (2, b"b".to_vec())]);
         assert_eq!(read(2, 9), [(3, b"c".to_vec())]);
         assert_eq!(read(3, 9), []);
+    }
+
+    #[test]
+    fn entries_of_before_and_what_others_have_packed_read_back_as_they_came() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = SqliteLog::open(&folder.path().join("log.db")).unwrap();
+        let large = Received { at: UnixMillis(7), bytes: b"{\"edge_id\":\"edge-1\"}".repeat(200) };
+        log.append(std::slice::from_ref(&large)).unwrap();
+        let stored: Vec<u8> = log.db().query_row("SELECT batch FROM entries", [], |row| row.get(0)).unwrap();
+        assert!(stored.len() < large.bytes.len() / 10, "{} bytes", stored.len());
+        log.db().execute("INSERT INTO entries VALUES (2, 7, ?1)", [&large.bytes]).unwrap();
+        let frame = zstd::encode_all(&*large.bytes, 19).unwrap();
+        log.db().execute("INSERT INTO entries VALUES (3, 7, ?1)", [&frame]).unwrap();
+        assert!(log.read(0, 9).unwrap().iter().all(|entry| entry.received == large));
+        log.db().execute("INSERT INTO entries VALUES (4, 7, ?1)", [&frame[..30]]).unwrap();
+        let error = log.read(3, 1).unwrap_err();
+        assert!(error.to_string().starts_with("log: entry 4: "), "{error}");
     }
 
     #[test]
