@@ -5,7 +5,10 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    api::{CALLER_ID_BYTES_MAX, SLOTS_MAX},
+    auction::{OFFERS_MAX, Offer},
     beacon::Event,
+    contract::DemandClass,
     decision::Decision,
     id::{AdId, OpportunityId, RecordId, SessionKey},
     pod::{InvalidTraffic, Opportunity},
@@ -29,6 +32,16 @@ pub enum Recording {
     /// often it is what the viewer was answered. Not so when the edge answered 503 after all and a retry was committed: once
     /// an ad of any of a break's decisions is reported to have begun to play, the rows of that decision stand.
     Uncommitted,
+}
+
+impl Recording {
+    /// The name in JSON and SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Uncommitted => "uncommitted",
+        }
+    }
 }
 
 /// One thing that happened.
@@ -98,4 +111,113 @@ pub struct FactBatch {
     pub edge_id: String,
     /// In the order they happened there.
     pub facts: Vec<Fact>,
+}
+
+// What an edge can have sent: every fold refuses anything else, by these rules.
+
+impl Opportunity {
+    /// Whether the row agrees with itself and is within bounds.
+    pub fn is_sound(&self) -> bool {
+        let times_fit = self.decided_at <= UnixMillis::TAKEN_MAX
+            && self.opportunity_id.opened_at() <= UnixMillis::TAKEN_MAX
+            && self.plan_version.is_none_or(|version| i64::try_from(version).is_ok())
+            && self.fill().is_none_or(|fill| {
+                fill.expires_at <= UnixMillis::TAKEN_MAX
+                    && fill.claim.is_none_or(|claim| claim.counts_until <= UnixMillis::TAKEN_MAX)
+            });
+        times_fit
+            && usize::from(self.slot_index) < SLOTS_MAX
+            && self.title_id.len() <= CALLER_ID_BYTES_MAX
+            && self.opportunity_id
+                == OpportunityId::mint(self.break_id, self.slot_index, self.opportunity_id.opened_at())
+    }
+
+    /// Half a BLAKE3 hash of all that the row says, and of how it came: what tells a duplicate from a rival.
+    pub fn content_hash(&self, recording: Recording) -> [u8; 16] {
+        let json = serde_json::to_vec(&OpportunityFact::Opportunity { recording, row: self })
+            .unwrap_or_else(|_| unreachable!("a fact has string keys only"));
+        let mut half = [0; 16];
+        half.copy_from_slice(&blake3::hash(&json).as_bytes()[..16]);
+        half
+    }
+}
+
+/// [`Fact::Opportunity`] of a borrowed row; the same JSON.
+#[derive(Serialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+enum OpportunityFact<'a> {
+    Opportunity {
+        recording: Recording,
+        #[serde(flatten)]
+        row: &'a Opportunity,
+    },
+}
+
+impl BeaconFact {
+    /// Whether an edge can have sent it.
+    pub fn is_within_bounds(&self) -> bool {
+        self.at <= UnixMillis::TAKEN_MAX
+    }
+}
+
+impl ClientLoss {
+    /// Whether an edge can have sent it: it says nothing where nothing was lost.
+    pub fn is_within_bounds(&self) -> bool {
+        self.lost > 0
+    }
+}
+
+impl Decision {
+    /// Whether an edge may have decided this. The claims are bounded by the shape they are read from.
+    pub fn is_within_bounds(&self) -> bool {
+        let given = [&self.asked.tier, &self.asked.country, &self.asked.region, &self.asked.device];
+        let mut texts = given.into_iter().flatten().chain([&self.asked.title_id]);
+        self.auction.offers().len() <= OFFERS_MAX
+            && self.auction.offers().iter().all(is_an_auctions)
+            && self.opened_at <= UnixMillis::TAKEN_MAX
+            && self.decided_at <= UnixMillis::TAKEN_MAX
+            && self.plan_version.is_none_or(|version| i64::try_from(version).is_ok())
+            && (1..=SLOTS_MAX).contains(&self.asked.slots_max())
+            && texts.all(|text| text.len() <= CALLER_ID_BYTES_MAX)
+    }
+}
+
+/// Whether an offer is what an auction can sell: nothing that a contract does.
+fn is_an_auctions(offer: &Offer) -> bool {
+    offer.record.class == DemandClass::Auction && offer.record.flight_id.0 == 0 && offer.record.campaign_id.0 == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        contract::BreakPosition,
+        id::{BreakId, DecisionId, ViewerKey},
+        pod::{Eliminated, Outcome, Search, UnfilledReason},
+    };
+
+    #[test]
+    fn a_rows_hash_is_of_the_fact_as_it_is_sent() {
+        let row = Opportunity {
+            opportunity_id: OpportunityId::mint(BreakId([1; 16]), 0, UnixMillis(7)),
+            break_id: BreakId([1; 16]),
+            slot_index: 0,
+            viewer: ViewerKey([2; 16]),
+            title_id: "film".into(),
+            position: BreakPosition::Preroll,
+            max_duration_ms: 1,
+            decided_at: UnixMillis(8),
+            plan_version: None,
+            decision_id: DecisionId([3; 16]),
+            search: Search::Exact,
+            invalid_traffic: None,
+            outcome: Outcome::Unfilled { unfilled_reason: UnfilledReason::FrequencyCapped },
+            candidates: 0,
+            eliminated: Eliminated::default(),
+        };
+        for recording in [Recording::Committed, Recording::Uncommitted] {
+            let fact = serde_json::to_vec(&Fact::Opportunity { recording, row: row.clone() }).unwrap();
+            assert_eq!(row.content_hash(recording), blake3::hash(&fact).as_bytes()[..16]);
+        }
+    }
 }

@@ -6,7 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{beacon::Event, fact::BeaconFact, time::UnixMillis};
+use crate::{
+    beacon::Event,
+    contract::{DemandClass, RegistryRecord},
+    fact::BeaconFact,
+    money::{Currency, Money},
+    time::UnixMillis,
+};
 
 /// How much of an ad has provably played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,6 +32,17 @@ pub enum Quartile {
     /// 100 %.
     #[serde(rename = "complete")]
     Complete,
+}
+
+impl Viewability {
+    /// The name in JSON and SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewable => "viewable",
+            Self::NotViewable => "not_viewable",
+            Self::Undetermined => "undetermined",
+        }
+    }
 }
 
 impl Quartile {
@@ -156,6 +173,32 @@ impl Impression {
     /// Whether the contract's completion threshold is passed, so the impression is billable. Never true, then false.
     pub fn passes(&self, threshold: Quartile) -> bool {
         self.furthest() >= Some(threshold)
+    }
+}
+
+/// What an impression is worth, under the terms it was sold on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Worth {
+    /// Whether it counts as delivered.
+    pub threshold_passed: bool,
+    /// What is recognised of it, in micros of its currency.
+    pub recognized_revenue_micros: i64,
+    /// Its currency; none while its terms are not known.
+    pub currency: Option<Currency>,
+}
+
+impl Worth {
+    /// Revenue is recognised once the contract's threshold is passed, for what was sold and asked for by a viewer's player
+    /// only. As a function of the state it only ever grows, and it does not depend on how often it is asked.
+    pub fn of(state: &Impression, record: Option<&RegistryRecord>, is_valid: bool) -> Self {
+        let Some(record) = record else { return Self::default() };
+        let threshold_passed = is_valid && state.passes(record.completion_threshold);
+        let earns = threshold_passed && record.class != DemandClass::House;
+        Self {
+            threshold_passed,
+            recognized_revenue_micros: if earns { Money::per_impression(record.cpm).micros } else { 0 },
+            currency: Some(record.cpm.currency),
+        }
     }
 }
 

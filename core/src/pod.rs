@@ -25,6 +25,17 @@ pub enum FillReason {
     HouseAd,
 }
 
+impl FillReason {
+    /// The name in JSON and SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Guaranteed => "guaranteed",
+            Self::Auction => "auction",
+            Self::HouseAd => "house_ad",
+        }
+    }
+}
+
 macro_rules! unfilled_reasons {
     ($($(#[$doc:meta])* $name:ident $text:literal;)*) => {
         /// Why a slot is empty. Ordered from the farthest from filling to the nearest.

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
+    /// The last instant that is taken for a time: the end of the year 9999. What is later is a fault in the sender.
+    pub const TAKEN_MAX: Self = Self(253_402_300_799_999);
+
     /// This instant moved forward by `ms`; saturates at the end of time.
     #[must_use]
     pub fn plus_ms(self, ms: u64) -> Self {

@@ -11,7 +11,7 @@ use slotkeeper_core::{
     time::UnixMillis,
 };
 
-use super::{TIME_MAX, Verdict, opportunities};
+use super::{Verdict, opportunities};
 
 /// The columns of a state: the times, in the order of [`Event::ALL`], and then what was said beside the events.
 pub(crate) const STATE_COLUMNS: &str = "start_at_ms, first_quartile_at_ms, midpoint_at_ms, third_quartile_at_ms, \
@@ -24,7 +24,7 @@ pub(super) fn apply(
     beacon: &BeaconFact,
     changed: &mut BTreeSet<OpportunityId>,
 ) -> rusqlite::Result<Verdict> {
-    if !is_within_bounds(beacon) {
+    if !beacon.is_within_bounds() {
         return Ok(Verdict::Refused);
     }
     if beacon.invalid_traffic.is_some() {
@@ -59,11 +59,6 @@ fn note_invalid(db: &Connection, beacon: &BeaconFact) -> rusqlite::Result<Verdic
             1u32 << beacon.event.code()
         ])?;
     Ok(if noted == 0 { Verdict::Duplicate } else { Verdict::Fresh })
-}
-
-/// Whether a beacon is one that an edge can have sent; any other is refused.
-pub(crate) fn is_within_bounds(beacon: &BeaconFact) -> bool {
-    beacon.at <= TIME_MAX
 }
 
 /// What was reported of one slot by tokens of one ad as sold.

@@ -5,18 +5,12 @@
 //! what comes first: `explain` and `audit` say it.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use slotkeeper_core::{
-    api::{CALLER_ID_BYTES_MAX, SLOTS_MAX},
-    auction::{OFFERS_MAX, Offer},
-    contract::{DemandClass, RegistryRecord},
-    decision::Decision,
-    id::RecordId,
-};
+use slotkeeper_core::{contract::RegistryRecord, decision::Decision, id::RecordId};
 
-use super::{TIME_MAX, Verdict};
+use super::Verdict;
 
 pub(super) fn apply(db: &Connection, decision: &Decision) -> rusqlite::Result<Verdict> {
-    if !is_within_bounds(decision) {
+    if !decision.is_within_bounds() {
         return Ok(Verdict::Refused);
     }
     let content = serde_json::to_string(decision).unwrap_or_else(|_| unreachable!("string keys only"));
@@ -28,24 +22,6 @@ pub(super) fn apply(db: &Connection, decision: &Decision) -> rusqlite::Result<Ve
             .execute(params![offer.record.record_id().to_string(), offer.record.canonical_json()])?;
     }
     Ok(if kept == 1 { Verdict::Fresh } else { Verdict::Duplicate })
-}
-
-/// Whether an edge may have decided this. The claims are bounded by the shape they are read from.
-fn is_within_bounds(decision: &Decision) -> bool {
-    let given = [&decision.asked.tier, &decision.asked.country, &decision.asked.region, &decision.asked.device];
-    let mut texts = given.into_iter().flatten().chain([&decision.asked.title_id]);
-    decision.auction.offers().len() <= OFFERS_MAX
-        && decision.auction.offers().iter().all(is_an_auctions)
-        && decision.opened_at <= TIME_MAX
-        && decision.decided_at <= TIME_MAX
-        && decision.plan_version.is_none_or(|version| i64::try_from(version).is_ok())
-        && (1..=SLOTS_MAX).contains(&decision.asked.slots_max())
-        && texts.all(|text| text.len() <= CALLER_ID_BYTES_MAX)
-}
-
-/// Whether an offer is what an auction can sell: nothing that a contract does.
-fn is_an_auctions(offer: &Offer) -> bool {
-    offer.record.class == DemandClass::Auction && offer.record.flight_id.0 == 0 && offer.record.campaign_id.0 == 0
 }
 
 /// The ad as an auction sold it; `None` if no decision in these tables knows of it.

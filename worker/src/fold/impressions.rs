@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params, types::Type};
 use slotkeeper_core::{
     beacon::Event,
-    contract::{DemandClass, RegistryRecord},
     id::{AdId, OpportunityId, RecordId},
-    impression::{Impression, Quartile},
-    money::Money,
+    impression::{Impression, Quartile, Worth},
 };
 
 use super::{beacons, decisions};
@@ -16,31 +14,6 @@ use crate::registry::Registry;
 
 /// How many impressions whose terms have become known are derived again in one step.
 const NOW_KNOWN_PER_STEP: usize = 256;
-
-/// What an impression is worth, under the terms it was sold on.
-#[derive(Debug, PartialEq, Eq)]
-struct Worth {
-    threshold_passed: bool,
-    recognized_revenue_micros: i64,
-    currency: Option<String>,
-}
-
-impl Worth {
-    /// Revenue is recognised once the contract's threshold is passed, for what was sold and asked for by a viewer's player
-    /// only. As a function of the state it only ever grows, and it does not depend on how often it is asked.
-    fn of(state: &Impression, record: Option<&RegistryRecord>, is_valid: bool) -> Self {
-        let Some(record) = record else {
-            return Self { threshold_passed: false, recognized_revenue_micros: 0, currency: None };
-        };
-        let threshold_passed = is_valid && state.passes(record.completion_threshold);
-        let earns = threshold_passed && record.class != DemandClass::House;
-        Self {
-            threshold_passed,
-            recognized_revenue_micros: if earns { Money::per_impression(record.cpm).micros } else { 0 },
-            currency: Some(record.cpm.currency.to_string()),
-        }
-    }
-}
 
 struct FilledRow {
     ad: AdId,
@@ -173,7 +146,7 @@ fn write(
         ":furthest_quartile": furthest.as_str(),
         ":threshold_passed": worth.threshold_passed,
         ":recognized_revenue_micros": worth.recognized_revenue_micros,
-        ":currency": worth.currency,
+        ":currency": worth.currency.map(|currency| currency.to_string()),
         ":invalid_traffic": row.invalid_traffic,
     })?;
     Ok(())

@@ -6,8 +6,8 @@ use slotkeeper_core::fact::ClientLoss;
 use super::Verdict;
 
 pub(super) fn apply(db: &Connection, loss: &ClientLoss) -> rusqlite::Result<Verdict> {
-    if loss.lost == 0 {
-        return Ok(Verdict::Refused); // an edge says nothing where nothing was lost
+    if !loss.is_within_bounds() {
+        return Ok(Verdict::Refused);
     }
     let told = db
         .prepare_cached(

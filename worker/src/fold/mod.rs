@@ -28,7 +28,6 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use slotkeeper_core::{
     fact::{Fact, FactBatch},
     id::OpportunityId,
-    time::UnixMillis,
 };
 
 use crate::{
@@ -36,7 +35,7 @@ use crate::{
     log::{Entry, Log, LogError},
     registry::Registry,
 };
-pub(crate) use beacons::{STATE_COLUMNS, is_within_bounds, read_state};
+pub(crate) use beacons::{STATE_COLUMNS, read_state};
 use counts::{Counts, Verdict};
 pub use fill_states::FillStates;
 pub(crate) use fill_states::fill_state;
@@ -47,8 +46,6 @@ pub use runner::{Progress, Runner};
 
 /// How many entries of the log go into one commit of the fold.
 const ENTRIES_PER_COMMIT_MAX: usize = 64;
-/// The last instant that is taken for a time: the end of the year 9999. What is later is a fault in the sender.
-const TIME_MAX: UnixMillis = UnixMillis(253_402_300_799_999);
 
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 

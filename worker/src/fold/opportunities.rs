@@ -16,13 +16,12 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params, types::Value};
 use serde::Serialize;
 use slotkeeper_core::{
-    api::{CALLER_ID_BYTES_MAX, SLOTS_MAX},
-    fact::{Fact, Recording},
+    fact::Recording,
     id::OpportunityId,
-    pod::{FillReason, InvalidTraffic, Opportunity, Outcome, UnfilledReason},
+    pod::{InvalidTraffic, Opportunity, Outcome, UnfilledReason},
 };
 
-use super::{TIME_MAX, Verdict};
+use super::Verdict;
 
 const STANDING: &str = "fct_ad_opportunities";
 const SUPERSEDED: &str = "opportunities_superseded";
@@ -58,7 +57,7 @@ pub(super) fn apply(
     row: &Opportunity,
     changed: &mut BTreeSet<OpportunityId>,
 ) -> rusqlite::Result<Verdict> {
-    if !is_sound(row) || is_of_another_slot(db, row)? {
+    if !row.is_sound() || is_of_another_slot(db, row)? {
         return Ok(Verdict::Refused);
     }
     let hash = content_hash(recording, row);
@@ -83,7 +82,7 @@ fn has_rival(db: &Connection, recording: Recording, row: &Opportunity) -> rusqli
              OR EXISTS (SELECT 1 FROM opportunities_superseded WHERE break_id = ?1)",
     )?
     .query_row(
-        params![row.break_id.to_string(), row.slot_index, recording_name(recording), row.decision_id.to_string()],
+        params![row.break_id.to_string(), row.slot_index, recording.as_str(), row.decision_id.to_string()],
         |row| row.get(0),
     )
 }
@@ -134,20 +133,6 @@ fn first_of_all(db: &Connection, break_id: &str) -> rusqlite::Result<Vec<RowOfBr
     let mut rows: Vec<RowOfBreak> = rows.collect::<rusqlite::Result<_>>()?;
     rows.dedup_by_key(|row| row.0); // keeps the first of each slot
     Ok(rows)
-}
-
-/// Whether the row agrees with itself and is within bounds.
-fn is_sound(row: &Opportunity) -> bool {
-    let times_fit = row.decided_at <= TIME_MAX
-        && row.opportunity_id.opened_at() <= TIME_MAX
-        && row.plan_version.is_none_or(|version| i64::try_from(version).is_ok())
-        && row.fill().is_none_or(|fill| {
-            fill.expires_at <= TIME_MAX && fill.claim.is_none_or(|claim| claim.counts_until <= TIME_MAX)
-        });
-    times_fit
-        && usize::from(row.slot_index) < SLOTS_MAX
-        && row.title_id.len() <= CALLER_ID_BYTES_MAX
-        && row.opportunity_id == OpportunityId::mint(row.break_id, row.slot_index, row.opportunity_id.opened_at())
 }
 
 /// Whether another slot has this id: by a rare chance, an id that carries a part of its break's is that of two. The one
@@ -204,11 +189,9 @@ fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
     names.map(|(column, name)| Ok((name.to_owned(), row.get(column)?))).collect()
 }
 
-/// Half a BLAKE3 hash of all that the row says, except which edge brought it: several edges may ship one outbox.
+/// As the tables keep it.
 fn content_hash(recording: Recording, row: &Opportunity) -> String {
-    let fact = Fact::Opportunity { recording, row: row.clone() };
-    let json = serde_json::to_vec(&fact).unwrap_or_else(|_| unreachable!("a fact has string keys only"));
-    blake3::hash(&json).to_hex()[..32].into()
+    row.content_hash(recording).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn row_of_break(row: &Row<'_>) -> rusqlite::Result<RowOfBreak> {
@@ -266,7 +249,7 @@ fn insert(
         ":opportunity_id": row.opportunity_id.to_string(),
         ":break_id": row.break_id.to_string(),
         ":slot_index": row.slot_index,
-        ":recording": recording_name(recording),
+        ":recording": recording.as_str(),
         ":content_hash": content_hash,
         ":edge_id": edge_id,
         ":viewer": row.viewer.to_string(),
@@ -281,7 +264,7 @@ fn insert(
         ":candidates": row.candidates,
         ":eliminated": serde_json::to_string(&row.eliminated).unwrap_or_else(|_| unreachable!("counts by name")),
         ":outcome": outcome,
-        ":fill_reason": fill.map(|fill| fill_reason(fill.fill_reason)),
+        ":fill_reason": fill.map(|fill| fill.fill_reason.as_str()),
         ":unfilled_reason": unfilled_reason,
         ":ad_id": fill.map(|fill| fill.ad_id.0),
         ":record_id": fill.map(|fill| fill.record_id.to_string()),
@@ -294,19 +277,4 @@ fn insert(
         ":claim_counts_until_ms": fill.and_then(|fill| Some(fill.claim?.counts_until.0)),
     })?;
     Ok(())
-}
-
-fn recording_name(recording: Recording) -> &'static str {
-    match recording {
-        Recording::Committed => "committed",
-        Recording::Uncommitted => "uncommitted",
-    }
-}
-
-fn fill_reason(reason: FillReason) -> &'static str {
-    match reason {
-        FillReason::Guaranteed => "guaranteed",
-        FillReason::Auction => "auction",
-        FillReason::HouseAd => "house_ad",
-    }
 }

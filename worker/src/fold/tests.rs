@@ -10,6 +10,7 @@ use slotkeeper_core::{
     fact::BeaconFact,
     id::{AdId, DecisionId, RecordId},
     pod::{Opportunity, Outcome, UnfilledReason},
+    time::UnixMillis,
 };
 
 use super::*;

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::{Limits, Store, TrackersError};
 use crate::{
-    fold::{entry_hash, is_within_bounds, parsed},
+    fold::{entry_hash, parsed},
     log::{Entry, Log},
     registry::Registry,
 };
@@ -113,7 +113,7 @@ fn happened_in(entry: &Entry) -> Vec<Happened> {
 /// Whether vendors hear of a beacon: not of one that the fold refuses, of one that is no viewer's, or of one about a slot
 /// without an ad, which a player of VAST reports as an error.
 fn counts(beacon: &BeaconFact) -> bool {
-    is_within_bounds(beacon) && beacon.invalid_traffic.is_none() && beacon.ad_id != AdId(0)
+    beacon.is_within_bounds() && beacon.invalid_traffic.is_none() && beacon.ad_id != AdId(0)
 }
 
 impl From<&BeaconFact> for Happened {
