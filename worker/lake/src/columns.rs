@@ -90,6 +90,26 @@ impl Rows {
         RowWriter { rows: self, next: 0 }
     }
 
+    /// Appends rows of the same table.
+    pub fn append(&mut self, other: &Self) {
+        debug_assert_eq!(self.table.name, other.table.name);
+        self.columns.iter_mut().zip(&other.columns).for_each(|(column, more)| column.append(more));
+        self.len += other.len;
+    }
+
+    /// The rows of which `keep` says so.
+    #[must_use]
+    pub fn filtered(&self, keep: &[bool]) -> Self {
+        let mut kept = Self::new(self.table);
+        for index in (0..self.len).filter(|index| keep[*index]) {
+            let mut row = kept.row();
+            for column in &self.columns {
+                row.copy(column, index);
+            }
+        }
+        kept
+    }
+
     /// About how many bytes it holds.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -139,6 +159,15 @@ impl RowWriter<'_> {
         let Values::Bool(values) = &mut column.values else { panic!("true or false, in a column of another kind") };
         values.push(value);
         self
+    }
+
+    /// What row `index` of another column holds.
+    pub fn copy(&mut self, from: &ColumnData, index: usize) -> &mut Self {
+        match &from.values {
+            Values::Text { .. } => self.text_or_null(from.text(index)),
+            Values::Int(_) => self.int_or_null(from.int(index)),
+            Values::Bool(values) => self.bool(values[index]),
+        }
     }
 
     /// The next column, with its presence noted.
@@ -201,6 +230,22 @@ impl ColumnData {
     pub fn bool(&self, index: usize) -> Option<bool> {
         let Values::Bool(values) = &self.values else { return None };
         self.is_present(index).then(|| values[index])
+    }
+
+    fn append(&mut self, other: &Self) {
+        match (&mut self.values, &other.values) {
+            (Values::Text { bytes, ends }, Values::Text { bytes: more, ends: more_ends }) => {
+                let begin = bytes.len();
+                bytes.extend_from_slice(more);
+                ends.extend(more_ends.iter().map(|end| begin + end));
+            }
+            (Values::Int(values), Values::Int(more)) => values.extend_from_slice(more),
+            (Values::Bool(values), Values::Bool(more)) => values.extend_from_slice(more),
+            _ => panic!("columns of different kinds"),
+        }
+        if let (Some(present), Some(more)) = (&mut self.present, &other.present) {
+            present.extend_from_slice(more);
+        }
     }
 
     fn len(&self) -> usize {

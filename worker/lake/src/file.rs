@@ -18,7 +18,7 @@ use parquet::{
 };
 
 use crate::{
-    columns::{ColumnData, Rows, Values},
+    columns::{ColumnData, RowWriter, Rows, Values},
     tables::{Column, Kind, Table},
 };
 
@@ -45,47 +45,122 @@ pub enum FileError {
 
 /// The file of these rows.
 pub fn write(rows: &Rows) -> Result<Vec<u8>, FileError> {
-    let table = rows.table();
-    let mut writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema(table)?), Arc::new(properties(table)?))?;
+    let mut file = FileWriter::new(rows.table())?;
     for from in (0..rows.len()).step_by(ROW_GROUP_ROWS) {
-        let until = rows.len().min(from + ROW_GROUP_ROWS);
-        let mut group = writer.next_row_group()?;
+        file.write_group(rows, from, rows.len().min(from + ROW_GROUP_ROWS))?;
+    }
+    file.finish()
+}
+
+/// A file that is written row by row. Holds the rows of one row group, and the bytes of those before.
+pub struct FileWriter {
+    writer: SerializedFileWriter<Vec<u8>>,
+    pending: Rows,
+    group_rows: usize,
+}
+
+impl FileWriter {
+    /// A file without a row.
+    pub fn new(table: &'static Table) -> Result<Self, FileError> {
+        Self::with_groups_of(table, ROW_GROUP_ROWS)
+    }
+
+    /// A file that is read again in pieces of `group_rows`.
+    pub(crate) fn with_groups_of(table: &'static Table, group_rows: usize) -> Result<Self, FileError> {
+        let writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema(table)?), Arc::new(properties(table)?))?;
+        Ok(Self { writer, pending: Rows::new(table), group_rows })
+    }
+
+    /// Begins a row.
+    pub fn row(&mut self) -> Result<RowWriter<'_>, FileError> {
+        if self.pending.len() == self.group_rows {
+            self.flush()?;
+        }
+        Ok(self.pending.row())
+    }
+
+    /// The file.
+    pub fn finish(mut self) -> Result<Vec<u8>, FileError> {
+        if !self.pending.is_empty() {
+            self.flush()?;
+        }
+        Ok(self.writer.into_inner()?)
+    }
+
+    fn flush(&mut self) -> Result<(), FileError> {
+        let empty = Rows::new(self.pending.table());
+        let rows = std::mem::replace(&mut self.pending, empty);
+        self.write_group(&rows, 0, rows.len())
+    }
+
+    fn write_group(&mut self, rows: &Rows, from: usize, until: usize) -> Result<(), FileError> {
+        let mut group = self.writer.next_row_group()?;
         for column in rows.columns() {
             let Some(mut chunk) = group.next_column()? else { break };
             write_chunk(chunk.untyped(), column, from, until)?;
             chunk.close()?;
         }
         group.close()?;
+        Ok(())
     }
-    Ok(writer.into_inner()?)
 }
 
 /// The rows of a file. Columns that were added to the table since are null.
 pub fn read(table: &'static Table, file: impl ChunkReader + 'static) -> Result<Rows, FileError> {
-    let reader = SerializedFileReader::new(file)?;
-    let metadata = reader.metadata();
-    let schema = metadata.file_metadata().schema_descr_ptr();
-    let places: Vec<Option<usize>> =
-        table.columns.iter().map(|column| schema.columns().iter().position(|one| one.name() == column.name)).collect();
-    let mut columns: Vec<ColumnData> =
-        table.columns.iter().map(|column| ColumnData::new(column.kind, column.nullable)).collect();
-    let mut len = 0;
-    for index in 0..metadata.num_row_groups() {
-        let group = reader.get_row_group(index)?;
+    let mut rows = Rows::new(table);
+    for group in FileGroups::open(table, file)? {
+        rows.append(&group?);
+    }
+    Ok(rows)
+}
+
+/// The rows of a file, row group by row group.
+pub struct FileGroups<R: ChunkReader> {
+    table: &'static Table,
+    reader: SerializedFileReader<R>,
+    /// Where in the file each of the table's columns is.
+    places: Vec<Option<usize>>,
+    next: usize,
+}
+
+impl<R: ChunkReader + 'static> FileGroups<R> {
+    /// Of this file.
+    pub fn open(table: &'static Table, file: R) -> Result<Self, FileError> {
+        let reader = SerializedFileReader::new(file)?;
+        let schema = reader.metadata().file_metadata().schema_descr_ptr();
+        let place = |column: &Column| schema.columns().iter().position(|one| one.name() == column.name);
+        Ok(Self { table, places: table.columns.iter().map(place).collect(), reader, next: 0 })
+    }
+
+    fn group(&self, index: usize) -> Result<Rows, FileError> {
+        let group = self.reader.get_row_group(index)?;
         let count = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
-        for ((column, place), data) in table.columns.iter().zip(&places).zip(&mut columns) {
-            let fault = FileError::Column { table: table.name, column: column.name };
+        let mut columns = Vec::with_capacity(self.places.len());
+        for (column, place) in self.table.columns.iter().zip(&self.places) {
+            let fault = FileError::Column { table: self.table.name, column: column.name };
+            let mut data = ColumnData::new(column.kind, column.nullable);
             match place {
-                Some(place) => {
-                    read_chunk(group.get_column_reader(*place)?, data, count).map_err(|error| error.unwrap_or(fault))?
-                }
-                None if column.nullable => append_nulls(data, count),
+                Some(place) => read_chunk(group.get_column_reader(*place)?, &mut data, count)
+                    .map_err(|error| error.unwrap_or(fault))?,
+                None if column.nullable => append_nulls(&mut data, count),
                 None => return Err(fault),
             }
+            columns.push(data);
         }
-        len += count;
+        Ok(Rows::of(self.table, columns, count))
     }
-    Ok(Rows::of(table, columns, len))
+}
+
+impl<R: ChunkReader + 'static> Iterator for FileGroups<R> {
+    type Item = Result<Rows, FileError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let index = self.next;
+        (index < self.reader.metadata().num_row_groups()).then(|| {
+            self.next += 1;
+            self.group(index)
+        })
+    }
 }
 
 fn schema(table: &Table) -> Result<Type, ParquetError> {

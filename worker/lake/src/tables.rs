@@ -96,17 +96,18 @@ const AD_ID_OR_NULL: Column = int_or_null("ad_id", "The ad: a creative as booked
 const RECORD_ID_OR_NULL: Column =
     text_or_null("record_id", "The ad as sold: the address of its registry record; null if unfilled");
 
-/// Rows as the edges sent them, each once: among them those that an election may supersede.
+/// Rows as the edges sent them: among them those that an election may supersede.
 pub const RAW_OPPORTUNITIES: Table = Table {
     name: "raw_opportunities",
-    about: "One row for every different row of a slot that an edge sent. Not every one stands: see fct_ad_opportunities",
+    about: "One row for every row of a slot that an edge sent, duplicates of different deliveries included. Not every one stands: \
+            see fct_ad_opportunities",
     columns: &[
         OPPORTUNITY_ID,
         BREAK_ID,
         int("slot_index", "The slot's place in its break, from 0"),
         text("recording", "How it came: committed with its claims, or uncommitted"),
         text("content_hash", "Half a BLAKE3 hash of all that the row says, but for which edge brought it"),
-        text("edge_id", "The edge that brought it; of several the first by name"),
+        text("edge_id", "The edge that brought it"),
         text("viewer", "Whose break, as a pseudonym of 32 hexadecimal digits"),
         text_or_null("session", "The viewing session as the decision knew it, a pseudonym; null where none was named"),
         TITLE_ID,
@@ -159,7 +160,8 @@ pub const RAW_BEACONS: Table = Table {
 /// What breaks were decided from.
 pub const RAW_DECISIONS: Table = Table {
     name: "raw_decisions",
-    about: "One row for every decision of a break, by the address of its content; with its plan it can be made again",
+    about: "One row for every decision of a break that an edge sent, duplicates of different deliveries included; with its plan it \
+            can be made again",
     columns: &[
         text("decision_id", "The address of its content"),
         BREAK_ID,
@@ -257,7 +259,7 @@ pub const IMPRESSIONS: Table = Table {
     ],
 };
 
-/// Every event, each once.
+/// Every event, each once: what differs in any of slot, ad, record, event, session and whose it is, is another.
 pub const EVENTS: Table = Table {
     name: "fct_ad_events",
     about: "One row for every event that a session reported of an ad, at the earliest time it was seen: all that happened in an ad, \
@@ -273,7 +275,10 @@ pub const EVENTS: Table = Table {
         time("at", "When, the earliest that any beacon says"),
         time("received_at", "When an edge first received it"),
         int("deliveries", "How often it came: what is beyond 1 are duplicates"),
-        bool("counts", "Whether its token names the ad of the slot's standing row: only then does it prove anything"),
+        bool(
+            "counts",
+            "Whether it proves anything: its token names the ad of the slot's standing row, and it is a viewer's",
+        ),
         INVALID_TRAFFIC,
         int_or_null("error_code", "Of an error, VAST's code, the least that was said"),
         int_or_null("idle_s", "Seconds since the viewer last touched anything, the most that was said"),
