@@ -66,6 +66,27 @@ impl Money {
         Self { micros: (cpm.micros + 500).div_euclid(1000), currency: cpm.currency }
     }
 
+    /// The price of `count` impressions under a CPM: `count * cpm / 1000`, one rounding, half up. `None` when it is past
+    /// 63 bits.
+    ///
+    /// What a contract falls short by is priced by this: not from prices of single impressions, which are rounded each.
+    #[must_use]
+    pub fn of_impressions(count: u64, cpm: Self) -> Option<Self> {
+        let thousandths = i128::from(count).checked_mul(i128::from(cpm.micros))?; // below 2^64 * 2^63: it always fits
+        let micros = (thousandths + 500).div_euclid(1000);
+        Some(Self { micros: i64::try_from(micros).ok()?, currency: cpm.currency })
+    }
+
+    /// The price of `count` impressions that come after `before` others of the same lot: what they add to the price of
+    /// all. However a lot is split, the prices of its parts add up to the price of the lot, to the micro; a part may
+    /// differ by a micro from what it would cost alone.
+    #[must_use]
+    pub fn of_next_impressions(before: u64, count: u64, cpm: Self) -> Option<Self> {
+        let all = Self::of_impressions(before.checked_add(count)?, cpm)?;
+        let first = Self::of_impressions(before, cpm)?;
+        Some(Self { micros: all.micros.checked_sub(first.micros)?, currency: cpm.currency })
+    }
+
     /// The sum, or `None` on overflow or when the currencies differ.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         if self.currency != other.currency {
@@ -77,6 +98,10 @@ impl Money {
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn usd(micros: i64) -> Money {
@@ -97,5 +122,49 @@ mod tests {
         assert_eq!(usd(i64::MAX).checked_add(usd(1)), None);
         assert_eq!(usd(2).checked_add(usd(3)), Some(usd(5)));
         assert_eq!(Currency::parse("usd"), None);
+    }
+
+    #[test]
+    fn a_shortfall_is_priced_from_the_cpm_with_one_rounding_half_up() {
+        for (count, cpm, price) in [
+            (0, 25_000_000, 0),
+            (1, 1_499, 1),
+            (1, 1_500, 2),
+            (3, 333, 1),                   // a sum of three rounded prices would be 0
+            (1_000_000, 1_499, 1_499_000), // and here 1,000,000
+            (1_000_000_000_000, 1_000_000, 1_000_000_000_000_000),
+        ] {
+            assert_eq!(Money::of_impressions(count, usd(cpm)), Some(usd(price)), "{count} at {cpm}");
+        }
+        assert_eq!(Money::of_impressions(u64::MAX, usd(i64::MAX)), None);
+        assert_eq!(Money::of_impressions(u64::MAX, usd(499)), Some(usd(9_204_925_292_781_066_256)));
+        assert_eq!(Money::of_impressions(u64::MAX, usd(500)), None);
+        assert_eq!(Money::of_next_impressions(u64::MAX, 1, usd(1)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn however_a_lot_is_split_its_parts_cost_what_it_costs(
+            parts in prop::collection::vec(0_u64..5_000_000, 0..40),
+            cpm in 0_i64..2_000_000_000,
+        ) {
+            let whole: u64 = parts.iter().sum();
+            let mut before = 0;
+            let mut prices = Vec::new();
+            for part in parts {
+                prices.push(Money::of_next_impressions(before, part, usd(cpm)).unwrap().micros);
+                before += part;
+            }
+            prop_assert!(prices.iter().all(|price| *price >= 0));
+            prop_assert_eq!(prices.iter().sum::<i64>(), Money::of_impressions(whole, usd(cpm)).unwrap().micros);
+        }
+
+        #[test]
+        fn the_price_of_a_lot_is_the_exact_quotient_to_half_a_micro(count: u32, cpm in 0_i64..1_000_000_000_000) {
+            if let Some(price) = Money::of_impressions(count.into(), usd(cpm)) {
+                let error = i128::from(price.micros) * 1000 - i128::from(count) * i128::from(cpm);
+                prop_assert!((-499..=500).contains(&error), "{error} thousandths");
+            }
+        }
     }
 }
