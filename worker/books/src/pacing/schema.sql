@@ -1,0 +1,32 @@
+-- How every guaranteed flight stood at the end of each day. Derived: a day closed again is the same, or what it should have been.
+
+CREATE TABLE IF NOT EXISTS campaign_pacing_daily (
+    day TEXT NOT NULL CHECK (day GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]'),
+    time_zone TEXT NOT NULL,
+    as_of_ms INTEGER NOT NULL CHECK (as_of_ms >= 0),
+    is_provisional INTEGER NOT NULL CHECK (is_provisional IN (0, 1)),
+    flight_id INTEGER NOT NULL,
+    flight TEXT NOT NULL,
+    campaign_id INTEGER NOT NULL,
+    campaign TEXT NOT NULL,
+    advertiser_id INTEGER NOT NULL,
+    advertiser TEXT NOT NULL,
+    committed INTEGER NOT NULL CHECK (committed >= 0),
+    delivered INTEGER NOT NULL CHECK (delivered >= 0),
+    delivered_on_day INTEGER NOT NULL CHECK (delivered_on_day BETWEEN 0 AND delivered),
+    target_even INTEGER NOT NULL CHECK (target_even BETWEEN 0 AND committed),
+    target_even_of_day INTEGER NOT NULL CHECK (target_even_of_day BETWEEN 0 AND committed),
+    target_shaped INTEGER NOT NULL CHECK (target_shaped BETWEEN 0 AND committed),
+    target_shaped_of_day INTEGER NOT NULL CHECK (target_shaped_of_day BETWEEN 0 AND committed),
+    is_curve_learned INTEGER NOT NULL CHECK (is_curve_learned IN (0, 1)),
+    pacing_index_millionths INTEGER CHECK (pacing_index_millionths >= 0),
+    remaining_ms INTEGER NOT NULL CHECK (remaining_ms >= 0),
+    days_remaining INTEGER NOT NULL CHECK (days_remaining >= 0),
+    required_per_day INTEGER NOT NULL CHECK (required_per_day >= 0),
+    projected INTEGER CHECK (projected >= delivered),
+    projected_low INTEGER CHECK (projected_low BETWEEN delivered AND projected),
+    projected_high INTEGER CHECK (projected_high >= projected),
+    alert TEXT NOT NULL CHECK (alert IN ('not_started', 'starting', 'ok', 'over_delivering', 'watch', 'at_risk', 'critical',
+        'ended_full', 'ended_short')),
+    PRIMARY KEY (day, flight_id)
+) STRICT, WITHOUT ROWID;
