@@ -1,1 +1,309 @@
-//! The ledger.
+//! The ledger of make-goods: what is owed to advertisers because a flight closed short, and what became of it.
+//!
+//! Double entry, append-only, per currency. An entry and its lines are written in one transaction, in balance or not at all; the
+//! database itself refuses what does not balance and what changes or deletes (`schema_sqlite.sql`, `schema_postgres.sql`).
+//! `docs/ledger.md` shows the accounts of every event.
+//!
+//! Where to start reading: [`operation`], what can happen; [`state`], what it moves.
+
+mod account;
+mod backend;
+mod operation;
+mod postgres;
+mod rows;
+mod sqlite;
+mod state;
+mod verify;
+
+use std::path::Path;
+
+use slotkeeper_core::{id::FlightId, money::Money, time::UnixMillis};
+
+pub use self::{
+    account::Account,
+    backend::{Backend, Value},
+    operation::{BonusFlight, Operation},
+    postgres::PostgresBackend,
+    rows::{Entry, MakeGood},
+    sqlite::SqliteBackend,
+    state::{Balances, State, Status},
+    verify::Finding,
+};
+use crate::flight::Flight;
+
+/// Why the ledger could not be read or written. Nothing was written then.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// SQLite failed.
+    #[error("ledger: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL failed.
+    #[error("ledger: {}", in_full(.0))]
+    Postgres(#[from] ::postgres::Error),
+    /// A row does not say what it should.
+    #[error("ledger: {table}.{column}: {reason}")]
+    Unreadable {
+        /// Of which table.
+        table: &'static str,
+        /// Which column.
+        column: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing is owed for this flight.
+    #[error("flight {0}: it has no make-good; `slotkeeper close month` makes one of a flight that ended short")]
+    NoMakeGood(FlightId),
+    /// It cannot happen to this make-good as it stands.
+    #[error("flight {flight}: {kind}: {reason}")]
+    Refused {
+        /// Whose.
+        flight: String,
+        /// What.
+        kind: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// Something else was done under this key.
+    #[error(
+        "key {key:?}: flight {flight}: {kind} was done under it, with other values; another operation takes another key"
+    )]
+    KeyReused {
+        /// Which.
+        key: String,
+        /// Whose.
+        flight: String,
+        /// What.
+        kind: String,
+    },
+    /// More money than 63 bits of micros hold.
+    #[error("{impressions} impressions at a CPM of {cpm_micros} micros are more than 9,223,372,036,854,775,807 micros")]
+    TooMuch {
+        /// How many.
+        impressions: u64,
+        /// At which price.
+        cpm_micros: i64,
+    },
+}
+
+/// What the server said, which the library's own text leaves out.
+fn in_full(error: &::postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned())
+}
+
+/// How a flight closed.
+#[derive(Clone, Debug)]
+pub struct Closing<'a> {
+    /// Which.
+    pub flight: &'a Flight,
+    /// What it has delivered, as far as is known.
+    pub delivered: u64,
+}
+
+/// What the bonus flights of a make-good have delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BonusDelivered {
+    /// The flight that fell short.
+    pub flight_id: FlightId,
+    /// All of them together, of each no more than it was scheduled for.
+    pub delivered: u64,
+}
+
+/// What an operation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Did {
+    /// An entry was written.
+    Posted,
+    /// It was done before, under the same key.
+    Repeated,
+    /// There was nothing to do.
+    Nothing,
+}
+
+/// Whether what is done stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It does.
+    Write,
+    /// It is done, looked at, and forgotten.
+    DryRun,
+}
+
+/// A ledger.
+pub struct Ledger {
+    backend: Box<dyn Backend>,
+}
+
+impl Ledger {
+    /// On this database.
+    #[must_use]
+    pub fn new(backend: Box<dyn Backend>) -> Self {
+        Self { backend }
+    }
+
+    /// Behind `postgres://…`, or in the file at `path`, which is made if there is none.
+    pub fn open(url: Option<&str>, path: &Path) -> Result<Self, LedgerError> {
+        Ok(match url {
+            Some(url) => Self::new(Box::new(PostgresBackend::connect(url)?)),
+            None => Self::new(Box::new(SqliteBackend::open(path)?)),
+        })
+    }
+
+    /// Books what flights closed short by, or what that has changed by since, and what bonus flights delivered: all of it in
+    /// one transaction. Done again, it does nothing. Returns what was done, and how every make-good that was asked about
+    /// stands: `None` of a flight that owes nothing.
+    pub fn close(
+        &mut self,
+        closings: &[Closing<'_>],
+        bonuses: &[BonusDelivered],
+        at: UnixMillis,
+        mode: Mode,
+    ) -> Result<Vec<(Did, Option<MakeGood>)>, LedgerError> {
+        self.transaction(mode, |ledger| {
+            for bonus in bonuses {
+                ledger.fulfil(bonus, at)?;
+            }
+            closings.iter().map(|closing| ledger.close_one(closing, at)).collect()
+        })
+    }
+
+    /// Does something with a flight's make-good, once: under a key that was used for it before, it does nothing.
+    pub fn apply(
+        &mut self,
+        flight_id: FlightId,
+        operation: &Operation,
+        key: &str,
+        note: &str,
+        at: UnixMillis,
+        mode: Mode,
+    ) -> Result<(Did, MakeGood), LedgerError> {
+        self.transaction(mode, |ledger| ledger.apply_one(flight_id, operation, Some(key), note, at))
+    }
+
+    /// Every make-good as it stands, in the order of the flights' numbers.
+    pub fn make_goods(&mut self) -> Result<Vec<MakeGood>, LedgerError> {
+        rows::make_goods(self.backend.as_mut(), None)
+    }
+
+    /// How a flight's make-good stands.
+    pub fn make_good(&mut self, flight_id: FlightId) -> Result<Option<MakeGood>, LedgerError> {
+        Ok(rows::make_goods(self.backend.as_mut(), Some(flight_id))?.pop())
+    }
+
+    /// Every entry, in the order in which they were written.
+    pub fn entries(&mut self) -> Result<Vec<Entry>, LedgerError> {
+        rows::entries(self.backend.as_mut())
+    }
+
+    /// The bonus flights there are, each with the number of the flight that fell short.
+    pub fn bonus_flights(&mut self) -> Result<Vec<(FlightId, BonusFlight)>, LedgerError> {
+        let entries = self.entries()?;
+        let of = |entry: Entry| match entry.request {
+            Operation::Schedule { bonus } => Some((entry.flight_id, bonus)),
+            _ => None,
+        };
+        Ok(entries.into_iter().filter_map(of).collect())
+    }
+
+    /// Makes every entry again, from the first, and says where the tables say something else.
+    pub fn verify(&mut self) -> Result<Vec<Finding>, LedgerError> {
+        let make_goods = self.make_goods()?;
+        verify::verify(&make_goods, &self.entries()?)
+    }
+
+    fn close_one(&mut self, closing: &Closing<'_>, at: UnixMillis) -> Result<(Did, Option<MakeGood>), LedgerError> {
+        let Closing { flight, delivered } = *closing;
+        let made = self.make_good(flight.flight_id)?;
+        if made.is_none() {
+            if delivered >= flight.committed {
+                return Ok((Did::Nothing, None));
+            }
+            rows::insert_make_good(self.backend.as_mut(), flight)?;
+            let mint = Operation::Mint { delivered };
+            return self.apply_one(flight.flight_id, &mint, None, "", at).map(|(did, made)| (did, Some(made)));
+        }
+        let adjust = Operation::Adjust { delivered };
+        self.apply_one(flight.flight_id, &adjust, None, "", at).map(|(did, made)| (did, Some(made)))
+    }
+
+    fn fulfil(&mut self, bonus: &BonusDelivered, at: UnixMillis) -> Result<Did, LedgerError> {
+        let fulfil = Operation::Fulfil { bonus_delivered: bonus.delivered };
+        Ok(self.apply_one(bonus.flight_id, &fulfil, None, "", at)?.0)
+    }
+
+    /// Without a key, it is something that follows from what is delivered: that is never done twice, as the second time nothing
+    /// has changed.
+    fn apply_one(
+        &mut self,
+        flight_id: FlightId,
+        operation: &Operation,
+        key: Option<&str>,
+        note: &str,
+        at: UnixMillis,
+    ) -> Result<(Did, MakeGood), LedgerError> {
+        let backend = self.backend.as_mut();
+        let before = rows::make_goods(backend, Some(flight_id))?.pop().ok_or(LedgerError::NoMakeGood(flight_id))?;
+        if let Some(key) = key
+            && let Some(entry) = rows::entry_of_key(backend, key)?
+        {
+            if entry.flight_id == flight_id && entry.request == *operation {
+                return Ok((Did::Repeated, before));
+            }
+            let (flight, kind) = (entry.flight, entry.request.kind().into());
+            return Err(LedgerError::KeyReused { key: key.into(), flight, kind });
+        }
+        let after = operation.after(&before.flight, before.committed, &before.state)?;
+        let owes_the_same = after.shortfall(before.committed) == before.state.shortfall(before.committed);
+        let is_news = match operation {
+            Operation::Adjust { .. } => !owes_the_same,
+            Operation::Fulfil { .. } => after != before.state,
+            _ => true,
+        };
+        if !is_news {
+            return Ok((Did::Nothing, before));
+        }
+        let balances = state::balances(before.committed, before.cpm, &before.balances, &before.state, &after)?;
+        let lines = state::lines(&before.balances, &balances);
+        assert_eq!(
+            lines.iter().map(|(_, micros)| i128::from(*micros)).sum::<i128>(),
+            0,
+            "an entry that does not balance"
+        );
+        let generated = format!("{}/{flight_id}/{}", operation.kind(), before.seq + 1);
+        let after = MakeGood {
+            seq: before.seq + 1,
+            last_at: at,
+            remedy: after.remedy_after(&before.state).map(String::from).or_else(|| before.remedy.clone()),
+            status: after.status(before.committed),
+            state: after,
+            balances,
+            ..before
+        };
+        rows::insert_entry(backend, &after, operation, key.unwrap_or(&generated), note, &lines)?;
+        Ok((Did::Posted, after))
+    }
+
+    fn transaction<T>(
+        &mut self,
+        mode: Mode,
+        work: impl FnOnce(&mut Self) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        self.backend.begin()?;
+        let outcome = work(self).and_then(|done| {
+            if mode == Mode::Write {
+                self.backend.commit()?;
+            }
+            Ok(done)
+        });
+        if outcome.is_err() || mode == Mode::DryRun {
+            self.backend.rollback()?;
+        }
+        outcome
+    }
+}
+
+/// The worth of impressions at a CPM, if 63 bits hold it.
+pub(crate) fn worth(impressions: u64, cpm: Money) -> Result<i64, LedgerError> {
+    Money::of_impressions(impressions, cpm)
+        .map(|money| money.micros)
+        .ok_or(LedgerError::TooMuch { impressions, cpm_micros: cpm.micros })
+}

@@ -1,0 +1,302 @@
+//! The ledger, in both databases: what it does, what it refuses, and that nothing breaks its balance.
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use slotkeeper_books::ledger::{
+    Account, BonusDelivered, BonusFlight, Closing, Did, Ledger, LedgerError, MakeGood, Mode, Operation,
+    PostgresBackend, SqliteBackend, Status,
+};
+use slotkeeper_core::{id::FlightId, money::Money};
+
+use support::{AT, flight, postgres::Server, suite::SUITE};
+
+/// How many operations the property test does: enough in a debug build to meet every kind a few hundred times, and with
+/// `--release` as many as a large publisher's ledger sees in years.
+const RANDOM_OPERATIONS: u32 = if cfg!(debug_assertions) { 5_000 } else { 100_000 };
+/// On PostgreSQL each is ten messages to a server; the same operations in the same order, fewer of them.
+const RANDOM_OPERATIONS_ON_POSTGRES: u32 = RANDOM_OPERATIONS / 20;
+
+fn sqlite(path: &Path) -> Ledger {
+    Ledger::open(None, path).unwrap()
+}
+
+#[test]
+fn the_ledger_in_sqlite_does_what_a_ledger_does() {
+    for (case, test) in SUITE {
+        println!("{case}");
+        let folder = tempfile::tempdir().unwrap();
+        test(&|| sqlite(&folder.path().join("ledger.db")));
+    }
+}
+
+#[test]
+fn the_ledger_in_postgresql_does_the_same() {
+    let mut server = match Server::start() {
+        Ok(server) => server,
+        Err(reason) => return println!("skipped: there is no PostgreSQL to start: {reason}"),
+    };
+    for (case, test) in SUITE {
+        println!("{case}");
+        let url = server.database();
+        test(&|| Ledger::open(Some(&url), Path::new("")).unwrap());
+    }
+    let url = server.database();
+    random_operations(&mut Ledger::open(Some(&url), Path::new("")).unwrap(), RANDOM_OPERATIONS_ON_POSTGRES);
+    postgresql_refuses(&server.database());
+}
+
+/// What a program that goes around the ledger's code would try.
+const TAMPERING: [(&str, &str); 8] = [
+    ("UPDATE ledger_lines SET amount_micros = 1", "append-only"),
+    ("DELETE FROM ledger_lines", "append-only"),
+    ("UPDATE ledger_entries SET at_ms = 1", "append-only"),
+    ("DELETE FROM ledger_entries", "append-only"),
+    ("UPDATE make_goods SET cpm_micros = 1", "append-only"),
+    ("DELETE FROM make_goods", "append-only"),
+    (
+        "INSERT INTO ledger_lines (entry_id, make_good_id, account, currency, amount_micros)
+         VALUES (1, 1, 'makegood_settled:credit', 'USD', -1)",
+        "gets no lines later",
+    ),
+    (
+        "INSERT INTO ledger_lines (entry_id, make_good_id, account, currency, amount_micros)
+             VALUES (2, 1, 'makegood_settled:credit', 'USD', -1);
+         INSERT INTO ledger_entries (entry_id, make_good_id, seq, at_ms, kind, idempotency_key, request, note, delivered,
+             scheduled, fulfilled, credited, invoice_adjusted, is_void, status)
+             VALUES (2, 1, 2, 1, 'credit', 'k', '{}', '', 1, 0, 0, 1, 0, 0, 'credited')",
+        "do not balance",
+    ),
+];
+
+fn one_make_good(ledger: &mut Ledger) {
+    let short = flight(1, 1_000, 25_000_000, "USD");
+    ledger.close(&[Closing { flight: &short, delivered: 400 }], &[], AT, Mode::Write).unwrap();
+}
+
+fn postgresql_refuses(url: &str) {
+    one_make_good(&mut Ledger::open(Some(url), Path::new("")).unwrap());
+    let mut client = postgres::Client::connect(url, postgres::NoTls).unwrap();
+    let truncate = ("TRUNCATE ledger_lines", "append-only");
+    for (sql, expected) in TAMPERING.into_iter().chain([truncate]) {
+        let error = client.batch_execute(&format!("BEGIN; {sql}; COMMIT")).unwrap_err();
+        let said = error.as_db_error().unwrap().message().to_owned();
+        assert!(said.contains(expected), "{sql}: {said}");
+        client.batch_execute("ROLLBACK").unwrap();
+    }
+    assert_eq!(Ledger::new(Box::new(PostgresBackend::connect(url).unwrap())).verify().unwrap(), []);
+}
+
+#[test]
+fn sqlite_itself_refuses_what_changes_deletes_or_does_not_balance() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    one_make_good(&mut sqlite(&path));
+    let db = rusqlite::Connection::open(&path).unwrap();
+    for (sql, expected) in TAMPERING {
+        let error = db.execute_batch(&format!("BEGIN; {sql}; COMMIT")).unwrap_err().to_string();
+        assert!(error.contains(expected), "{sql}: {error}");
+        db.execute_batch("ROLLBACK").unwrap();
+    }
+    db.pragma_update(None, "foreign_keys", true).unwrap();
+    let orphan = "BEGIN; INSERT INTO ledger_lines (entry_id, make_good_id, account, currency, amount_micros)
+        VALUES (9, 1, 'makegood_settled:credit', 'USD', -1); COMMIT";
+    assert!(db.execute_batch(orphan).unwrap_err().to_string().contains("FOREIGN KEY"), "a line without an entry");
+}
+
+#[test]
+fn what_somebody_writes_around_the_ledger_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    one_make_good(&mut sqlite(&path));
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch(
+        "BEGIN;
+         INSERT INTO ledger_lines (entry_id, make_good_id, account, currency, amount_micros)
+             VALUES (2, 1, 'makegood_liability:pending', 'USD', 5), (2, 1, 'makegood_settled:credit', 'USD', -5);
+         INSERT INTO ledger_entries (entry_id, make_good_id, seq, at_ms, kind, idempotency_key, request, note, delivered,
+             scheduled, fulfilled, credited, invoice_adjusted, is_void, status)
+             VALUES (2, 1, 2, 1, 'credit', 'k', '{\"kind\":\"credit\",\"impressions\":1}', '', 400, 0, 0, 1, 0, 0, 'pending');
+         COMMIT",
+    )
+    .unwrap();
+    let findings = sqlite(&path).verify().unwrap();
+    assert!(findings.iter().any(|finding| finding.message.contains("its lines are")), "{findings:?}");
+}
+
+#[test]
+fn random_operations_never_break_the_balance() {
+    random_operations(&mut sqlite(Path::new(":memory:")), RANDOM_OPERATIONS); // a hundred thousand fsyncs would test the disk
+}
+
+/// `SplitMix64`: the same operations in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+const FLIGHTS: u64 = 50;
+
+fn random_operations(ledger: &mut Ledger, count: u32) {
+    let mut random = Random(7);
+    let mut done: Vec<(FlightId, Operation, String)> = vec![];
+    let mut posted = BTreeMap::new();
+    for step in 0..count {
+        let number = u32::try_from(random.below(FLIGHTS)).unwrap() + 1;
+        // Prices that are no multiple of anything, so that every rounding has something to lose.
+        let promised = flight(number, 1_000 + u64::from(number) * 7, i64::from(number) * 333_333 + 1, "USD");
+        let id = promised.flight_id;
+        let before = ledger.make_good(id).unwrap();
+        let open = before.as_ref().map_or(0, MakeGood::open_impressions);
+        let some = |random: &mut Random, most: u64| random.below(most + 2); // at times none, at times one too many
+        let key = format!("key {step}");
+        let operation = match random.below(20) {
+            0..=7 => {
+                let delivered = random.below(promised.committed + 100);
+                let closing = Closing { flight: &promised, delivered };
+                let closed = ledger.close(&[closing], &[], AT, Mode::Write).unwrap().remove(0);
+                *posted.entry(if closed.0 == Did::Posted { "close" } else { "close, nothing new" }).or_insert(0) += 1;
+                None
+            }
+            8..=10 => {
+                let impressions = some(&mut random, before.as_ref().map_or(0, MakeGood::unscheduled_impressions));
+                let flight = format!("{}-makegood-{step}", promised.slug);
+                let bonus = BonusFlight { flight, impressions, starts_at: AT, ends_at: AT.plus_ms(1) };
+                Some(Operation::Schedule { bonus })
+            }
+            11..=14 => {
+                let scheduled = before.as_ref().map_or(0, |one| one.state.scheduled);
+                let delivered = some(&mut random, scheduled);
+                let bonus = BonusDelivered { flight_id: id, delivered };
+                let fulfilled = ledger.close(&[], &[bonus], AT, Mode::Write);
+                *posted.entry(if fulfilled.is_ok() { "fulfil" } else { "fulfil, refused" }).or_insert(0) += 1;
+                None
+            }
+            15..=16 => Some(Operation::Credit { impressions: some(&mut random, open) }),
+            17..=18 => Some(Operation::InvoiceAdjustment { impressions: some(&mut random, open) }),
+            _ if random.below(20) == 0 => Some(Operation::Void),
+            _ => replay(ledger, &mut random, &done),
+        };
+        if let Some(operation) = operation {
+            match ledger.apply(id, &operation, &key, "", AT, Mode::Write) {
+                Ok(_) => {
+                    *posted.entry(operation.kind()).or_insert(0) += 1;
+                    done.push((id, operation, key));
+                }
+                Err(LedgerError::Refused { .. } | LedgerError::NoMakeGood(_)) => {
+                    *posted.entry("refused").or_insert(0) += 1;
+                    assert_eq!(ledger.make_good(id).unwrap(), before, "what is refused changes nothing");
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        if let Some(after) = ledger.make_good(id).unwrap() {
+            assert_sound(&after);
+        }
+    }
+    println!("{count} operations: {posted:?}");
+    assert_eq!(ledger.verify().unwrap(), []);
+    let before = (ledger.make_goods().unwrap(), ledger.entries().unwrap());
+    for (id, operation, key) in &done {
+        assert_eq!(ledger.apply(*id, operation, key, "", AT, Mode::Write).unwrap().0, Did::Repeated);
+    }
+    assert_eq!((ledger.make_goods().unwrap(), ledger.entries().unwrap()), before, "keys used again change nothing");
+}
+
+/// Something of before, once more.
+fn replay(ledger: &mut Ledger, random: &mut Random, done: &[(FlightId, Operation, String)]) -> Option<Operation> {
+    let (id, operation, key) = done.get(usize::try_from(random.below(done.len() as u64 + 1)).unwrap())?;
+    let before = ledger.make_good(*id).unwrap();
+    assert_eq!(ledger.apply(*id, operation, key, "", AT, Mode::Write).unwrap().0, Did::Repeated);
+    assert_eq!(ledger.make_good(*id).unwrap(), before);
+    None
+}
+
+/// What holds of a make-good at any time.
+fn assert_sound(make_good: &MakeGood) {
+    let worth = |impressions| Money::of_impressions(impressions, make_good.cpm).unwrap().micros;
+    let held = |account| make_good.held(account);
+    assert_eq!(make_good.balances.values().sum::<i64>(), 0, "balanced");
+    assert!(make_good.liability_micros() >= 0 && held(Account::OverRemedied) >= 0, "nobody owes less than nothing");
+    assert!(held(Account::Pending) <= 0 && held(Account::Scheduled) <= 0);
+    assert_eq!(held(Account::Expense), worth(make_good.shortfall()), "a shortfall costs what it costs, rounded once");
+    let settled = -(held(Account::AdditionalDelivery) + held(Account::Credit) + held(Account::InvoiceAdjustment));
+    assert_eq!(settled, worth(make_good.state.settled_impressions()), "parts add up to the whole");
+    let owed = worth(make_good.shortfall()) - settled;
+    assert_eq!(make_good.liability_micros() - held(Account::OverRemedied), owed, "what is owed and not made good");
+    match make_good.status {
+        Status::Pending => assert!(make_good.unscheduled_impressions() > 0),
+        Status::Scheduled => assert_eq!(held(Account::Pending), 0),
+        Status::Fulfilled | Status::Credited | Status::Void => assert_eq!(make_good.liability_micros(), 0),
+    }
+}
+
+const KILLED: &str = "SLOTKEEPER_TEST_LEDGER_KILLED";
+const KILLED_FLIGHTS: u32 = 1_000;
+
+fn close_many(ledger: &mut Ledger, mode: Mode) -> Vec<Did> {
+    let flights: Vec<_> = (1..=KILLED_FLIGHTS).map(|number| flight(number, 10_000, 333_333, "USD")).collect();
+    let closings: Vec<_> =
+        flights.iter().map(|flight| Closing { flight, delivered: flight.flight_id.0.into() }).collect();
+    ledger.close(&closings, &[], AT, mode).unwrap().into_iter().map(|(did, _)| did).collect()
+}
+
+/// Not a test: what the one below starts, and kills.
+#[test]
+fn closes_until_it_is_killed() {
+    if let Ok(path) = std::env::var(KILLED) {
+        let mut ledger = sqlite(Path::new(&path));
+        std::fs::write(format!("{path}.begun"), "").unwrap();
+        close_many(&mut ledger, Mode::Write);
+    }
+}
+
+#[test]
+fn a_close_that_is_killed_and_done_again_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole.db");
+    let begun = Instant::now();
+    close_many(&mut sqlite(&whole), Mode::Write);
+    let takes = begun.elapsed();
+    let expected = (sqlite(&whole).make_goods().unwrap(), sqlite(&whole).entries().unwrap());
+    for eighth in 0..8 {
+        let path = folder.path().join(format!("{eighth}.db"));
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "closes_until_it_is_killed"])
+            .env(KILLED, &path)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mark = folder.path().join(format!("{eighth}.db.begun"));
+        while !mark.exists() && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(takes * eighth / 8 + Duration::from_millis(1)); // when it is killed is what is varied
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut ledger = sqlite(&path);
+        let left = ledger.entries().unwrap().len();
+        assert!(
+            left == 0 || left == KILLED_FLIGHTS as usize,
+            "{left} entries of half a close, {eighth} {} {takes:?}",
+            ledger.make_goods().unwrap().len()
+        );
+        close_many(&mut ledger, Mode::Write);
+        assert!((ledger.make_goods().unwrap(), ledger.entries().unwrap()) == expected, "killed after {eighth} eighths");
+        assert_eq!(ledger.verify().unwrap(), []);
+        drop(Ledger::new(Box::new(SqliteBackend::open(&path).unwrap())));
+    }
+}
