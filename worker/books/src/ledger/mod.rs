@@ -37,7 +37,7 @@ pub enum LedgerError {
     /// SQLite failed.
     #[error("ledger: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// PostgreSQL failed.
+    /// `PostgreSQL` failed.
     #[error("ledger: {}", in_full(.0))]
     Postgres(#[from] ::postgres::Error),
     /// A row does not say what it should.
@@ -119,6 +119,15 @@ pub enum Did {
     Nothing,
 }
 
+/// What a close did, and how each make-good stands that it was about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// Of each closing, in their order; `None` of a flight that owes nothing.
+    pub flights: Vec<(Did, Option<MakeGood>)>,
+    /// Of what bonus flights delivered, in their order.
+    pub bonuses: Vec<(Did, MakeGood)>,
+}
+
 /// Whether what is done stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -149,20 +158,18 @@ impl Ledger {
     }
 
     /// Books what flights closed short by, or what that has changed by since, and what bonus flights delivered: all of it in
-    /// one transaction. Done again, it does nothing. Returns what was done, and how every make-good that was asked about
-    /// stands: `None` of a flight that owes nothing.
+    /// one transaction. Done again, it does nothing.
     pub fn close(
         &mut self,
         closings: &[Closing<'_>],
         bonuses: &[BonusDelivered],
         at: UnixMillis,
         mode: Mode,
-    ) -> Result<Vec<(Did, Option<MakeGood>)>, LedgerError> {
+    ) -> Result<Closed, LedgerError> {
         self.transaction(mode, |ledger| {
-            for bonus in bonuses {
-                ledger.fulfil(bonus, at)?;
-            }
-            closings.iter().map(|closing| ledger.close_one(closing, at)).collect()
+            let bonuses = bonuses.iter().map(|bonus| ledger.fulfil(bonus, at)).collect::<Result<_, _>>()?;
+            let flights = closings.iter().map(|closing| ledger.close_one(closing, at)).collect::<Result<_, _>>()?;
+            Ok(Closed { flights, bonuses })
         })
     }
 
@@ -225,9 +232,9 @@ impl Ledger {
         self.apply_one(flight.flight_id, &adjust, None, "", at).map(|(did, made)| (did, Some(made)))
     }
 
-    fn fulfil(&mut self, bonus: &BonusDelivered, at: UnixMillis) -> Result<Did, LedgerError> {
+    fn fulfil(&mut self, bonus: &BonusDelivered, at: UnixMillis) -> Result<(Did, MakeGood), LedgerError> {
         let fulfil = Operation::Fulfil { bonus_delivered: bonus.delivered };
-        Ok(self.apply_one(bonus.flight_id, &fulfil, None, "", at)?.0)
+        self.apply_one(bonus.flight_id, &fulfil, None, "", at)
     }
 
     /// Without a key, it is something that follows from what is delivered: that is never done twice, as the second time nothing

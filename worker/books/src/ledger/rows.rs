@@ -200,7 +200,9 @@ pub(super) fn entries(backend: &mut dyn Backend) -> Result<Vec<Entry>, LedgerErr
             entries[at].lines.push((line.account()?, line.int("amount_micros")?));
         }
     }
-    entries.iter_mut().for_each(|entry| entry.lines.sort_unstable());
+    for entry in &mut entries {
+        entry.lines.sort_unstable();
+    }
     Ok(entries)
 }
 

@@ -80,16 +80,8 @@ pub(super) fn of(
     if index >= ON_TRACK || delivered >= flight.committed {
         return Alert::Ok;
     }
-    let by_index = match index {
-        BEHIND.. => 0,
-        FAR_BEHIND.. => 1,
-        _ => 2,
-    };
-    let by_time = match remaining_ms {
-        ..=NOW_MS => 2,
-        ..=SOON_MS => 1,
-        _ => 0,
-    };
+    let by_index = u8::from(index < BEHIND) + u8::from(index < FAR_BEHIND);
+    let by_time = u8::from(remaining_ms <= SOON_MS) + u8::from(remaining_ms <= NOW_MS);
     match by_index + by_time {
         0 => Alert::Ok,
         1 => Alert::Watch,

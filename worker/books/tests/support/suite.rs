@@ -12,7 +12,10 @@ use super::{AT, flight};
 /// Opens the same ledger, as often as it is called.
 pub(crate) type Opening<'a> = dyn Fn() -> Ledger + Sync + 'a;
 
-pub(crate) const SUITE: [(&str, fn(&Opening<'_>)); 14] = [
+/// What it does, and the test of it.
+type Case = (&'static str, fn(&Opening<'_>));
+
+pub(crate) const SUITE: [Case; 14] = [
     ("a flight that closed short is owed to the micro", owed_to_the_micro),
     ("a flight that delivered all owes nothing", nothing_owed),
     ("closing twice changes nothing", closing_twice),
@@ -31,7 +34,7 @@ pub(crate) const SUITE: [(&str, fn(&Opening<'_>)); 14] = [
 
 fn close(ledger: &mut Ledger, number: u32, committed: u64, cpm: i64, delivered: u64) -> (Did, Option<MakeGood>) {
     let flight = flight(number, committed, cpm, "USD");
-    ledger.close(&[Closing { flight: &flight, delivered }], &[], AT, Mode::Write).unwrap().remove(0)
+    ledger.close(&[Closing { flight: &flight, delivered }], &[], AT, Mode::Write).unwrap().flights.remove(0)
 }
 
 fn apply(ledger: &mut Ledger, number: u32, operation: &Operation, key: &str) -> Result<(Did, MakeGood), LedgerError> {
@@ -237,10 +240,10 @@ fn dry_run(open: &Opening<'_>) {
     let mut ledger = open();
     let short = flight(1, 1_000, 25_000_000, "USD");
     let closing = [Closing { flight: &short, delivered: 400 }];
-    let shown = ledger.close(&closing, &[], AT, Mode::DryRun).unwrap().remove(0);
+    let shown = ledger.close(&closing, &[], AT, Mode::DryRun).unwrap().flights.remove(0);
     assert_eq!((shown.0, shown.1.unwrap().liability_micros()), (Did::Posted, 15_000_000));
     assert_eq!((ledger.make_goods().unwrap(), ledger.entries().unwrap()), (vec![], vec![]));
-    assert_eq!(ledger.close(&closing, &[], AT, Mode::Write).unwrap()[0].0, Did::Posted);
+    assert_eq!(ledger.close(&closing, &[], AT, Mode::Write).unwrap().flights[0].0, Did::Posted);
 }
 
 fn all_or_nothing(open: &Opening<'_>) {
