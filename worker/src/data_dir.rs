@@ -83,6 +83,16 @@ impl DataDir {
         self.0.join("contracts.db")
     }
 
+    /// The folder of the lake's files.
+    pub fn lake(&self) -> PathBuf {
+        self.0.join("lake")
+    }
+
+    /// The file of the lake's book: which files there are.
+    pub fn lake_book(&self) -> PathBuf {
+        self.0.join("lake.db")
+    }
+
     /// Takes the directory for one `serve`.
     pub fn lock_for_serving(&self) -> Result<ServeLock, DataDirError> {
         let path = self.0.join("serve.lock");

@@ -18,7 +18,10 @@ use tokio::{
 };
 
 use crate::{
-    api::{Api, READS_MAX, metrics::CollectorMetrics, pages, slots::SlotReader, stream::Feed, summary::SummaryReader},
+    api::{
+        Api, READS_MAX, metrics::CollectorMetrics, pages, questions::Asker, slots::SlotReader, stream::Feed,
+        summary::SummaryReader,
+    },
     collector,
     contracts::Contracts,
     data_dir::{DataDir, DataDirError},
@@ -139,6 +142,7 @@ pub async fn serve(
         replayer: Arc::new(Mutex::new(Replayer::open(&data)?)),
         reads: Arc::new(Semaphore::new(READS_MAX)),
         feed: Feed::new(SlotReader::open(&data)?),
+        questions: Asker::new(data.clone()),
         stop: stopping.subscribe(),
         durable_seq: log.durable_seq(),
         fold: progress.subscribe(),

@@ -20,8 +20,10 @@ pub struct Settings {
     pub memory_max_bytes: u64,
     /// Where that is; made when needed.
     pub spill: PathBuf,
-    /// The folders it may read beside the views' own.
+    /// The folders it may read beside the lake.
     pub folders: Vec<PathBuf>,
+    /// The files it may read, or write where an answer is one.
+    pub files: Vec<PathBuf>,
 }
 
 /// How much of an answer is wanted.
@@ -65,6 +67,8 @@ impl Session {
         // In this order: which folders can be reached cannot be said any more once others cannot, and then nothing can.
         sql += "SET allowed_directories = ";
         sql += &quoted_list(&folders);
+        sql += ";\nSET allowed_paths = ";
+        sql += &quoted_list(&settings.files);
         sql += ";\nSET enable_external_access = false;\nSET lock_configuration = true;\n";
         connection.set_up(&sql)?;
         Ok(Self { connection })
@@ -75,7 +79,7 @@ impl Session {
         self.connection.ask(sql, values, Limits { rows_max: bounds.rows_max, time_max: bounds.time_max })
     }
 
-    /// Writes the answer of the one statement `sql` as a Parquet file, which must be in a folder of the settings.
+    /// Writes the answer of the one statement `sql` as a Parquet file, which must be one of the files of the settings.
     pub fn write_parquet(&self, sql: &str, values: &Values, file: &Path, bounds: Bounds) -> Result<(), Error> {
         let sql = sql.trim_end().trim_end_matches(';');
         let sql = format!("COPY (\n{sql}\n) TO {} (FORMAT parquet, COMPRESSION zstd)", quoted(file));

@@ -1,6 +1,6 @@
 //! The tables that SQL sees, as views over files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::duckdb::{quoted, quoted_list};
 
@@ -18,8 +18,8 @@ pub struct Column {
 /// What a view reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Whatever files there are under a folder `date=YYYY-MM-DD/hour=HH/`; the view has a column `date` and a column `hour` more.
-    /// A condition on those is all that keeps files from being opened.
+    /// Whatever files there are under a folder `date=YYYY-MM-DD/hour=HH/`; the view has a column `date` and a column `hour` more,
+    /// unless the table has one of that name. A condition on those is all that keeps files from being read.
     Hours(PathBuf),
     /// Likewise, in folders `date=YYYY-MM-DD/`; without a column more.
     Days(PathBuf),
@@ -55,10 +55,14 @@ pub const PARTITION_COLUMNS: [(&str, &str, &str); 2] = [
 impl View {
     /// The columns that SQL sees: its own, and those of the folders.
     pub fn all_columns(&self) -> Vec<Column> {
-        let of_folders = matches!(self.source, Source::Hours(_)).then_some(PARTITION_COLUMNS).into_iter().flatten();
-        let of_folders =
-            of_folders.map(|(name, sql_type, about)| Column { name: name.into(), sql_type, about: about.into() });
-        self.columns.iter().cloned().chain(of_folders).collect()
+        let column =
+            |(name, sql_type, about): (&str, _, &str)| Column { name: name.into(), sql_type, about: about.into() };
+        self.columns.iter().cloned().chain(self.of_folders().map(column)).collect()
+    }
+
+    fn of_folders(&self) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+        let of_hours = matches!(self.source, Source::Hours(_)).then_some(PARTITION_COLUMNS);
+        of_hours.into_iter().flatten().filter(|(name, ..)| !self.columns.iter().any(|own| own.name == *name))
     }
 
     /// The statement that makes it. A table of which there is no file yet is an empty one with its columns.
@@ -90,24 +94,36 @@ impl View {
     }
 
     fn files(&self) -> Option<String> {
-        let read = |files: &str, more: &str| format!("read_parquet({files}, union_by_name = true{more})");
+        let read = |files: String| format!("read_parquet({files}, union_by_name = true, hive_partitioning = false)");
         match &self.source {
-            Source::Hours(folder) => has_file(folder, 2).then(|| {
-                let types = ", hive_partitioning = true, hive_types = {'date': DATE, 'hour': BIGINT}";
-                read(&quoted(&folder.join("date=*/hour=*/part.parquet")), types)
-            }),
-            Source::Days(folder) => has_file(folder, 1)
-                .then(|| read(&quoted(&folder.join("date=*/part.parquet")), ", hive_partitioning = false")),
-            Source::Files(files) => {
-                (!files.is_empty()).then(|| read(&quoted_list(files), ", hive_partitioning = false"))
-            }
+            Source::Hours(folder) => has_file(folder, 2).then(|| self.hours(folder)),
+            Source::Days(folder) => has_file(folder, 1).then(|| read(quoted(&folder.join("date=*/part.parquet")))),
+            Source::Files(files) => (!files.is_empty()).then(|| read(quoted_list(files))),
             Source::Query(_) => None,
         }
+    }
+
+    /// A column of the table's own hides the folders' of that name only if those are not read as columns: then they are taken
+    /// from the files' names, which DuckDB looks through as well when it chooses files.
+    fn hours(&self, folder: &Path) -> String {
+        let files = quoted(&folder.join("date=*/hour=*/part.parquet"));
+        if self.of_folders().count() == PARTITION_COLUMNS.len() {
+            let types = "hive_types = {'date': DATE, 'hour': BIGINT}";
+            return format!("read_parquet({files}, union_by_name = true, hive_partitioning = true, {types})");
+        }
+        let of_name = |(name, sql_type, _): (&str, &str, &str)| {
+            format!(
+                ", CAST(regexp_extract(filename, '/{name}=([0-9-]+)/[^/]*/?part.parquet$', 1) AS {sql_type}) AS {name}"
+            )
+        };
+        let of_names: String = self.of_folders().map(of_name).collect();
+        let read = format!("read_parquet({files}, union_by_name = true, hive_partitioning = false, filename = true)");
+        format!("(SELECT * EXCLUDE (filename){of_names} FROM {read})")
     }
 }
 
 /// Whether there is a `part.parquet` this many folders below.
-fn has_file(folder: &std::path::Path, depth: usize) -> bool {
+fn has_file(folder: &Path, depth: usize) -> bool {
     if depth == 0 {
         return folder.join("part.parquet").is_file();
     }

@@ -16,7 +16,8 @@ use slotkeeper_query::{
 const ALL: Bounds = Bounds { rows_max: 1_000_000, time_max: None };
 
 fn session(lake: &Path, views: &[View]) -> Session {
-    let settings = Settings { threads: 2, memory_max_bytes: 1 << 30, spill: lake.join("spill"), folders: vec![] };
+    let settings =
+        Settings { threads: 2, memory_max_bytes: 1 << 30, spill: lake.join("spill"), folders: vec![], files: vec![] };
     Session::start(&DuckDb::load().unwrap(), &settings, lake, views).unwrap()
 }
 

@@ -7,6 +7,8 @@
 //! | `GET /api/v1/slots/{opportunity_id}/explain` | [`Explanation`]: why a slot is what it is, decided again |
 //! | `GET /api/v1/summary` | [`summary::Summary`]: totals, and the proof that no slot is lost |
 //! | `GET /api/v1/config` | `{"edge_url": …}`: the first edge, for the demo page; null without one |
+//! | `GET /v1/questions` | [`questions::Listed`] for each question that is shipped |
+//! | `GET /v1/questions/{name}?param=value` | [`questions::Answered`]: the answer, bounded in rows and time |
 //! | `GET /healthz` | [`health::OriginHealth`] |
 //! | `GET /metrics` | the same and more, for Prometheus: [`metrics`] |
 //!
@@ -15,6 +17,7 @@
 pub mod health;
 pub mod metrics;
 pub mod pages;
+pub mod questions;
 pub mod slots;
 pub mod stream;
 pub mod summary;
@@ -60,6 +63,8 @@ pub struct Api {
     pub reads: Arc<Semaphore>,
     /// What changes.
     pub feed: Feed,
+    /// What answers questions.
+    pub questions: questions::Asker,
     /// Turns true when the origin stops, so that streams end.
     pub stop: watch::Receiver<bool>,
     /// How far the log reaches.
@@ -87,6 +92,8 @@ impl Api {
             .route("/api/v1/slots/{opportunity_id}/explain", get(explained))
             .route("/api/v1/summary", get(totals))
             .route("/api/v1/config", get(config))
+            .route("/v1/questions", get(questions::list))
+            .route("/v1/questions/{name}", get(questions::answer))
             .route("/healthz", get(health::health))
             .route("/metrics", get(metrics::metrics))
             .with_state(self)

@@ -98,6 +98,7 @@ impl Import {
                     .map(|(kind, tally)| format!("{} {kind} ({} new or changed)", tally.in_file, tally.written))
                     .collect();
                 say!("booked: {}", said.join(", "));
+                slotkeeper::dims::export(&data)?;
                 say_unresolved(contracts.booked()?.unresolved());
                 Ok(ExitCode::SUCCESS)
             }

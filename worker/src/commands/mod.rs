@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the origin, and with which settings.
 
+mod ask;
 mod audit;
 mod backup;
 mod contracts;
@@ -7,6 +8,7 @@ mod explain;
 mod keys;
 mod plan;
 mod serve;
+mod sql;
 mod trackers;
 mod vast;
 
@@ -45,6 +47,10 @@ enum Command {
     Backup(backup::Backup),
     /// Make a data directory of a backup, once every file of it is what was backed up
     Restore(backup::Restore),
+    /// Ask a question that is shipped: fill, revenue, reach, what is owed… `--list` shows them
+    Ask(ask::Ask),
+    /// Ask the tables anything, in SQL
+    Sql(sql::Sql),
     /// Show what became of the calls to vendors, and make those again that were given up
     #[command(subcommand)]
     Trackers(trackers::Trackers),
@@ -66,6 +72,8 @@ impl Cli {
             Command::Audit(audit) => audit.run(),
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
+            Command::Ask(ask) => ask.run(),
+            Command::Sql(sql) => sql.run(),
             Command::Trackers(trackers) => trackers.run(),
             Command::Keys(keys) => keys.run(),
             Command::Vast(vast) => vast.run(),

@@ -1,0 +1,270 @@
+//! The tables that are not folded from the log: what the books say, and what is booked, as it was when.
+
+use slotkeeper_lake::tables::{Column, Kind, Table};
+
+const fn column(name: &'static str, kind: Kind, nullable: bool, about: &'static str) -> Column {
+    Column { name, kind, nullable, about }
+}
+
+const fn text(name: &'static str, about: &'static str) -> Column {
+    column(name, Kind::Text, false, about)
+}
+
+const fn text_or_null(name: &'static str, about: &'static str) -> Column {
+    column(name, Kind::Text, true, about)
+}
+
+const fn int(name: &'static str, about: &'static str) -> Column {
+    column(name, Kind::Int, false, about)
+}
+
+const fn int_or_null(name: &'static str, about: &'static str) -> Column {
+    column(name, Kind::Int, true, about)
+}
+
+const fn time(name: &'static str, about: &'static str) -> Column {
+    column(name, Kind::Time, false, about)
+}
+
+const fn time_or_null(name: &'static str, about: &'static str) -> Column {
+    column(name, Kind::Time, true, about)
+}
+
+const fn bool(name: &'static str, about: &'static str) -> Column {
+    column(name, Kind::Bool, false, about)
+}
+
+/// How flights stood at the end of a day.
+pub const CAMPAIGN_PACING_DAILY: Table = Table {
+    name: "campaign_pacing_daily",
+    about: "One row for every day and guaranteed flight that ran on it: how it stood at the day's end",
+    columns: &[
+        text("day", "The day, as 2026-11-30, in the time zone beside"),
+        text("time_zone", "Whose midnights it has"),
+        time("as_of", "Up to when it is counted"),
+        bool("is_provisional", "Whether the day was not over, or not folded, when it was counted"),
+        int("flight_id", "The flight"),
+        text("flight", "Its id in the contracts file"),
+        int("campaign_id", "Its campaign"),
+        text("campaign", "The campaign's id in the contracts file"),
+        int("advertiser_id", "Its advertiser"),
+        text("advertiser", "The advertiser's id in the contracts file"),
+        int("committed", "What was promised in all"),
+        int("delivered", "What was delivered by then, in all"),
+        int("delivered_on_day", "What was delivered on this day"),
+        int("target_even", "What would be delivered by then at the same rate in every hour"),
+        int("target_even_of_day", "The day's part of that"),
+        int("target_shaped", "What should be delivered by then, following the audience"),
+        int("target_shaped_of_day", "The day's part of that"),
+        bool("is_curve_learned", "Whether that curve is learned; if not, it is even"),
+        int_or_null(
+            "pacing_index_millionths",
+            "Delivered over target_shaped, in millionths; null while it says nothing",
+        ),
+        int("remaining_ms", "Milliseconds to its end"),
+        int("days_remaining", "Days of its calendar that it still runs on"),
+        int("required_per_day", "The daily rate that delivers the rest in time"),
+        int_or_null(
+            "projected",
+            "What it will have delivered at its end as things go; null if it has not run for a day",
+        ),
+        int_or_null("projected_low", "The lower end of the interval around that"),
+        int_or_null("projected_high", "The upper end"),
+        text("alert", "not_started, starting, ok, over_delivering, watch, at_risk, critical, ended_full, ended_short"),
+    ],
+};
+
+/// What is owed.
+pub const MAKEGOOD_LEDGER: Table = Table {
+    name: "makegood_ledger",
+    about: "One row for every flight that closed short: what is owed for it, as the ledger has it now",
+    columns: &[
+        int("make_good_id", "The number of the make-good"),
+        int("flight_id", "The flight that fell short"),
+        text("flight", "Its id in the contracts file"),
+        int("campaign_id", "Its campaign"),
+        text("campaign", "The campaign's id in the contracts file"),
+        int("advertiser_id", "To whom it is owed"),
+        text("advertiser", "The advertiser's id in the contracts file"),
+        time("ended_at", "When the flight ended"),
+        int("committed", "What was promised"),
+        int("delivered", "What was delivered"),
+        int("shortfall", "What the flight fell short by, as far as it is owed"),
+        int("cpm_micros", "The price of a thousand, in micros"),
+        text("currency", "ISO 4217"),
+        text("status", "pending, scheduled, fulfilled, credited or void"),
+        text_or_null(
+            "remedy",
+            "The last that was chosen: additional_delivery, credit or invoice_adjustment; null if none was",
+        ),
+        int("scheduled", "Impressions that bonus flights are, or were, to deliver"),
+        int("fulfilled", "What they delivered of that"),
+        int("credited", "Impressions that were credited"),
+        int("invoice_adjusted", "Impressions that invoices were adjusted by"),
+        int("liability_micros", "What is still owed, in micros of the currency: exact"),
+        time("last_at", "When the last entry was written"),
+    ],
+};
+
+const VALID_FROM: Column =
+    time("valid_from", "From when it was booked so; 1970 of what was booked before there was a history");
+const VALID_TO: Column = time_or_null("valid_to", "Until when, that instant excluded; null of what is booked now");
+const IS_CURRENT: Column = bool("is_current", "Whether it is what is booked now");
+const CAPS: Column = text("caps", "JSON: the caps booked on it");
+const MIN_GAP: Column =
+    text_or_null("min_gap", "The least time between two showings to one viewer, as 30m; null if any");
+const TIME_ZONE: Column = text("time_zone", "Of its calendar");
+
+/// Who buys.
+pub const DIM_ADVERTISERS: Table = Table {
+    name: "dim_advertisers",
+    about: "Advertisers as they were booked: one row for each and for every change of it",
+    columns: &[
+        int("advertiser_id", "Its number"),
+        text("slug", "Its id in the contracts file"),
+        text("name", "Its name"),
+        CAPS,
+        MIN_GAP,
+        TIME_ZONE,
+        VALID_FROM,
+        VALID_TO,
+        IS_CURRENT,
+    ],
+};
+
+/// What they buy.
+pub const DIM_CAMPAIGNS: Table = Table {
+    name: "dim_campaigns",
+    about: "Campaigns as they were booked: one row for each and for every change of it",
+    columns: &[
+        int("campaign_id", "Its number"),
+        text("slug", "Its id in the contracts file"),
+        int("advertiser_id", "Whose"),
+        text("name", "Its name"),
+        text_or_null("category", "The competitive category; null if none is booked"),
+        CAPS,
+        MIN_GAP,
+        TIME_ZONE,
+        VALID_FROM,
+        VALID_TO,
+        IS_CURRENT,
+    ],
+};
+
+/// The dated contracts.
+pub const DIM_CAMPAIGN_FLIGHTS: Table = Table {
+    name: "dim_campaign_flights",
+    about: "Flights as they were booked: one row for each and for every change of it",
+    columns: &[
+        int("flight_id", "Its number"),
+        text("slug", "Its id in the contracts file"),
+        int("campaign_id", "Whose"),
+        text("class", "guaranteed or house"),
+        time("starts_at", "When it begins"),
+        time("ends_at", "When it ends, that instant excluded"),
+        int_or_null("committed_impressions", "What is promised; null of the house's"),
+        int("cpm_micros", "The price of a thousand impressions, in micros"),
+        text("currency", "ISO 4217"),
+        text("completion_threshold", "How far an impression must have played to count: start to complete"),
+        int_or_null("weight", "Of the house's, its share; null of contracts"),
+        CAPS,
+        MIN_GAP,
+        TIME_ZONE,
+        text("ratings", "JSON: the content ratings it is booked for"),
+        text("targeting", "JSON: whom it is booked for"),
+        text("exclusion", "JSON: whom it leaves out"),
+        text("dayparts", "JSON: at which hours it airs"),
+        text("placement", "ad, bumper or sponsorship"),
+        text("pod_position", "any, first or last in its break"),
+        bool("is_paused", "Whether it is paused"),
+        VALID_FROM,
+        VALID_TO,
+        IS_CURRENT,
+    ],
+};
+
+/// The videos.
+pub const DIM_CREATIVES: Table = Table {
+    name: "dim_creatives",
+    about: "Creatives as they were booked: one row for each and for every change of it",
+    columns: &[
+        int("creative_id", "Its number"),
+        text("slug", "Its id in the contracts file"),
+        int("advertiser_id", "Whose"),
+        text("name", "Its name"),
+        int_or_null("duration_ms", "Its length; null of one whose video a third party's VAST names"),
+        text("universal_ad_id", "Its id across systems"),
+        text("media", "JSON: its files"),
+        text_or_null("vast", "The URL of a third party's VAST; null of one with files of its own"),
+        CAPS,
+        MIN_GAP,
+        TIME_ZONE,
+        VALID_FROM,
+        VALID_TO,
+        IS_CURRENT,
+    ],
+};
+
+/// What is watched.
+pub const DIM_TITLES: Table = Table {
+    name: "dim_titles",
+    about: "Titles as they were booked: one row for each and for every change of it",
+    columns: &[
+        text("title_id", "Its id"),
+        text("name", "Its name"),
+        text("rating", "Its content rating"),
+        text("genres", "JSON: its genres"),
+        int_or_null("duration_ms", "Its length; null if not booked"),
+        text("breaks", "JSON: where it breaks"),
+        VALID_FROM,
+        VALID_TO,
+        IS_CURRENT,
+    ],
+};
+
+/// What is booked, as it was when.
+pub const DIMENSIONS: [&Table; 5] =
+    [&DIM_ADVERTISERS, &DIM_CAMPAIGNS, &DIM_CAMPAIGN_FLIGHTS, &DIM_CREATIVES, &DIM_TITLES];
+
+/// Who watches. No file holds it: nothing is known of viewers but what their slots say.
+pub const DIM_PROFILES: Table = Table {
+    name: "dim_profiles",
+    about: "Viewers as their slots show them: one row for each stretch of time in which tier, country, region and device were the \
+            same. A view over fct_ad_opportunities: it reads all of it",
+    columns: &[
+        text("viewer", "A pseudonym of 32 hexadecimal digits"),
+        text_or_null("tier", "The tier that the player said; null where it is not known"),
+        text_or_null("country", "Likewise"),
+        text_or_null("region", "Likewise"),
+        text_or_null("device", "Likewise"),
+        time("first_seen_at", "When the viewer was first seen at all"),
+        time("last_seen_at", "When last"),
+        int("slots", "How many slots there were in this stretch"),
+        VALID_FROM,
+        VALID_TO,
+        IS_CURRENT,
+    ],
+};
+
+/// [`DIM_PROFILES`] from the facts. A stretch begins with a slot that differs from the viewer's slot before.
+pub const DIM_PROFILES_QUERY: &str = "
+WITH seen AS (
+    SELECT viewer, opened_at, opportunity_id, tier, country, region, device,
+        (tier, country, region, device) IS DISTINCT FROM (lag((tier, country, region, device)) OVER earlier)
+            OR row_number() OVER earlier = 1 AS is_change
+    FROM fct_ad_opportunities
+    WINDOW earlier AS (PARTITION BY viewer ORDER BY opened_at, opportunity_id)
+), stretches AS (
+    SELECT *, count(*) FILTER (is_change) OVER (PARTITION BY viewer ORDER BY opened_at, opportunity_id
+        ROWS UNBOUNDED PRECEDING) AS stretch
+    FROM seen
+), summed AS (
+    SELECT viewer, stretch, any_value(tier) AS tier, any_value(country) AS country, any_value(region) AS region,
+        any_value(device) AS device, min(opened_at) AS valid_from, max(opened_at) AS until, count(*) AS slots
+    FROM stretches
+    GROUP BY viewer, stretch
+)
+SELECT viewer, tier, country, region, device, min(valid_from) OVER whole AS first_seen_at, max(until) OVER whole AS last_seen_at,
+    slots, valid_from, lead(valid_from) OVER (PARTITION BY viewer ORDER BY stretch) AS valid_to, valid_to IS NULL AS is_current
+FROM summed
+WINDOW whole AS (PARTITION BY viewer)";
