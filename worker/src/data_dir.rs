@@ -63,6 +63,11 @@ impl DataDir {
         Ok(Self(path))
     }
 
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// The log's file.
     pub fn log(&self) -> PathBuf {
         self.0.join("log.db")

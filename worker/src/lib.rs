@@ -23,6 +23,7 @@ pub mod edges;
 pub mod error;
 pub mod explain;
 pub mod fold;
+pub mod generate;
 pub mod keys;
 mod limit;
 pub mod log;

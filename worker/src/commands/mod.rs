@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod contracts;
 mod explain;
+mod generate;
 mod keys;
 mod plan;
 mod serve;
@@ -51,6 +52,8 @@ enum Command {
     Ask(ask::Ask),
     /// Ask the tables anything, in SQL
     Sql(sql::Sql),
+    /// Make up a world of ad breaks in an empty folder, with its contracts, its log and the truth; or hold books against it
+    Generate(generate::Generate),
     /// Show what became of the calls to vendors, and make those again that were given up
     #[command(subcommand)]
     Trackers(trackers::Trackers),
@@ -74,6 +77,7 @@ impl Cli {
             Command::Restore(restore) => restore.run(),
             Command::Ask(ask) => ask.run(),
             Command::Sql(sql) => sql.run(),
+            Command::Generate(generate) => generate.run(),
             Command::Trackers(trackers) => trackers.run(),
             Command::Keys(keys) => keys.run(),
             Command::Vast(vast) => vast.run(),
