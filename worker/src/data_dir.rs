@@ -1,11 +1,12 @@
-//! The data directory: all state of an origin, four SQLite files.
+//! The data directory: all state of an origin, SQLite files and a folder of Parquet.
 //!
 //! | file | what | if it is lost |
 //! | --- | --- | --- |
 //! | `log.db` | every batch of facts as received; the source of truth | the facts are lost |
 //! | `contracts.db` | what is booked, the registry of ads as sold, the plans published | bookings are lost |
 //! | `trackers.db` | which vendors were called, and which are to be | some are not called; none twice |
-//! | `fold.db` | the tables folded from log and contracts | it is folded again |
+//! | `fold.db` | the tables folded from log and contracts, for the pages | it is folded again |
+//! | `lake/`, `lake.db` | facts by the hour and the tables folded from them, for questions; which files there are, and totals | both are made again, as far back as the log goes: `slotkeeper lake rebuild` |
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -76,6 +77,16 @@ impl DataDir {
     /// The folded tables' file.
     pub fn fold(&self) -> PathBuf {
         self.0.join("fold.db")
+    }
+
+    /// The folder of the lake's files.
+    pub fn lake(&self) -> PathBuf {
+        self.0.join("lake")
+    }
+
+    /// The lake's book.
+    pub fn lake_db(&self) -> PathBuf {
+        self.0.join("lake.db")
     }
 
     /// The vendors' calls' file.

@@ -1,7 +1,7 @@
 //! The origin of Slotkeeper: it keeps the books.
 //!
 //! Facts come in at the [`collector`] and are durable in the [`log`] before they are acknowledged; the [`fold`] turns
-//! them into rows and impressions; [`contracts`] are imported and published as a [`plan`] to the [`edges`]; the [`api`]
+//! them into rows and impressions, and the [`lake`] keeps both by the hour; [`contracts`] are imported and published as a [`plan`] to the [`edges`]; the [`api`]
 //! shows all of it; [`trackers`] are called. [`serve`] is all of it in one process.
 //!
 //! **Invariants.** What is acknowledged is fsynced. What is folded can be folded again from `log.db` and `contracts.db`,
@@ -25,6 +25,7 @@ pub mod explain;
 pub mod fold;
 pub mod generate;
 pub mod keys;
+pub mod lake;
 mod limit;
 pub mod log;
 pub mod outbound;

@@ -1,4 +1,4 @@
-//! All of the origin in one process: collector, fold, plan publisher, outbox asker, API and pages.
+//! All of the origin in one process: collector, fold, lake, plan publisher, outbox asker, API and pages.
 
 use std::{
     future::Future,
@@ -27,7 +27,7 @@ use crate::{
     data_dir::{DataDir, DataDirError},
     edges::{Edge, EdgeClient, EdgeError, EdgesSeen, Streams, keep_draining, keep_shipping},
     fold::{Fold, FoldError, Progress, Runner},
-    limit,
+    lake, limit,
     log::{LogError, LogWriter, SqliteLog},
     outbound::HostPort,
     plan::{Folding, Publisher, keep_publishing},
@@ -160,6 +160,7 @@ pub async fn serve(
     if let Some(trackers) = trackers {
         tasks.spawn(trackers.run(log.durable_seq(), stopping.subscribe()));
     }
+    tasks.spawn(lake::keep_advancing(data.clone(), stopping.subscribe()));
     for edge in edges.iter() {
         tasks.spawn(keep_shipping(client.clone(), edge.clone(), api.edges_seen.clone(), stopping.subscribe()));
     }

@@ -182,14 +182,16 @@ impl Lake {
 
     /// The entries behind those in the lake: as many as are held at once.
     fn next_chunk(&self, log: &dyn Log, consumed: u64, last_hash: Option<&str>) -> Result<Vec<LogEntry>, LakeError> {
+        let mut entries = Vec::new();
         if consumed > 0 {
-            let found = log.read(consumed - 1).map_err(LakeError::Outside)?;
+            entries = log.read(consumed - 1).map_err(LakeError::Outside)?;
             let is_it = |entry: &LogEntry| entry.seq == consumed && Some(entry_hash(entry).as_str()) == last_hash;
-            if !found.first().is_some_and(is_it) {
+            if !entries.first().is_some_and(is_it) {
                 return Err(LakeError::OtherLog { consumed, last: log.last_seq().map_err(LakeError::Outside)? });
             }
+            entries.remove(0);
         }
-        let (mut entries, mut bytes) = (Vec::new(), 0);
+        let mut bytes = entries.iter().map(|entry| entry.bytes.len()).sum::<usize>();
         while bytes < self.bounds.chunk_bytes {
             let after = entries.last().map_or(consumed, |last: &LogEntry| last.seq);
             let next = log.read(after).map_err(LakeError::Outside)?;

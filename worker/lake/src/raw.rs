@@ -68,7 +68,9 @@ impl Sorted {
     /// Of these entries, in their order.
     pub(crate) fn of(entries: &[LogEntry]) -> Self {
         let mut sorted = Self::default();
-        entries.iter().for_each(|entry| sorted.add(entry));
+        for entry in entries {
+            sorted.add(entry);
+        }
         sorted
     }
 

@@ -160,11 +160,12 @@ fn now_hour() -> Hour {
     Hour::of(NOW).unwrap()
 }
 
-/// A row of a break that opened at another time.
+/// A row of a break that opened at another time, and of a viewer in another bucket: or all of them would be in one pass.
 fn opened(row: Opportunity, after_ms: u64) -> Opportunity {
-    let at = NOW.plus_ms(after_ms);
-    let opportunity_id = OpportunityId::mint(row.break_id, row.slot_index, at);
-    Opportunity { opportunity_id, decided_at: at, ..row }
+    let (at, mut break_id) = (NOW.plus_ms(after_ms), row.break_id);
+    break_id.0[0] = break_id.0[7] << 6;
+    let opportunity_id = OpportunityId::mint(break_id, row.slot_index, at);
+    Opportunity { break_id, opportunity_id, decided_at: at, ..row }
 }
 
 /// What of a fact is drawn.
@@ -240,13 +241,11 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
     let drawn = (0u32..4, 0u8..3, opened, ads, of);
     let drawn =
         drawn.prop_map(|(break_no, slot, opened_after_ms, ad, of)| Drawn { break_no, slot, opened_after_ms, ad, of });
-    // The breaks' numbers reach into the bucket, or all of them would be in one pass.
-    let spread = |drawn: Drawn| Drawn { break_no: drawn.break_no * 0x4001_0001, ..drawn };
-    prop::collection::vec(drawn.prop_map(spread).prop_map(|drawn| fact_of(&drawn)), 1..120)
+    prop::collection::vec(drawn.prop_map(|drawn| fact_of(&drawn)), 1..120)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
     fn in_pieces_and_in_passes_and_merged_it_is_the_same_as_at_once_byte_for_byte(
@@ -288,7 +287,9 @@ proptest! {
 
 fn files_of_raw(world: &World) -> Vec<String> {
     let mut found = BTreeMap::new();
-    RAW.iter().for_each(|table| files_below(&world.folder.path().join("lake").join(table.name), &mut found));
+    for table in RAW {
+        files_below(&world.folder.path().join("lake").join(table.name), &mut found);
+    }
     found.into_keys().collect()
 }
 
@@ -309,7 +310,9 @@ fn everything() -> Vec<Vec<Fact>> {
 #[test]
 fn killed_at_any_step_and_run_again_it_is_the_same_and_nothing_is_left_over() {
     let mut whole = World::new();
-    everything().iter().for_each(|facts| whole.log.append("edge-1", facts));
+    for facts in everything() {
+        whole.log.append("edge-1", &facts);
+    }
     let small = Bounds { chunk_bytes: 1_500, files_max: 1, threads_max: 1, ..Bounds::default() };
     whole.bounds = small;
     whole.advance();
@@ -318,7 +321,9 @@ fn killed_at_any_step_and_run_again_it_is_the_same_and_nothing_is_left_over() {
     loop {
         let mut killed = World::new();
         killed.bounds = small;
-        everything().iter().for_each(|facts| killed.log.append("edge-1", facts));
+        for facts in everything() {
+            killed.log.append("edge-1", &facts);
+        }
         let mut lake = killed.lake();
         lake.break_off_after(Some(steps));
         let outcome = lake.advance(&killed.log, &mut killed.known, &mut |_| ());
@@ -338,7 +343,9 @@ fn killed_at_any_step_and_run_again_it_is_the_same_and_nothing_is_left_over() {
 fn an_ad_as_sold_that_becomes_known_is_applied_and_only_its_hours_are_folded_again() {
     let mut world = World::new();
     world.known = Known::of(&[record(1), record(2)]);
-    everything().iter().for_each(|facts| world.log.append("edge-1", facts));
+    for facts in everything() {
+        world.log.append("edge-1", &facts);
+    }
     world.advance();
     let next = Hour::of(NOW.plus_ms(HOUR_MS)).unwrap();
     assert_eq!(world.rows(&IMPRESSIONS, next).column("currency").text(0), None);
@@ -475,7 +482,9 @@ fn a_row_knows_of_its_decision_however_it_came_again() {
     let (alone, whole) = (vec![committed(&row)], vec![Fact::Decision(Box::new(decision)), committed(&row)]);
     for batches in [[&alone, &whole], [&whole, &alone]] {
         let mut world = World::new();
-        batches.iter().for_each(|facts| world.log.append("edge-1", facts));
+        for facts in batches {
+            world.log.append("edge-1", facts);
+        }
         world.advance();
         let rows = world.rows(&OPPORTUNITIES, now_hour());
         let text = |name| rows.column(name).text(0).map(str::to_owned);

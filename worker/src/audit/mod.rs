@@ -6,6 +6,7 @@
 
 mod caps;
 mod claims;
+mod lake;
 mod logged;
 mod plans;
 mod redis;
@@ -72,6 +73,9 @@ pub enum AuditError {
     /// An edge's store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The lake.
+    #[error(transparent)]
+    Lake(#[from] slotkeeper_lake::LakeError),
     /// Folding again.
     #[error(transparent)]
     Fold(#[from] crate::fold::FoldError),
@@ -140,6 +144,10 @@ pub fn audit(options: &Options<'_>) -> Result<Report, AuditError> {
     laws.push(revenue::check(&books, &contracts)?);
     progress("law 8: folding the log from zero");
     laws.push(refold::check(&options.data, replayer.fold(), books.tables.consumed_seq)?);
+    if options.data.lake_db().exists() {
+        progress("law 8: the lake against the tables");
+        laws.push(lake::check(&options.data, replayer.fold(), books.tables.consumed_seq)?);
+    }
     progress("law 9: deciding again");
     laws.push(replays::check(&mut replayer, &books, options.replays_max, progress)?);
     Ok(Report { log_seq: books.tables.consumed_seq, laws })

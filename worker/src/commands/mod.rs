@@ -7,6 +7,7 @@ mod contracts;
 mod explain;
 mod generate;
 mod keys;
+mod lake;
 mod plan;
 mod serve;
 mod sql;
@@ -54,6 +55,9 @@ enum Command {
     Sql(sql::Sql),
     /// Make up a world of ad breaks in an empty folder, with its contracts, its log and the truth; or hold books against it
     Generate(generate::Generate),
+    /// Keep the facts and the tables folded from them as Parquet by the hour
+    #[command(subcommand)]
+    Lake(lake::Lake),
     /// Show what became of the calls to vendors, and make those again that were given up
     #[command(subcommand)]
     Trackers(trackers::Trackers),
@@ -78,6 +82,7 @@ impl Cli {
             Command::Ask(ask) => ask.run(),
             Command::Sql(sql) => sql.run(),
             Command::Generate(generate) => generate.run(),
+            Command::Lake(lake) => lake.run(),
             Command::Trackers(trackers) => trackers.run(),
             Command::Keys(keys) => keys.run(),
             Command::Vast(vast) => vast.run(),

@@ -64,9 +64,10 @@ impl Beacons {
                 let number = |place: usize, column| {
                     int(place).and_then(|at| u64::try_from(at).ok()).ok_or_else(|| damaged(column))
                 };
-                let session = match rows.columns()[session].is_present(row) {
-                    true => Some(parsed(&rows, "session", session, row, name)?),
-                    false => None,
+                let session = if rows.columns()[session].is_present(row) {
+                    Some(parsed(&rows, "session", session, row, name)?)
+                } else {
+                    None
                 };
                 let key = Key {
                     id: slot,

@@ -7,6 +7,7 @@ use slotkeeper_core::{impression::Quartile, money::Currency};
 use crate::{error::LakeError, file::FileWriter, hour::Hour, tables::HOURLY};
 
 /// A slot, as it is counted.
+#[expect(clippy::struct_excessive_bools, reason = "each is a count of its own")]
 pub(super) struct Slot<'a> {
     pub(super) title_id: &'a str,
     pub(super) position: &'a str,
@@ -133,9 +134,9 @@ impl Hourly {
                 .int_or_null(key.creative_id)
                 .text_or_null(key.currency.as_ref().map(Currency::as_str))
                 .text_or_null(key.invalid_traffic.as_deref());
-            sums.iter().for_each(|sum| {
+            for sum in sums {
                 row.int(*sum);
-            });
+            }
         }
         file.finish().map_err(LakeError::file(HOURLY.name))
     }

@@ -99,7 +99,7 @@ pub(crate) struct Pass {
 
 impl Pass {
     fn takes(self, id: OpportunityId) -> bool {
-        self.of == 1 || u32::from(id.bucket()) * self.of >> 16 == self.index
+        self.of == 1 || (u32::from(id.bucket()) * self.of) >> 16 == self.index
     }
 }
 

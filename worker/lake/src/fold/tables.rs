@@ -236,7 +236,7 @@ fn write_events(
     Ok(())
 }
 
-fn law(hour: Hour, table: &'static Table, row: impl ToString, what: impl Into<String>) -> LakeError {
+fn law(hour: Hour, table: &'static Table, row: OpportunityId, what: &str) -> LakeError {
     LakeError::Law { hour, table: table.name, row: row.to_string(), what: what.into() }
 }
 

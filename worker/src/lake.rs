@@ -1,0 +1,136 @@
+//! The lake of a data directory: between its log and its registry, and `slotkeeper-lake`, which knows neither.
+
+use std::time::Duration;
+
+use slotkeeper_core::{contract::RegistryRecord, id::RecordId};
+use slotkeeper_lake::{Fault, Lake, LakeError, Log as LakeLog, LogEntry, Registry as LakeRegistry, Step};
+use tokio::sync::watch;
+
+use crate::{
+    data_dir::DataDir,
+    log::{Log, LogError, SqliteLog},
+    registry::Registry,
+};
+
+/// How often a serving origin looks for what has come.
+const EVERY: Duration = Duration::from_secs(60);
+/// How many entries of the log are read at once.
+const ENTRIES_READ: usize = 64;
+
+/// The lake with what it is made from.
+pub struct Advancing {
+    lake: Lake,
+    log: SqliteLog,
+    registry: Registry,
+}
+
+/// Why the lake could not be advanced.
+#[derive(Debug, thiserror::Error)]
+pub enum AdvanceError {
+    /// The lake itself.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The registry.
+    #[error("contracts.db: {0}")]
+    Registry(#[from] rusqlite::Error),
+}
+
+impl Advancing {
+    /// Opens the lake of a data directory, or starts one. Its log and its contracts are there already.
+    pub fn open(data: &DataDir) -> Result<Self, AdvanceError> {
+        let log = SqliteLog::open_read_only(&data.log())?;
+        let registry = Registry::open(&data.contracts())?;
+        Ok(Self { lake: Lake::open(&data.lake(), &data.lake_db())?, log, registry })
+    }
+
+    /// Writes, folds or merges some; see [`Lake::step`].
+    pub fn step(&mut self) -> Result<Step, AdvanceError> {
+        Ok(self.lake.step(&Entries(&self.log), &mut Sold(&mut self.registry))?)
+    }
+
+    /// Merges the files of one hour's table that has many.
+    pub fn compact(&mut self) -> Result<Step, AdvanceError> {
+        Ok(self.lake.compact_next()?)
+    }
+
+    /// How many entries of the log are not in the lake, how many hours are to be folded, and how many hours' tables to be merged.
+    pub fn to_do(&self) -> Result<[u64; 3], AdvanceError> {
+        let entries = self.log.last_seq()?.saturating_sub(self.lake.consumed_seq()?);
+        Ok([entries, self.lake.dirty_hours()? as u64, self.lake.crowded()? as u64])
+    }
+
+    /// The place of the log's first entry; 0 if there is none.
+    pub fn first_seq(&self) -> Result<u64, AdvanceError> {
+        Ok(self.log.read(0, 1)?.first().map_or(0, |entry| entry.seq))
+    }
+
+    /// Empties the lake.
+    pub fn clear(&mut self) -> Result<(), AdvanceError> {
+        Ok(self.lake.clear()?)
+    }
+}
+
+struct Entries<'a>(&'a SqliteLog);
+
+impl LakeLog for Entries<'_> {
+    fn read(&self, after: u64) -> Result<Vec<LogEntry>, Fault> {
+        let entry = |entry: crate::log::Entry| LogEntry {
+            seq: entry.seq,
+            received_at: entry.received.at,
+            bytes: entry.received.bytes,
+        };
+        Ok(self.0.read(after, ENTRIES_READ)?.into_iter().map(entry).collect())
+    }
+
+    fn last_seq(&self) -> Result<u64, Fault> {
+        Ok(self.0.last_seq()?)
+    }
+}
+
+struct Sold<'a>(&'a mut Registry);
+
+impl LakeRegistry for Sold<'_> {
+    fn record(&mut self, id: RecordId) -> Result<Option<RegistryRecord>, Fault> {
+        Ok(self.0.get(id)?.cloned())
+    }
+}
+
+/// Keeps the lake up with the log while the origin serves: every minute, one step at a time, so that it stops soon when told to. What
+/// it cannot do it tells, and tries again: facts wait in the log.
+pub async fn keep_advancing(data: DataDir, mut stop: watch::Receiver<bool>) {
+    let mut advancing = None;
+    while !*stop.borrow() {
+        let (opened, data) = (advancing.take(), data.clone());
+        let stepped = tokio::task::spawn_blocking(move || {
+            let mut advancing = match opened {
+                Some(advancing) => advancing,
+                None => Advancing::open(&data)?,
+            };
+            let step = advancing.step()?;
+            Ok::<_, AdvanceError>((advancing, step))
+        });
+        let found_nothing = match stepped.await {
+            Ok(Ok((opened, step))) => {
+                advancing = Some(opened);
+                step.found_nothing()
+            }
+            Ok(Err(error)) => {
+                crate::tell!("slotkeeper: {error}");
+                true
+            }
+            Err(error) => {
+                crate::tell!("slotkeeper: the lake has panicked, and is tried again: {error}");
+                true
+            }
+        };
+        if found_nothing {
+            tokio::select! {
+                _ = stop.changed() => {}
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+}
