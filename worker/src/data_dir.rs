@@ -5,6 +5,8 @@
 //! | `log.db` | every batch of facts as received; the source of truth | the facts are lost |
 //! | `contracts.db` | what is booked, the registry of ads as sold, the plans published | bookings are lost |
 //! | `trackers.db` | which vendors were called, and which are to be | some are not called; none twice |
+//! | `ledger.db` | what is owed to advertisers for short deliveries; of some origins in PostgreSQL | what was agreed about it is lost |
+//! | `pacing.db` | how every flight stood at the end of each day | days are closed again |
 //! | `fold.db` | the tables folded from log and contracts, for the pages | it is folded again |
 //! | `lake/`, `lake.db` | facts by the hour and the tables folded from them, for questions; which files there are, and totals | both are made again, as far back as the log goes: `slotkeeper lake rebuild` |
 
@@ -38,6 +40,11 @@ pub enum DataDirError {
     /// Another `serve` works in it.
     #[error("data directory {0}: another `slotkeeper serve` is using it; stop that one first")]
     InUse(PathBuf),
+    /// Another close works on its books.
+    #[error(
+        "data directory {0}: another `slotkeeper close` or `slotkeeper ledger` is writing its books; try again when it is done"
+    )]
+    BooksInUse(PathBuf),
 }
 
 /// What a commit survives.
@@ -53,6 +60,12 @@ pub enum Durability {
 /// Holds the directory for one `serve`; released when dropped, or when the process dies.
 #[derive(Debug)]
 pub struct ServeLock {
+    _file: File,
+}
+
+/// Holds the books for one close; released when dropped, or when the process dies.
+#[derive(Debug)]
+pub struct BooksLock {
     _file: File,
 }
 
@@ -94,6 +107,16 @@ impl DataDir {
         self.0.join("trackers.db")
     }
 
+    /// The make-goods' file, where they are not in a server.
+    pub fn ledger(&self) -> PathBuf {
+        self.0.join("ledger.db")
+    }
+
+    /// The closed days' file.
+    pub fn pacing(&self) -> PathBuf {
+        self.0.join("pacing.db")
+    }
+
     /// The bookings' file.
     pub fn contracts(&self) -> PathBuf {
         self.0.join("contracts.db")
@@ -111,12 +134,24 @@ impl DataDir {
 
     /// Takes the directory for one `serve`.
     pub fn lock_for_serving(&self) -> Result<ServeLock, DataDirError> {
-        let path = self.0.join("serve.lock");
+        let file = self.lock("serve.lock")?;
+        Ok(ServeLock { _file: file.ok_or_else(|| DataDirError::InUse(self.0.clone()))? })
+    }
+
+    /// Takes the books for one close, or whatever else changes them.
+    pub fn lock_books(&self) -> Result<BooksLock, DataDirError> {
+        let file = self.lock("books.lock")?;
+        Ok(BooksLock { _file: file.ok_or_else(|| DataDirError::BooksInUse(self.0.clone()))? })
+    }
+
+    /// Nothing if somebody else has it.
+    fn lock(&self, name: &str) -> Result<Option<File>, DataDirError> {
+        let path = self.0.join(name);
         let io = |source| DataDirError::Io { path: path.clone(), source };
         let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(io)?;
         match file.try_lock() {
-            Ok(()) => Ok(ServeLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(self.0.clone())),
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(io(source)),
         }
     }

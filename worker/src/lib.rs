@@ -14,6 +14,7 @@
 pub mod api;
 pub mod audit;
 pub mod backup;
+pub mod books;
 pub mod clock;
 pub mod collector;
 pub mod contracts;

@@ -335,7 +335,7 @@ pub(crate) fn caps(caps: &[Cap]) -> String {
     if caps.is_empty() { "none".into() } else { caps.iter().map(one).collect::<Vec<_>>().join(", ") }
 }
 
-fn money(money: Money) -> String {
+pub(crate) fn money(money: Money) -> String {
     let (units, micros) = (money.micros / 1_000_000, money.micros % 1_000_000);
     let decimals = format!("{micros:06}");
     let decimals = format!("{:0<2}", decimals.trim_end_matches('0'));

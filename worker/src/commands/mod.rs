@@ -3,11 +3,13 @@
 mod ask;
 mod audit;
 mod backup;
+mod close;
 mod contracts;
 mod explain;
 mod generate;
 mod keys;
 mod lake;
+mod ledger;
 mod plan;
 mod serve;
 mod sql;
@@ -58,6 +60,12 @@ enum Command {
     /// Keep the facts and the tables folded from them as Parquet by the hour
     #[command(subcommand)]
     Lake(lake::Lake),
+    /// Close a day (how every flight stands) or a month (what is owed for those that fell short). Done again, the same
+    #[command(subcommand)]
+    Close(close::Close),
+    /// Show what is owed for flights that fell short, and say what becomes of it
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
     /// Show what became of the calls to vendors, and make those again that were given up
     #[command(subcommand)]
     Trackers(trackers::Trackers),
@@ -83,6 +91,8 @@ impl Cli {
             Command::Sql(sql) => sql.run(),
             Command::Generate(generate) => generate.run(),
             Command::Lake(lake) => lake.run(),
+            Command::Close(close) => close.run(),
+            Command::Ledger(ledger) => ledger.run(),
             Command::Trackers(trackers) => trackers.run(),
             Command::Keys(keys) => keys.run(),
             Command::Vast(vast) => vast.run(),

@@ -3,6 +3,7 @@
 //! A file (TOML or JSON, same shape; `worker/demo/contracts.toml` shows all of it) is refused whole, with everything
 //! that is wrong with it, or booked whole, in one transaction. What it does not mention stays as it is.
 
+mod bonus;
 mod book;
 mod booked;
 mod breaks;
@@ -24,6 +25,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+pub use bonus::{BonusTerms, NotBonus};
 pub(crate) use booked::read_in as booked_in;
 pub use booked::{Booked, BookedAd, BookedFlight};
 pub use dayparts::{Day, Daypart, NoTimeOfDay, TimeOfDay};

@@ -1,0 +1,63 @@
+//! Closing a day.
+
+use jiff::{civil::Date, tz::TimeZone};
+use slotkeeper_books::{
+    LakeTotals,
+    ledger::Mode,
+    pacing::{
+        daily::{DailyRow, ReportedDay, daily},
+        store,
+    },
+};
+use slotkeeper_core::time::UnixMillis;
+
+use super::{
+    BooksError, NotReady, export, flights,
+    ready::{open, ready_up_to, shown},
+};
+use crate::{
+    contracts::Contracts,
+    data_dir::{DataDir, Durability, connect},
+};
+
+/// A day as it was closed.
+#[derive(Debug)]
+pub struct ClosedDay {
+    /// Which.
+    pub day: ReportedDay,
+    /// Of each guaranteed flight that ran on it.
+    pub rows: Vec<DailyRow>,
+}
+
+/// Closes a day: how every guaranteed flight stood at its end, kept in `pacing.db` and as a file for SQL, in place of what was
+/// kept of that day. `provisional` closes one that is not over, or not all counted, as far as it is.
+pub fn close_day(
+    data: &DataDir,
+    date: Date,
+    time_zone: TimeZone,
+    provisional: bool,
+    now: UnixMillis,
+    mode: Mode,
+) -> Result<ClosedDay, BooksError> {
+    let day = ReportedDay::new(date, time_zone, now).map_err(|error| BooksError::NoSuchTime(error.to_string()))?;
+    if day.is_provisional() && !provisional {
+        return Err(NotReady::NotOver { what: format!("day {date}"), ends_at: shown(day.span.until) }.into());
+    }
+    let _lock = data.lock_books()?;
+    let (lake, is_all_counted) = match ready_up_to(data, day.as_of) {
+        Err(BooksError::NotReady(_)) if provisional => (open(data)?, false),
+        ready => (ready?, true),
+    };
+    let booked = Contracts::open(&data.contracts())?.booked()?;
+    let view = lake.unchecked_transaction()?; // all sums of one picture
+    let mut rows = daily(&flights(&booked), &LakeTotals(&view), &day)?;
+    if !is_all_counted {
+        rows.iter_mut().for_each(|row| row.is_provisional = true);
+    }
+    if mode == Mode::Write {
+        let mut db = connect(&data.pacing(), Durability::Durable, store::SCHEMA)?;
+        store::replace(&mut db, &date.to_string(), &rows)?;
+        export::day(data, date, &rows)?;
+    }
+    Ok(ClosedDay { day, rows })
+}

@@ -1,0 +1,93 @@
+//! Whether all that happened up to an instant is counted.
+
+use rusqlite::{Connection, OptionalExtension as _};
+use slotkeeper_core::time::UnixMillis;
+
+use super::BooksError;
+use crate::data_dir::{DataDir, connect_read_only, has_table};
+
+/// Not all is counted yet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    /// It is still to come.
+    #[error("{what} is not over: it ends at {ends_at}")]
+    NotOver {
+        /// What.
+        what: String,
+        /// When it is.
+        ends_at: String,
+    },
+    /// There is no lake.
+    #[error("there is no lake.db, so nothing is counted; `slotkeeper lake` makes one from the log")]
+    NoLake,
+    /// Entries of the log from before the instant are not in the lake.
+    #[error(
+        "only {consumed} of {logged} entries of the log are in the lake, and some of the others came before {up_to}"
+    )]
+    NotInLake {
+        /// How many are.
+        consumed: u64,
+        /// How many there are.
+        logged: u64,
+        /// The instant.
+        up_to: String,
+    },
+    /// Hours from before it are not folded.
+    #[error("{hours} hours before {up_to} are not folded")]
+    NotFolded {
+        /// How many.
+        hours: u64,
+        /// The instant.
+        up_to: String,
+    },
+}
+
+/// The lake's totals, if all that reached the log before `up_to` is in them.
+pub fn ready_up_to(data: &DataDir, up_to: UnixMillis) -> Result<Connection, BooksError> {
+    let lake = open(data)?;
+    let said = shown(up_to);
+    let consumed: u64 = lake.query_row("SELECT consumed_seq FROM lake_offset", [], |row| row.get(0))?;
+    if let Some((logged, first_left_at)) = left(data, consumed)?
+        && first_left_at < up_to.0
+    {
+        return Err(NotReady::NotInLake { consumed, logged, up_to: said }.into());
+    }
+    let dirty = "SELECT count(*) FROM hours WHERE folded_version <> raw_version AND hour_at_ms < ?1";
+    let hours: u64 = lake.query_row(dirty, [up_to.0], |row| row.get(0))?;
+    if hours > 0 {
+        return Err(NotReady::NotFolded { hours, up_to: said }.into());
+    }
+    Ok(lake)
+}
+
+/// The lake's totals, as far as they go.
+pub(super) fn open(data: &DataDir) -> Result<Connection, BooksError> {
+    let path = data.ledger().with_file_name("lake.db");
+    if !path.exists() {
+        return Err(NotReady::NoLake.into());
+    }
+    let lake = connect_read_only(&path)?;
+    if !has_table(&lake, "lake_offset")? {
+        return Err(NotReady::NoLake.into());
+    }
+    Ok(lake)
+}
+
+/// How far the log goes, and when the first entry came that is not in the lake; nothing if all are.
+fn left(data: &DataDir, consumed: u64) -> Result<Option<(u64, u64)>, BooksError> {
+    if !data.log().exists() {
+        return Ok(None);
+    }
+    let log = connect_read_only(&data.log())?;
+    if !has_table(&log, "entries")? {
+        return Ok(None);
+    }
+    let first =
+        "SELECT received_at_ms, (SELECT max(seq) FROM entries) FROM entries WHERE seq > ?1 ORDER BY seq LIMIT 1";
+    Ok(log.query_row(first, [consumed], |row| Ok((row.get(1)?, row.get(0)?))).optional()?)
+}
+
+pub(super) fn shown(at: UnixMillis) -> String {
+    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |at| at.to_string())
+}

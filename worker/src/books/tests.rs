@@ -1,0 +1,306 @@
+use jiff::tz::TimeZone;
+use rusqlite::{Connection, params};
+use slotkeeper_books::ledger::{Did, Ledger, Mode, Operation, Status};
+use slotkeeper_core::{id::FlightId, time::UnixMillis};
+use slotkeeper_lake::file;
+use tempfile::TempDir;
+
+use super::*;
+use crate::contracts::{BonusTerms, Contracts, Format, NotBonus};
+
+const BOOKED: &str = r#"
+[[advertisers]]
+id = "aurora"
+name = "Aurora"
+
+[[campaigns]]
+id = "roast"
+advertiser = "aurora"
+name = "Roast"
+
+[[creatives]]
+id = "roast-6"
+advertiser = "aurora"
+name = "Roast, 6 s"
+duration_ms = 6000
+media = [{ url = "https://cdn.example/roast.mp4", mime = "video/mp4", width = 640, height = 360, bitrate_kbps = 900 }]
+
+[[flights]]
+id = "november"
+campaign = "roast"
+class = "guaranteed"
+start = 2026-11-01T00:00:00Z
+end = 2026-12-01T00:00:00Z
+committed_impressions = 30000
+cpm = "24.99"
+currency = "USD"
+completion_threshold = "midpoint"
+creatives = ["roast-6"]
+caps = [{ limit = 3, per = "day" }]
+
+[[flights]]
+id = "december"
+campaign = "roast"
+class = "guaranteed"
+start = 2026-11-15T00:00:00Z
+end = 2026-12-24T00:00:00Z
+committed_impressions = 1000
+cpm = "10.00"
+currency = "EUR"
+completion_threshold = "start"
+creatives = ["roast-6"]
+
+[[flights]]
+id = "promo"
+campaign = "roast"
+class = "house"
+start = 2026-11-01T00:00:00Z
+end = 2026-12-01T00:00:00Z
+creatives = ["roast-6"]
+"#;
+
+/// As much of the lake's book as the books read.
+const LAKE: &str = "
+    CREATE TABLE lake_offset (one INTEGER PRIMARY KEY, consumed_seq INTEGER NOT NULL) STRICT;
+    INSERT INTO lake_offset VALUES (1, 0);
+    CREATE TABLE hours (hour_at_ms INTEGER PRIMARY KEY, raw_version INTEGER NOT NULL, folded_version INTEGER NOT NULL) STRICT;
+    CREATE TABLE flight_totals (
+        quarter_at_ms INTEGER NOT NULL, flight_id INTEGER NOT NULL, campaign_id INTEGER NOT NULL,
+        advertiser_id INTEGER NOT NULL, currency TEXT NOT NULL, filled INTEGER NOT NULL, impressed INTEGER NOT NULL,
+        released INTEGER NOT NULL, delivered INTEGER NOT NULL, completes INTEGER NOT NULL, revenue_micros INTEGER NOT NULL,
+        PRIMARY KEY (quarter_at_ms, flight_id, advertiser_id, currency)) STRICT, WITHOUT ROWID;
+    CREATE TABLE slot_totals (
+        quarter_at_ms INTEGER NOT NULL PRIMARY KEY, slots INTEGER NOT NULL, filled INTEGER NOT NULL,
+        unfilled INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
+
+struct World {
+    folder: TempDir,
+    data: DataDir,
+}
+
+fn at(text: &str) -> UnixMillis {
+    let at: jiff::Timestamp = text.parse().unwrap();
+    UnixMillis(at.as_millisecond().try_into().unwrap())
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(folder.path()).unwrap();
+        Contracts::open(&data.contracts()).unwrap().import("c.toml", BOOKED, Format::Toml).unwrap();
+        let world = Self { folder, data };
+        world.lake().execute_batch(LAKE).unwrap();
+        world
+    }
+
+    fn lake(&self) -> Connection {
+        Connection::open(self.folder.path().join("lake.db")).unwrap()
+    }
+
+    fn flight_id(&self, slug: &str) -> FlightId {
+        let booked = Contracts::open(&self.data.contracts()).unwrap().booked().unwrap();
+        booked.flights.iter().find(|flight| flight.slug == slug).unwrap().flight_id
+    }
+
+    fn deliver(&self, flight: FlightId, when: &str, delivered: u64) {
+        self.lake()
+            .execute(
+                "INSERT OR REPLACE INTO flight_totals VALUES (?1, ?2, 1, 1, 'USD', ?3, ?3, 0, ?3, ?3, 0)",
+                params![at(when).0, flight.0, delivered],
+            )
+            .unwrap();
+    }
+
+    fn day(&self, date: &str, now: &str, provisional: bool) -> Result<ClosedDay, BooksError> {
+        close_day(&self.data, date.parse().unwrap(), TimeZone::UTC, provisional, at(now), Mode::Write)
+    }
+
+    fn ledger(&self) -> Ledger {
+        open_ledger(&self.data, None).unwrap()
+    }
+
+    fn november(&self, mode: Mode) -> Result<ClosedMonth, BooksError> {
+        let month = Month::parse("2026-11", &TimeZone::UTC).unwrap();
+        close_month(&self.data, &mut self.ledger(), &month, at("2026-12-02T00:00:00Z"), mode)
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("lake").join(name)).unwrap()
+    }
+}
+
+#[test]
+fn a_day_is_closed_for_sql_too_and_again_to_the_same_bytes() {
+    let world = World::new();
+    let november = world.flight_id("november");
+    world.deliver(november, "2026-11-20T20:00:00Z", 500);
+    let closed = world.day("2026-11-20", "2026-11-21T00:00:00Z", false).unwrap();
+    let flights: Vec<&str> = closed.rows.iter().map(|row| row.flight.as_str()).collect();
+    assert_eq!(flights, ["november", "december"], "a house flight promises nothing");
+    assert_eq!((closed.rows[0].delivered_on_day, closed.rows[0].target_shaped), (500, 20_000));
+    assert_eq!(closed.rows[0].alert, "critical");
+    let name = "campaign_pacing_daily/date=2026-11-20/part.parquet";
+    let bytes = world.bytes(name);
+    let rows = file::read(&CAMPAIGN_PACING_DAILY, bytes::Bytes::from(bytes.clone())).unwrap();
+    assert_eq!((rows.len(), rows.column("flight").text(1)), (2, Some("december")));
+    assert_eq!(rows.column("pacing_index_millionths").int(0), Some(25_000));
+    assert_eq!(world.day("2026-11-20", "2026-11-25T00:00:00Z", false).unwrap().rows, closed.rows);
+    assert_eq!(world.bytes(name), bytes);
+}
+
+#[test]
+fn a_day_that_is_not_over_or_not_all_counted_is_closed_only_if_it_may_be_provisional() {
+    let refused = |world: &World, now: &str| match world.day("2026-11-20", now, false) {
+        Err(BooksError::NotReady(reason)) => reason,
+        other => panic!("{other:?}"),
+    };
+    let world = World::new();
+    assert!(matches!(refused(&world, "2026-11-20T23:59:59Z"), NotReady::NotOver { .. }));
+    let (midnight, after) = (at("2026-11-21T00:00:00Z"), "2026-11-21T03:00:00Z");
+
+    let log = Connection::open(world.data.log()).unwrap();
+    log.execute_batch("CREATE TABLE entries (seq INTEGER PRIMARY KEY, received_at_ms INTEGER, batch BLOB)").unwrap();
+    log.execute("INSERT INTO entries VALUES (1, ?1, x''), (2, ?2, x'')", [midnight.0 - 1, midnight.0]).unwrap();
+    assert!(matches!(refused(&world, after), NotReady::NotInLake { consumed: 0, logged: 2, .. }));
+    world.lake().execute("UPDATE lake_offset SET consumed_seq = 1", []).unwrap();
+    world.day("2026-11-20", after, false).unwrap(); // what came after the day is of no matter to it
+
+    world.lake().execute("INSERT INTO hours VALUES (?1, 2, 1)", [midnight.0 - 3_600_000]).unwrap();
+    assert!(matches!(refused(&world, after), NotReady::NotFolded { hours: 1, .. }));
+    assert!(world.day("2026-11-20", after, true).unwrap().rows[0].is_provisional);
+    world.lake().execute("UPDATE hours SET folded_version = 2", []).unwrap();
+    assert!(!world.day("2026-11-20", after, true).unwrap().rows[0].is_provisional, "it is all counted now");
+
+    std::fs::remove_file(world.folder.path().join("lake.db")).unwrap();
+    assert_eq!(refused(&world, after), NotReady::NoLake);
+}
+
+#[test]
+fn a_month_owes_what_its_flights_fell_short_by_and_closing_it_again_changes_nothing() {
+    let world = World::new();
+    let november = world.flight_id("november");
+    world.deliver(november, "2026-11-20T20:00:00Z", 29_000);
+    let dry = world.november(Mode::DryRun).unwrap();
+    assert_eq!(dry.lines.len(), 1, "december ends later, and the promo promises nothing");
+    assert_eq!(world.ledger().make_goods().unwrap(), []);
+
+    let closed = world.november(Mode::Write).unwrap();
+    let line = &closed.lines[0];
+    assert_eq!((line.did, line.delivered, line.flight.committed), (Did::Posted, 29_000, 30_000));
+    // 1,000 at a CPM of 24.99
+    assert_eq!(closed.liability().into_values().collect::<Vec<_>>(), [24_990_000]);
+    let bytes = world.bytes("makegoods/part.parquet");
+    let rows = file::read(&MAKEGOODS, bytes::Bytes::from(bytes.clone())).unwrap();
+    assert_eq!(
+        (rows.column("liability_micros").int(0), rows.column("status").text(0)),
+        (Some(24_990_000), Some("pending"))
+    );
+    let lines = file::read(&MAKEGOOD_LEDGER, bytes::Bytes::from(world.bytes("makegood_ledger/part.parquet"))).unwrap();
+    let amounts: Vec<_> = (0..lines.len()).filter_map(|row| lines.column("amount_micros").int(row)).collect();
+    assert_eq!((amounts.len(), amounts.iter().sum::<i64>()), (2, 0));
+
+    let again = world.november(Mode::Write).unwrap();
+    assert_eq!((again.lines[0].did, &again.lines[0].make_good), (Did::Nothing, &line.make_good));
+    assert_eq!(world.bytes("makegoods/part.parquet"), bytes);
+
+    world.deliver(november, "2026-11-30T23:45:00Z", 400);
+    let late = world.november(Mode::Write).unwrap();
+    assert_eq!(late.liability().into_values().collect::<Vec<_>>(), [14_994_000], "late beacons");
+}
+
+#[test]
+fn a_month_is_not_closed_while_its_last_ads_may_play() {
+    let world = World::new();
+    let month = Month::parse("2026-11", &TimeZone::UTC).unwrap();
+    let close = |now: &str| close_month(&world.data, &mut world.ledger(), &month, at(now), Mode::Write);
+    let not_over = close("2026-12-01T01:59:59Z");
+    assert!(matches!(not_over, Err(BooksError::NotReady(NotReady::NotOver { .. }))), "{not_over:?}");
+    close("2026-12-01T02:00:00Z").unwrap();
+    let berlin = Month::parse("2026-11", &TimeZone::get("Europe/Berlin").unwrap()).unwrap();
+    assert_eq!(berlin.span.until, at("2026-11-30T23:00:00Z"));
+    for name in ["2026-13", "2026-1", "2026-11-01", "november", ""] {
+        assert!(matches!(Month::parse(name, &TimeZone::UTC), Err(BooksError::NoSuchTime(_))), "{name}");
+    }
+}
+
+#[test]
+fn a_bonus_flight_is_booked_at_no_price_and_what_it_delivers_settles_the_make_good() {
+    let world = World::new();
+    let november = world.flight_id("november");
+    world.deliver(november, "2026-11-20T20:00:00Z", 29_000);
+    world.november(Mode::Write).unwrap();
+    let span = (at("2026-12-01T00:00:00Z"), at("2026-12-08T00:00:00Z"));
+    let wanted = Wanted { impressions: None, span, note: "agreed" };
+    let now = at("2026-12-02T00:00:00Z");
+    let scheduled = schedule(&world.data, &mut world.ledger(), november, &wanted, now, Mode::Write).unwrap();
+    assert_eq!((scheduled.bonus.flight.as_str(), scheduled.bonus.impressions), ("november-makegood", 1_000));
+    assert_eq!(scheduled.make_good.status, Status::Scheduled);
+
+    let booked = Contracts::open(&world.data.contracts()).unwrap().booked().unwrap();
+    let bonus = booked.flights.iter().find(|flight| flight.slug == "november-makegood").unwrap();
+    let short = booked.flights.iter().find(|flight| flight.slug == "november").unwrap();
+    assert_eq!((bonus.cpm.micros, bonus.cpm.currency), (0, short.cpm.currency), "what it delivers is no revenue again");
+    assert_eq!((bonus.committed_impressions, bonus.starts_at, bonus.ends_at), (Some(1_000), span.0, span.1));
+    assert_eq!((&bonus.frequency, bonus.completion_threshold), (&short.frequency, short.completion_threshold));
+    assert_eq!((bonus.ads.len(), &bonus.ads[0].creative), (1, &short.ads[0].creative));
+
+    let again =
+        schedule(&world.data, &mut world.ledger(), november, &wanted, now, Mode::Write).unwrap_err().to_string();
+    assert!(again.contains("impressions: 0; 0 are open and not scheduled"), "{again}");
+
+    world.deliver(bonus.flight_id, "2026-12-01T12:00:00Z", 600);
+    let closed = world.november(Mode::Write).unwrap();
+    assert_eq!((closed.bonuses[0].0, closed.bonuses[0].1.liability_micros()), (Did::Posted, 9_996_000));
+    world.deliver(bonus.flight_id, "2026-12-01T12:00:00Z", 1_007);
+    let closed = world.november(Mode::Write).unwrap();
+    assert_eq!((closed.bonuses[0].1.status, closed.bonuses[0].1.liability_micros()), (Status::Fulfilled, 0));
+    let december = Month::parse("2026-12", &TimeZone::UTC).unwrap();
+    let closed =
+        close_month(&world.data, &mut world.ledger(), &december, at("2027-01-02T00:00:00Z"), Mode::Write).unwrap();
+    let flights: Vec<&str> = closed.lines.iter().map(|line| line.flight.slug.as_str()).collect();
+    assert_eq!(flights, ["december"], "a bonus flight owes nothing of its own");
+    assert_eq!(world.ledger().verify().unwrap(), []);
+}
+
+#[test]
+fn a_bonus_flight_that_was_scheduled_by_a_process_that_died_is_booked_by_the_next() {
+    let world = World::new();
+    let november = world.flight_id("november");
+    world.november(Mode::Write).unwrap();
+    let bonus = slotkeeper_books::ledger::BonusFlight {
+        flight: "november-makegood".into(),
+        impressions: 30_000,
+        starts_at: at("2026-12-01T00:00:00Z"),
+        ends_at: at("2026-12-08T00:00:00Z"),
+    };
+    let now = at("2026-12-02T00:00:00Z");
+    world.ledger().apply(november, &Operation::Schedule { bonus }, "k", "", now, Mode::Write).unwrap();
+    world.november(Mode::Write).unwrap();
+    let booked = Contracts::open(&world.data.contracts()).unwrap().booked().unwrap();
+    assert_eq!(booked.flights.iter().filter(|flight| flight.slug == "november-makegood").count(), 1);
+}
+
+#[test]
+fn a_bonus_flight_takes_no_other_flights_id() {
+    let world = World::new();
+    let november = world.flight_id("november");
+    let mut contracts = Contracts::open(&world.data.contracts()).unwrap();
+    let (starts_at, ends_at) = (at("2026-12-01T00:00:00Z"), at("2026-12-08T00:00:00Z"));
+    let terms = |flight| BonusTerms { flight, impressions: 5, starts_at, ends_at };
+    assert!(matches!(contracts.book_bonus(november, &terms("december")), Err(NotBonus::IdTaken(_))));
+    assert!(matches!(contracts.book_bonus(FlightId(99), &terms("b")), Err(NotBonus::NotBooked(_))));
+    assert!(contracts.book_bonus(november, &terms("b")).unwrap());
+    assert!(!contracts.book_bonus(november, &terms("b")).unwrap(), "twice is once");
+    let other = BonusTerms { impressions: 6, ..terms("b") };
+    assert!(matches!(contracts.book_bonus(november, &other), Err(NotBonus::IdTaken(_))));
+}
+
+#[test]
+fn of_two_closes_at_once_the_second_is_told() {
+    let world = World::new();
+    let lock = world.data.lock_books().unwrap();
+    let told = world.november(Mode::Write).unwrap_err();
+    assert!(matches!(told, BooksError::DataDir(DataDirError::BooksInUse(_))), "{told}");
+    drop(lock);
+    world.november(Mode::Write).unwrap();
+}
