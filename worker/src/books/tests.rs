@@ -23,7 +23,7 @@ id = "roast-6"
 advertiser = "aurora"
 name = "Roast, 6 s"
 duration_ms = 6000
-media = [{ url = "https://cdn.example/roast.mp4", mime = "video/mp4", width = 640, height = 360, bitrate_kbps = 900 }]
+media = [{ url = "https://cdn.example/roast.mp4", mime_type = "video/mp4", width = 640, height = 360, bitrate_kbps = 900 }]
 
 [[flights]]
 id = "november"
