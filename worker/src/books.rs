@@ -28,6 +28,7 @@ pub use day::{ClosedDay, close_day};
 pub use export::export_ledger;
 pub use month::{ClosedMonth, Month, MonthLine, close_month};
 pub use ready::{NotReady, ready_up_to};
+pub(crate) use ready::{oldest_not_in, slots_before};
 pub use tables::{CAMPAIGN_PACING_DAILY, MAKEGOOD_LEDGER, MAKEGOODS};
 
 use crate::{

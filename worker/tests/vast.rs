@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::{
-    collections::BTreeMap,
     future::pending,
     process::{Command, Output},
     sync::{Arc, Mutex},
@@ -354,7 +353,7 @@ async fn a_creative_that_is_a_third_partys_vast_is_sold_as_it_was_read_last() {
     assert!(on_start.iter().all(|one| called.contains(one)), "{called:?}");
 
     // The plan sells it, and its record is known before any edge can mint a token of it.
-    let made = plan::make(&mut contracts, &BTreeMap::new(), None, &keys(), now).unwrap();
+    let made = plan::make(&mut contracts, &plan::Feedback::default(), None, &keys(), now).unwrap();
     let sold = &made.source.flights[0].ads[0];
     assert_eq!((sold.duration_ms, made.unresolved.len()), (10_000, 0));
     let mut registry = Registry::open(&DataDir::open(folder.path()).unwrap().contracts()).unwrap();

@@ -1,6 +1,9 @@
 //! Whether all that happened up to an instant is counted.
 
 use rusqlite::{Connection, OptionalExtension as _};
+use slotkeeper_books::{
+    Deliveries as _, DeliveriesError, LakeTotals, SlotQuarter, Span, pacing::curve::LEARNED_FROM_MS,
+};
 use slotkeeper_core::time::UnixMillis;
 
 use super::BooksError;
@@ -74,7 +77,7 @@ pub(super) fn open(data: &DataDir) -> Result<Connection, BooksError> {
 }
 
 /// How far the log goes, and when the first entry came that is not in the lake; nothing if all are.
-fn left(data: &DataDir, consumed: u64) -> Result<Option<(u64, u64)>, BooksError> {
+fn left(data: &DataDir, consumed: u64) -> rusqlite::Result<Option<(u64, u64)>> {
     if !data.log().exists() {
         return Ok(None);
     }
@@ -84,7 +87,26 @@ fn left(data: &DataDir, consumed: u64) -> Result<Option<(u64, u64)>, BooksError>
     }
     let first =
         "SELECT received_at_ms, (SELECT max(seq) FROM entries) FROM entries WHERE seq > ?1 ORDER BY seq LIMIT 1";
-    Ok(log.query_row(first, [consumed], |row| Ok((row.get(1)?, row.get(0)?))).optional()?)
+    log.query_row(first, [consumed], |row| Ok((row.get(1)?, row.get(0)?))).optional()
+}
+
+/// When the oldest entry of the log came that is after `consumed`; nothing if there is none.
+pub(crate) fn oldest_not_in(data: &DataDir, consumed: u64) -> rusqlite::Result<Option<UnixMillis>> {
+    Ok(left(data, consumed)?.map(|(_, at)| UnixMillis(at)))
+}
+
+/// The slots of the weeks before `now`, for the curve; none while there is no lake.
+pub(crate) fn slots_before(data: &DataDir, now: UnixMillis) -> rusqlite::Result<Vec<SlotQuarter>> {
+    let mut slots = vec![];
+    let Ok(lake) = open(data) else { return Ok(slots) };
+    if !has_table(&lake, "slot_totals")? {
+        return Ok(slots);
+    }
+    let span = Span { from: now.minus_ms(LEARNED_FROM_MS), until: now };
+    LakeTotals(&lake)
+        .slot_quarters(span, &mut |quarter| slots.push(quarter))
+        .map_err(|DeliveriesError(error)| error)?;
+    Ok(slots)
 }
 
 pub(super) fn shown(at: UnixMillis) -> String {

@@ -22,7 +22,8 @@ use slotkeeper_core::{
     time::UnixMillis,
 };
 
-pub use allocation::allocation;
+use allocation::Allocator;
+pub use allocation::Feedback;
 pub use keep::{KEPT_BYTES_MAX, KEPT_MS, kept};
 pub use publish::{EdgeReport, Folding, Publication, Publisher, keep_publishing};
 pub use source::PublicUrlMissing;
@@ -110,17 +111,21 @@ pub fn delivered(fold: &Path) -> rusqlite::Result<Delivered> {
 /// Makes the next plan from what is booked, and keeps it. Of two plans, the newer number never has the older bookings.
 pub fn make(
     contracts: &mut Contracts,
-    delivered: &BTreeMap<FlightId, u64>,
+    feedback: &Feedback,
     public_url: Option<&str>,
     keys: &Keyring,
     now: UnixMillis,
 ) -> Result<MadePlan, MakePlanError> {
+    let last = if feedback.is_stale { last_made(contracts)? } else { None };
+    let last =
+        last.into_iter().flat_map(|plan| plan.flights).map(|flight| (flight.flight_id, flight.allocation)).collect();
+    let mut allocator = Allocator::new(feedback, last, now);
     // The write lock before the first read: an import is then before both the bookings and the number, or after both.
     let commit = contracts.db().transaction_with_behavior(TransactionBehavior::Immediate)?;
     let booked = booked_in(&commit)?;
     let validity = (now.minus_ms(CLOCK_SKEW_MS), now.plus_ms(VALID_MS));
     let unresolved = booked.unresolved().into_iter().map(String::from).collect();
-    let Sellable { flights, records } = source::sellable(&booked, delivered, public_url, now, validity)?;
+    let Sellable { flights, records } = source::sellable(&booked, &mut allocator, public_url, now, validity)?;
     let source = PlanSource {
         version: next_version(&commit, now)?,
         created_at: now,

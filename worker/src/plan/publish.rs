@@ -8,9 +8,9 @@ use tokio::{
     time::{Instant, MissedTickBehavior, sleep},
 };
 
-use super::{Delivered, MadePlan, MakePlanError, delivered, make, was_made_here};
+use super::{Delivered, Feedback, MadePlan, MakePlanError, delivered, make, was_made_here};
 use crate::{
-    clock,
+    books, clock,
     contracts::Contracts,
     data_dir::DataDir,
     edges::{Edge, EdgeClient, EdgesSeen, PushOutcome, PushReport, push_all},
@@ -20,6 +20,8 @@ use crate::{
 
 /// How long `serve` tries to reach an edge before it leaves it to the next plan.
 const SERVE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long what was logged may wait to be folded before plans stop to act on what is folded.
+const STALE_AFTER_MS: u64 = 5 * 60_000;
 /// How often to look how far another process has folded the log.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -97,7 +99,14 @@ impl Publisher {
         if consumed_seq < folded_to {
             return Err(MakePlanError::NotFolded { consumed: consumed_seq, logged: folded_to });
         }
-        make(&mut contracts, &impressions, self.public_url.as_deref(), &self.keys, clock::now())
+        let now = clock::now();
+        let feedback = Feedback {
+            delivered: impressions,
+            slots: books::slots_before(&self.data, now)?,
+            is_stale: books::oldest_not_in(&self.data, consumed_seq)?
+                .is_some_and(|at| now.since_ms(at) > STALE_AFTER_MS),
+        };
+        make(&mut contracts, &feedback, self.public_url.as_deref(), &self.keys, now)
     }
 
     /// How far the log reaches now. Waits until it is folded so far, but for `patience` at most: that is for a `serve`

@@ -1,16 +1,13 @@
 //! From what is booked to what a plan is built from, with the registry records of its ads.
 
-use std::collections::BTreeMap;
-
 use slotkeeper_core::{
     caps::{Cap, CapScope},
     contract::{Presentation, RegistryRecord, Verification},
-    id::FlightId,
     plan::{AdSource, FlightSource, MediaSource, Span},
     time::UnixMillis,
 };
 
-use super::{LEASE_MS, allocation, caps::caps, dayparts};
+use super::{LEASE_MS, allocation::Allocator, caps::caps, dayparts};
 use crate::contracts::{Booked, BookedAd, BookedFlight};
 
 /// Something of a creative is booked as a path, and nobody said of which origin.
@@ -35,7 +32,7 @@ pub(super) struct Sellable {
 /// over for so long that no token of theirs lives, and those that start after the plan's validity only.
 pub(super) fn sellable(
     booked: &Booked,
-    delivered: &BTreeMap<FlightId, u64>,
+    allocator: &mut Allocator<'_>,
     public_url: Option<&str>,
     now: UnixMillis,
     validity: (UnixMillis, UnixMillis),
@@ -57,7 +54,6 @@ pub(super) fn sellable(
         if ads.is_empty() {
             continue;
         }
-        let delivered = delivered.get(&flight.flight_id).copied().unwrap_or(0);
         sellable.flights.push(FlightSource {
             flight_id: flight.flight_id,
             campaign_id: flight.campaign_id,
@@ -65,7 +61,7 @@ pub(super) fn sellable(
             class: flight.class,
             starts_at: flight.starts_at,
             ends_at: flight.ends_at,
-            allocation: if flight.ends_at > now { allocation(flight, delivered, now) } else { 0 },
+            allocation: if flight.ends_at > now { allocator.allocation(flight) } else { 0 },
             caps: [
                 caps(&flight.advertiser_frequency, CapScope::Advertiser, validity),
                 caps(&flight.campaign_frequency, CapScope::Campaign, validity),

@@ -35,7 +35,7 @@ impl World {
     }
 
     fn make(&mut self, now: UnixMillis) -> MadePlan {
-        make(&mut self.contracts, &BTreeMap::new(), Some("http://origin"), &self.keys, now).unwrap()
+        make(&mut self.contracts, &Feedback::default(), Some("http://origin"), &self.keys, now).unwrap()
     }
 }
 
@@ -227,7 +227,7 @@ fn a_plan_has_the_caps_of_everything_an_ad_belongs_to() {
 #[test]
 fn a_media_path_without_a_public_url_is_refused_and_makes_no_plan() {
     let mut world = World::demo();
-    let refused = make(&mut world.contracts, &BTreeMap::new(), None, &world.keys, NOW).unwrap_err();
+    let refused = make(&mut world.contracts, &Feedback::default(), None, &world.keys, NOW).unwrap_err();
     assert!(refused.to_string().contains("--public-url"), "{refused}");
     assert!(last_made(&mut world.contracts).unwrap().is_none());
 }
@@ -239,7 +239,9 @@ fn a_flight_that_is_paused_or_over_is_left_out_and_a_delivered_one_yields() {
     world.contracts.import("demo.toml", &change, Format::Toml).unwrap();
     let aurora = world.contracts.booked().unwrap().flights[0].flight_id;
     let delivered = BTreeMap::from([(aurora, 1_000_000)]);
-    let made = make(&mut world.contracts, &delivered, Some("http://o"), &world.keys, NOW).unwrap();
+    let made =
+        make(&mut world.contracts, &Feedback { delivered, ..Feedback::default() }, Some("http://o"), &world.keys, NOW)
+            .unwrap();
     let allocations: Vec<u32> = made.source.flights.iter().map(|flight| flight.allocation).collect();
     assert_eq!(allocations.len(), 4, "fjord is paused");
     assert_eq!((allocations[0], allocations[3]), (0, 10), "aurora is delivered; the house ad has its weight");

@@ -62,7 +62,7 @@ impl World {
         let mut contracts = Contracts::open(&data.contracts()).unwrap();
         contracts.import_file(Path::new(DEMO)).unwrap();
         let now = slotkeeper::clock::now();
-        let made = plan::make(&mut contracts, &BTreeMap::new(), Some("http://o"), &keyring(), now).unwrap();
+        let made = plan::make(&mut contracts, &plan::Feedback::default(), Some("http://o"), &keyring(), now).unwrap();
         Connection::open(folder.path().join("store.db")).unwrap().execute_batch(STORE).unwrap();
         let world = Self {
             folder,

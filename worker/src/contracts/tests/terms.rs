@@ -1,7 +1,5 @@
 //! What can be booked beside dates, prices and caps: where in a break, when, for whom, with what; and where titles break.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 use slotkeeper_core::{
     api::{BreakRequest, PodRequest, SlotRequest},
@@ -15,7 +13,7 @@ use slotkeeper_core::{
 };
 
 use super::*;
-use crate::plan::{MadePlan, make};
+use crate::plan::{Feedback, MadePlan, make};
 
 /// `SMALL`, with a second creative and a title, and more on each entry.
 fn booked(creative: &str, flight: &str, title: &str) -> String {
@@ -36,7 +34,7 @@ const HOUR_MS: u64 = 3_600_000;
 
 fn plan_of(world: &mut World, now: UnixMillis) -> MadePlan {
     let keys = Keyring::parse(&format!("1:{:064x}", 7)).unwrap();
-    let made = make(&mut world.contracts, &BTreeMap::new(), Some("http://o/"), &keys, now).unwrap();
+    let made = make(&mut world.contracts, &Feedback::default(), Some("http://o/"), &keys, now).unwrap();
     assert!(Plan::verify(&made.bytes, &keys).is_ok());
     made
 }
