@@ -160,13 +160,14 @@ mod tests {
         let before = read(&data, &DIM_TITLES);
         assert!(before.len() > 1);
         std::thread::sleep(Duration::from_millis(2)); // history counts milliseconds
-        let name = before.column("name").text(0).unwrap().to_owned();
-        import(&data, &DEMO.replacen(&format!("\"{name}\""), "\"Another name\"", 1));
+        let name = "The Lighthouse";
+        assert_eq!(before.column("name").text(0), Some(name));
+        import(&data, &DEMO.replace(&format!("\"{name}\""), "\"Another name\""));
 
         let after = read(&data, &DIM_TITLES);
         assert_eq!(after.len(), before.len() + 1, "one row more, of what changed");
         let text = |column: &str, row| after.column(column).text(row).unwrap();
-        assert_eq!((text("title_id", 0), text("name", 0)), (text("title_id", 1), name.as_str()));
+        assert_eq!((text("title_id", 0), text("name", 0)), (text("title_id", 1), name));
         assert_eq!(text("name", 1), "Another name");
         let ends = after.column("valid_to").int(0).unwrap();
         assert_eq!(after.column("valid_from").int(1), Some(ends));

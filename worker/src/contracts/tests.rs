@@ -352,11 +352,11 @@ fn bookings_made_before_caps_had_words_are_kept() {
         assert_eq!(flights[1].frequency, Frequency::default());
         assert_eq!(flights[0].ads[0].ad_id.0, 4);
         let version: u32 = contracts.db().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-        assert_eq!(version, 3);
+        assert_eq!(version, 4);
     }
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let refused = Contracts::open(&path).err().unwrap().to_string();
-    assert!(refused.contains("contracts.db is of version 99; this slotkeeper knows versions up to 3"), "{refused}");
+    assert!(refused.contains("contracts.db is of version 99; this slotkeeper knows versions up to 4"), "{refused}");
 }
 
 #[test]

@@ -28,14 +28,14 @@ INSERT INTO history (dimension, id, valid_from_ms, content)
     FROM advertisers;
 CREATE TRIGGER advertisers_booked AFTER INSERT ON advertisers BEGIN
     INSERT INTO history (dimension, id, valid_from_ms, content)
-    SELECT 'dim_advertisers', NEW.advertiser_id, max(CAST(unixepoch('subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
+    SELECT 'dim_advertisers', NEW.advertiser_id, max(CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
         json_object('advertiser_id', NEW.advertiser_id, 'slug', NEW.slug, 'name', NEW.name, 'caps', NEW.caps,
             'min_gap', NEW.min_gap, 'time_zone', NEW.time_zone)
     FROM history WHERE dimension = 'dim_advertisers' AND id = CAST(NEW.advertiser_id AS TEXT);
 END;
 CREATE TRIGGER advertisers_changed AFTER UPDATE ON advertisers BEGIN
     INSERT INTO history (dimension, id, valid_from_ms, content)
-    SELECT 'dim_advertisers', NEW.advertiser_id, max(CAST(unixepoch('subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
+    SELECT 'dim_advertisers', NEW.advertiser_id, max(CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
         json_object('advertiser_id', NEW.advertiser_id, 'slug', NEW.slug, 'name', NEW.name, 'caps', NEW.caps,
             'min_gap', NEW.min_gap, 'time_zone', NEW.time_zone)
     FROM history WHERE dimension = 'dim_advertisers' AND id = CAST(NEW.advertiser_id AS TEXT);
@@ -48,14 +48,14 @@ INSERT INTO history (dimension, id, valid_from_ms, content)
     FROM campaigns;
 CREATE TRIGGER campaigns_booked AFTER INSERT ON campaigns BEGIN
     INSERT INTO history (dimension, id, valid_from_ms, content)
-    SELECT 'dim_campaigns', NEW.campaign_id, max(CAST(unixepoch('subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
+    SELECT 'dim_campaigns', NEW.campaign_id, max(CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
         json_object('campaign_id', NEW.campaign_id, 'slug', NEW.slug, 'advertiser_id', NEW.advertiser_id, 'name', NEW.name,
             'category', NEW.category, 'caps', NEW.caps, 'min_gap', NEW.min_gap, 'time_zone', NEW.time_zone)
     FROM history WHERE dimension = 'dim_campaigns' AND id = CAST(NEW.campaign_id AS TEXT);
 END;
 CREATE TRIGGER campaigns_changed AFTER UPDATE ON campaigns BEGIN
     INSERT INTO history (dimension, id, valid_from_ms, content)
-    SELECT 'dim_campaigns', NEW.campaign_id, max(CAST(unixepoch('subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
+    SELECT 'dim_campaigns', NEW.campaign_id, max(CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
         json_object('campaign_id', NEW.campaign_id, 'slug', NEW.slug, 'advertiser_id', NEW.advertiser_id, 'name', NEW.name,
             'category', NEW.category, 'caps', NEW.caps, 'min_gap', NEW.min_gap, 'time_zone', NEW.time_zone)
     FROM history WHERE dimension = 'dim_campaigns' AND id = CAST(NEW.campaign_id AS TEXT);
@@ -72,7 +72,7 @@ INSERT INTO history (dimension, id, valid_from_ms, content)
     FROM flights;
 CREATE TRIGGER flights_booked AFTER INSERT ON flights BEGIN
     INSERT INTO history (dimension, id, valid_from_ms, content)
-    SELECT 'dim_campaign_flights', NEW.flight_id, max(CAST(unixepoch('subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
+    SELECT 'dim_campaign_flights', NEW.flight_id, max(CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
         json_object('flight_id', NEW.flight_id, 'slug', NEW.slug, 'campaign_id', NEW.campaign_id, 'class', NEW.class,
             'starts_at', NEW.starts_at_ms, 'ends_at', NEW.ends_at_ms,
             'committed_impressions', NEW.committed_impressions, 'cpm_micros', NEW.cpm_micros,
@@ -84,7 +84,7 @@ CREATE TRIGGER flights_booked AFTER INSERT ON flights BEGIN
 END;
 CREATE TRIGGER flights_changed AFTER UPDATE ON flights BEGIN
     INSERT INTO history (dimension, id, valid_from_ms, content)
-    SELECT 'dim_campaign_flights', NEW.flight_id, max(CAST(unixepoch('subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
+    SELECT 'dim_campaign_flights', NEW.flight_id, max(CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
         json_object('flight_id', NEW.flight_id, 'slug', NEW.slug, 'campaign_id', NEW.campaign_id, 'class', NEW.class,
             'starts_at', NEW.starts_at_ms, 'ends_at', NEW.ends_at_ms,
             'committed_impressions', NEW.committed_impressions, 'cpm_micros', NEW.cpm_micros,
@@ -103,7 +103,7 @@ INSERT INTO history (dimension, id, valid_from_ms, content)
     FROM creatives;
 CREATE TRIGGER creatives_booked AFTER INSERT ON creatives BEGIN
     INSERT INTO history (dimension, id, valid_from_ms, content)
-    SELECT 'dim_creatives', NEW.creative_id, max(CAST(unixepoch('subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
+    SELECT 'dim_creatives', NEW.creative_id, max(CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
         json_object('creative_id', NEW.creative_id, 'slug', NEW.slug, 'advertiser_id', NEW.advertiser_id, 'name', NEW.name,
             'duration_ms', CASE WHEN NEW.vast IS NULL THEN NEW.duration_ms END,
             'universal_ad_id', NEW.universal_ad_id, 'media', NEW.media, 'vast', NEW.vast, 'caps', NEW.caps,
@@ -112,7 +112,7 @@ CREATE TRIGGER creatives_booked AFTER INSERT ON creatives BEGIN
 END;
 CREATE TRIGGER creatives_changed AFTER UPDATE ON creatives BEGIN
     INSERT INTO history (dimension, id, valid_from_ms, content)
-    SELECT 'dim_creatives', NEW.creative_id, max(CAST(unixepoch('subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
+    SELECT 'dim_creatives', NEW.creative_id, max(CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
         json_object('creative_id', NEW.creative_id, 'slug', NEW.slug, 'advertiser_id', NEW.advertiser_id, 'name', NEW.name,
             'duration_ms', CASE WHEN NEW.vast IS NULL THEN NEW.duration_ms END,
             'universal_ad_id', NEW.universal_ad_id, 'media', NEW.media, 'vast', NEW.vast, 'caps', NEW.caps,
@@ -127,14 +127,14 @@ INSERT INTO history (dimension, id, valid_from_ms, content)
     FROM titles;
 CREATE TRIGGER titles_booked AFTER INSERT ON titles BEGIN
     INSERT INTO history (dimension, id, valid_from_ms, content)
-    SELECT 'dim_titles', NEW.title_id, max(CAST(unixepoch('subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
+    SELECT 'dim_titles', NEW.title_id, max(CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
         json_object('title_id', NEW.title_id, 'name', NEW.name, 'rating', NEW.rating, 'genres', NEW.genres,
             'duration_ms', NEW.duration_ms, 'breaks', NEW.breaks)
     FROM history WHERE dimension = 'dim_titles' AND id = CAST(NEW.title_id AS TEXT);
 END;
 CREATE TRIGGER titles_changed AFTER UPDATE ON titles BEGIN
     INSERT INTO history (dimension, id, valid_from_ms, content)
-    SELECT 'dim_titles', NEW.title_id, max(CAST(unixepoch('subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
+    SELECT 'dim_titles', NEW.title_id, max(CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER), coalesce(max(valid_from_ms), 0)),
         json_object('title_id', NEW.title_id, 'name', NEW.name, 'rating', NEW.rating, 'genres', NEW.genres,
             'duration_ms', NEW.duration_ms, 'breaks', NEW.breaks)
     FROM history WHERE dimension = 'dim_titles' AND id = CAST(NEW.title_id AS TEXT);
