@@ -97,7 +97,7 @@ impl DataDir {
         self.0.join("lake")
     }
 
-    /// The lake's book.
+    /// The lake's book: which files there are, and totals.
     pub fn lake_db(&self) -> PathBuf {
         self.0.join("lake.db")
     }
@@ -120,16 +120,6 @@ impl DataDir {
     /// The bookings' file.
     pub fn contracts(&self) -> PathBuf {
         self.0.join("contracts.db")
-    }
-
-    /// The folder of the lake's files.
-    pub fn lake(&self) -> PathBuf {
-        self.0.join("lake")
-    }
-
-    /// The file of the lake's book: which files there are.
-    pub fn lake_book(&self) -> PathBuf {
-        self.0.join("lake.db")
     }
 
     /// Takes the directory for one `serve`.

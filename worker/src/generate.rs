@@ -205,7 +205,7 @@ fn sell(
     }
     for day in 0..u64::from(params.days) {
         let now = params.starts_at().plus_ms(day * 24 * 3_600_000);
-        let made = plan::make(contracts, &std::collections::BTreeMap::new(), None, &keys, now)?;
+        let made = plan::make(contracts, &plan::Feedback::default(), None, &keys, now)?;
         sold.plan_versions.push(made.source.version);
         for flight in made.source.flights.iter().filter(|_| day == 0) {
             let Some(booked) = booked.flights.iter().find(|booked| booked.flight_id == flight.flight_id) else {

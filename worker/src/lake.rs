@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How often a serving origin looks for what has come.
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_mins(1);
 /// How many entries of the log are read at once.
 const ENTRIES_READ: usize = 64;
 

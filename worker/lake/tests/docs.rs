@@ -74,9 +74,13 @@ fn section(doc: &mut String, table: &Table) {
 fn the_page_on_the_tables_is_what_the_tables_are() {
     let mut doc = HEAD.to_owned();
     doc.push_str("\n## Folded\n");
-    DERIVED.iter().for_each(|table| section(&mut doc, table));
+    for table in DERIVED {
+        section(&mut doc, table);
+    }
     doc.push_str("\n## As they came\n");
-    RAW.iter().for_each(|table| section(&mut doc, table));
+    for table in RAW {
+        section(&mut doc, table);
+    }
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(FILE, &doc).unwrap();
     }

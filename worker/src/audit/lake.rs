@@ -136,7 +136,7 @@ fn compare(
     law: &mut Law,
 ) -> Result<(), AuditError> {
     let mut select = tables.prepare_cached(live)?;
-    let names: Vec<String> = select.column_names().into_iter().map(Into::into).collect();
+    let names: Vec<String> = select.column_names().map(Into::into).collect();
     let count = names.len();
     let [from, until] = [hour.begin(), hour.end()].map(first_id);
     let should = select

@@ -52,7 +52,9 @@ pub fn close_day(
     let view = lake.unchecked_transaction()?; // all sums of one picture
     let mut rows = daily(&flights(&booked), &LakeTotals(&view), &day)?;
     if !is_all_counted {
-        rows.iter_mut().for_each(|row| row.is_provisional = true);
+        for row in &mut rows {
+            row.is_provisional = true;
+        }
     }
     if mode == Mode::Write {
         let mut db = connect(&data.pacing(), Durability::Durable, store::SCHEMA)?;

@@ -33,11 +33,11 @@ pub(crate) enum Ledger {
     Show(Show),
     /// Print every line of every entry, for a finance system
     Export(Export),
-    /// Let a bonus flight deliver what a flight fell short by, and book that flight (AdCP: additional_delivery)
+    /// Let a bonus flight deliver what a flight fell short by, and book that flight (in AdCP `additional_delivery`)
     Schedule(Schedule),
-    /// Say that an advertiser was credited (AdCP: credit)
+    /// Say that an advertiser was credited (in AdCP `credit`)
     Credit(Remedy),
-    /// Say that an invoice was adjusted (AdCP: invoice_adjustment)
+    /// Say that an invoice was adjusted (in AdCP `invoice_adjustment`)
     InvoiceAdjustment(Remedy),
     /// Say that a make-good was never owed. It cannot be undone
     Void(Void),

@@ -191,7 +191,7 @@ fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
 
 /// As the tables keep it.
 fn content_hash(recording: Recording, row: &Opportunity) -> String {
-    row.content_hash(recording).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(row.content_hash(recording)))
 }
 
 fn row_of_break(row: &Row<'_>) -> rusqlite::Result<RowOfBreak> {

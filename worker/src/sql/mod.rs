@@ -45,7 +45,7 @@ pub fn start(data: &DataDir, folders: Vec<PathBuf>, files: Vec<PathBuf>) -> Resu
 
 /// Every table that SQL sees.
 pub fn views(data: &DataDir) -> Result<Vec<View>, SqlError> {
-    let book = data.lake_book();
+    let book = data.lake_db();
     let book = if book.is_file() { Some(data_dir::connect_read_only(&book)?) } else { None };
     let lake = data.lake();
     let mut views = vec![];
