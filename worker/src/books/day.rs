@@ -33,23 +33,23 @@ pub struct ClosedDay {
 /// kept of that day. `provisional` closes one that is not over, or not all counted, as far as it is.
 pub fn close_day(
     data: &DataDir,
-    date: Date,
+    which: Date,
     time_zone: TimeZone,
     provisional: bool,
     now: UnixMillis,
     mode: Mode,
 ) -> Result<ClosedDay, BooksError> {
-    let day = ReportedDay::new(date, time_zone, now).map_err(|error| BooksError::NoSuchTime(error.to_string()))?;
+    let day = ReportedDay::new(which, time_zone, now).map_err(|error| BooksError::NoSuchTime(error.to_string()))?;
     if day.is_provisional() && !provisional {
-        return Err(NotReady::NotOver { what: format!("day {date}"), ends_at: shown(day.span.until) }.into());
+        return Err(NotReady::NotOver { what: format!("day {which}"), ends_at: shown(day.span.until) }.into());
     }
     let _lock = data.lock_books()?;
-    let (lake, is_all_counted) = match ready_up_to(data, day.as_of) {
+    let (totals, is_all_counted) = match ready_up_to(data, day.as_of) {
         Err(BooksError::NotReady(_)) if provisional => (open(data)?, false),
         ready => (ready?, true),
     };
     let booked = Contracts::open(&data.contracts())?.booked()?;
-    let view = lake.unchecked_transaction()?; // all sums of one picture
+    let view = totals.unchecked_transaction()?; // all sums of one picture
     let mut rows = daily(&flights(&booked), &LakeTotals(&view), &day)?;
     if !is_all_counted {
         for row in &mut rows {
@@ -58,8 +58,8 @@ pub fn close_day(
     }
     if mode == Mode::Write {
         let mut db = connect(&data.pacing(), Durability::Durable, store::SCHEMA)?;
-        store::replace(&mut db, &date.to_string(), &rows)?;
-        export::day(data, date, &rows)?;
+        store::replace(&mut db, &which.to_string(), &rows)?;
+        export::day(data, which, &rows)?;
     }
     Ok(ClosedDay { day, rows })
 }

@@ -72,7 +72,7 @@ pub fn export_ledger(data: &DataDir, ledger: &mut Ledger) -> Result<(), BooksErr
 }
 
 /// Writes `lake/campaign_pacing_daily/date=YYYY-MM-DD/part.parquet`.
-pub(super) fn day(data: &DataDir, date: Date, all: &[DailyRow]) -> Result<(), BooksError> {
+pub(super) fn day(folder: &DataDir, date: Date, all: &[DailyRow]) -> Result<(), BooksError> {
     let mut rows = Rows::new(&CAMPAIGN_PACING_DAILY);
     for row in all {
         rows.row()
@@ -103,7 +103,7 @@ pub(super) fn day(data: &DataDir, date: Date, all: &[DailyRow]) -> Result<(), Bo
             .int_or_null(row.projected_high)
             .text(&row.alert);
     }
-    write(data, &format!("campaign_pacing_daily/date={date}/part.parquet"), &rows)
+    write(folder, &format!("campaign_pacing_daily/date={date}/part.parquet"), &rows)
 }
 
 /// Whole or not at all: a reader sees the file of before, or this one.

@@ -37,7 +37,7 @@ pub enum LedgerError {
     /// SQLite failed.
     #[error("ledger: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// `PostgreSQL` failed.
+    /// PostgreSQL failed.
     #[error("ledger: {}", in_full(.0))]
     Postgres(#[from] ::postgres::Error),
     /// A row does not say what it should.

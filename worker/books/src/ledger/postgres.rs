@@ -1,4 +1,4 @@
-//! The ledger in `PostgreSQL`, where one machine is outgrown or finance wants it there.
+//! The ledger in PostgreSQL, where one machine is outgrown or finance wants it there.
 
 use bytes::BytesMut;
 use postgres::{

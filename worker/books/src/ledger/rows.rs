@@ -41,7 +41,7 @@ pub struct MakeGood {
     pub seq: u64,
     /// When the last was written.
     pub last_at: UnixMillis,
-    /// The last remedy that was chosen, in the words of `AdCP`.
+    /// The last remedy that was chosen, in the words of AdCP.
     pub remedy: Option<String>,
     /// What became of it.
     pub status: Status,

@@ -100,7 +100,7 @@ impl State {
         }
     }
 
-    /// The last remedy that was chosen, in the words of `AdCP`.
+    /// The last remedy that was chosen, in the words of AdCP.
     #[must_use]
     pub fn remedy_after(&self, before: &Self) -> Option<&'static str> {
         if self.invoice_adjusted > before.invoice_adjusted {

@@ -1,4 +1,4 @@
-//! A `PostgreSQL` server of one's own, in a folder of one's own, reached through a socket in it.
+//! A PostgreSQL server of one's own, in a folder of one's own, reached through a socket in it.
 
 use std::{
     ffi::OsStr,
@@ -77,7 +77,7 @@ impl Drop for Server {
     }
 }
 
-/// A command of `PostgreSQL`, as somebody who is not root; the process itself becomes it.
+/// A command of PostgreSQL, as somebody who is not root; the process itself becomes it.
 fn as_user(program: &str) -> Command {
     let path: PathBuf = Path::new(DEBIAN).join(program);
     let program: &OsStr = if path.exists() { path.as_os_str() } else { program.as_ref() };

@@ -15,7 +15,7 @@ pub(crate) type Opening<'a> = dyn Fn() -> Ledger + Sync + 'a;
 /// What it does, and the test of it.
 type Case = (&'static str, fn(&Opening<'_>));
 
-pub(crate) const SUITE: [Case; 14] = [
+pub(crate) const SUITE: [Case; 15] = [
     ("a flight that closed short is owed to the micro", owed_to_the_micro),
     ("a flight that delivered all owes nothing", nothing_owed),
     ("closing twice changes nothing", closing_twice),
@@ -23,6 +23,7 @@ pub(crate) const SUITE: [Case; 14] = [
     ("a bonus flight fulfils a make-good bit by bit", fulfilled),
     ("what is made good in parts adds up to the whole", in_parts),
     ("a credit ends a make-good, and what comes later is told apart", credited),
+    ("the accounts move as docs/ledger.md shows", documented),
     ("what cannot happen is refused with its bound", refused),
     ("a key does a thing once", keys),
     ("a void make-good owes nothing, for good", voided),
@@ -168,6 +169,36 @@ fn credited(open: &Opening<'_>) {
     let invalid = close(&mut ledger, 1, 1_000, 25_000_000, 350).1.unwrap();
     assert_eq!((invalid.status, invalid.liability_micros()), (Status::Pending, 1_250_000));
     assert_eq!(invalid.held(Account::OverRemedied), 0);
+    sound(&mut ledger);
+}
+
+fn documented(open: &Opening<'_>) {
+    let mut ledger = open();
+    close(&mut ledger, 1, 1_000, 25_000_000, 400);
+    apply(&mut ledger, 1, &bonus(600), "s").unwrap();
+    deliver(&mut ledger, 1, 200);
+    apply(&mut ledger, 1, &Operation::Credit { impressions: 100 }, "c").unwrap();
+    close(&mut ledger, 1, 1_000, 25_000_000, 420);
+    deliver(&mut ledger, 1, 600);
+    close(&mut ledger, 1, 1_000, 25_000_000, 300);
+    let moved: Vec<Vec<(Account, i64)>> = ledger
+        .entries()
+        .unwrap()
+        .into_iter()
+        .map(|entry| entry.lines.into_iter().map(|(account, micros)| (account, micros / 10_000)).collect())
+        .collect();
+    let (expense, pending, scheduled) = (Account::Expense, Account::Pending, Account::Scheduled);
+    let (added, credit, over) = (Account::AdditionalDelivery, Account::Credit, Account::OverRemedied);
+    let documented = [
+        vec![(expense, 15_00), (pending, -15_00)],
+        vec![(pending, 15_00), (scheduled, -15_00)],
+        vec![(scheduled, 5_00), (added, -5_00)],
+        vec![(scheduled, 2_50), (credit, -2_50)],
+        vec![(expense, -50), (scheduled, 50)],
+        vec![(scheduled, 7_00), (added, -10_00), (over, 3_00)],
+        vec![(expense, 3_00), (over, -3_00)],
+    ];
+    assert_eq!(moved, documented);
     sound(&mut ledger);
 }
 
