@@ -63,9 +63,20 @@ impl Origin {
         Self::start_with_log(data, KEYS, more, std::fs::File::create(said).unwrap().into())
     }
 
+    /// The same with variables in its environment.
+    pub(crate) fn start_with_environment(data: &Path, variables: &[(&str, &str)], more: &[&str]) -> Self {
+        let mut program = program();
+        program.envs(variables.iter().copied());
+        Self::spawn(program, data, KEYS, more, Stdio::inherit())
+    }
+
     /// The same with its log going where a test wants it.
     pub(crate) fn start_with_log(data: &Path, keys: &str, more: &[&str], log: Stdio) -> Self {
-        let mut process = program()
+        Self::spawn(program(), data, keys, more, log)
+    }
+
+    fn spawn(mut program: Command, data: &Path, keys: &str, more: &[&str], log: Stdio) -> Self {
+        let mut process = program
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .env("SLOTKEEPER_KEYS", keys)

@@ -1,0 +1,140 @@
+//! The commands of `docs/sql.md`, as a stranger would run them; and the questions over HTTP.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod support;
+
+use std::{
+    ffi::OsString,
+    path::Path,
+    process::{Command, Output},
+};
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use slotkeeper::data_dir::DataDir;
+use support::{Origin, get, program, small_lake};
+
+const COOKBOOK: &str = include_str!("../../docs/sql.md");
+const QUIET: &[&str] = &["--publish-every", "0"];
+
+/// A data folder with the slots of [`small_lake`]'s first day.
+fn lake() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let data = DataDir::open(folder.path()).unwrap();
+    let slots: Vec<_> = small_lake::slots().into_iter().filter(|slot| slot.day() == "2026-11-20").collect();
+    small_lake::write_slots(&data.lake(), &slots);
+    folder
+}
+
+/// The program, with DuckDB.
+fn slotkeeper(data: &Path, arguments: &[&str]) -> Output {
+    let mut command = program();
+    command.env("SLOTKEEPER_DUCKDB", duckdb()).arg(arguments[0]).arg("--data").arg(data).args(&arguments[1..]);
+    command.output().unwrap()
+}
+
+/// Where cargo says that DuckDB is.
+fn duckdb() -> OsString {
+    std::env::var_os("SLOTKEEPER_DUCKDB").unwrap()
+}
+
+fn origin(data: &Path, duckdb: &str) -> Origin {
+    // `Origin` clears the environment: the variable goes beside the program's own.
+    Origin::start_with_environment(data, &[("SLOTKEEPER_DUCKDB", duckdb)], QUIET)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_of_the_cookbook_works() {
+    let (data, work) = (lake(), tempfile::tempdir().unwrap());
+    let origin = origin(data.path(), duckdb().to_str().unwrap());
+    let bin = Path::new(env!("CARGO_BIN_EXE_slotkeeper")).parent().unwrap();
+    let blocks: Vec<&str> = COOKBOOK.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() > 8);
+    for block in blocks {
+        let output = Command::new("sh")
+            .args(["-euc", block])
+            .current_dir(work.path())
+            .env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()))
+            .env("SLOTKEEPER_DATA", data.path())
+            .env("ORIGIN", &origin.url)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(!output.stdout.is_empty() || block.contains("--out"), "{block}");
+    }
+    let csv = std::fs::read_to_string(work.path().join("fill.csv")).unwrap();
+    assert!(csv.starts_with("key,slots,filled,unfilled,"), "{csv}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_answers_what_the_command_line_answers_and_refuses_with_name_and_bound() {
+    let data = lake();
+    let origin = origin(data.path(), duckdb().to_str().unwrap());
+    let url = |path: &str| format!("{}/v1/questions{path}", origin.url);
+    let listed = get(&url("")).await;
+    let names: Vec<&str> = listed.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"fill") && !names.contains(&"discrepancy"), "{names:?}");
+    assert_eq!(listed[0]["parameters"][1]["takes"], "a date as 2026-11-30");
+
+    let answered = get(&url("/fill?by=title")).await;
+    let said = slotkeeper(data.path(), &["ask", "fill", "--param", "by=title", "--format", "json"]);
+    assert_eq!(answered, serde_json::from_slice::<Value>(&said.stdout).unwrap());
+    assert_eq!(answered["rows"].as_array().unwrap().len(), 2);
+
+    let cases = [
+        ("/fills", 404, "not_found", Value::Null),
+        ("/fill?by=week", 400, "invalid_field", json!("by")),
+        ("/fill?until=2026-11-20", 400, "invalid_field", json!("until")),
+        ("/fill?by=day&by=day", 400, "invalid_field", json!("by")),
+        ("/cap-onset?line_percent=101", 400, "invalid_field", json!("line_percent")),
+        ("/discrepancy?vendor=/etc/passwd", 400, "invalid_field", json!("vendor")),
+        ("/session", 400, "invalid_question", Value::Null),
+    ];
+    for (path, status, code, field) in cases {
+        let response = reqwest::get(url(path)).await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        let error: Value = response.json().await.unwrap();
+        assert_eq!(
+            (&error["error"]["code"], error["error"].get("field").unwrap_or(&Value::Null)),
+            (&json!(code), &field),
+            "{path}"
+        );
+    }
+    let many = futures_util::future::join_all((0..5).map(|_| reqwest::get(url("/conservation")))).await;
+    assert!(many.into_iter().all(|response| response.unwrap().status() == StatusCode::OK), "they wait for each other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_duckdb_the_origin_serves_and_says_what_is_missing() {
+    let data = lake();
+    let origin = origin(data.path(), "/nowhere/libduckdb.so");
+    get(&format!("{}/v1/questions", origin.url)).await;
+    let response = reqwest::get(format!("{}/v1/questions/fill", origin.url)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let error: Value = response.json().await.unwrap();
+    assert_eq!(error["error"]["code"], "no_duckdb");
+    assert!(error["error"]["message"].as_str().unwrap().contains("/nowhere/libduckdb.so"));
+}
+
+#[test]
+fn the_command_line_refuses_what_it_cannot_answer_whole() {
+    let data = lake();
+    let cut = slotkeeper(data.path(), &["sql", "SELECT * FROM fct_ad_events", "--rows", "10", "--format", "csv"]);
+    assert!(!cut.status.success());
+    assert!(String::from_utf8_lossy(&cut.stderr).contains("there are more rows than 10"));
+    for (arguments, expected) in [
+        (vec!["ask", "fil"], "there is no question \"fil\"; there are fill, "),
+        (vec!["ask", "fill", "--param", "by"], "NAME=VALUE"),
+        (vec!["ask", "fill", "--param", "by=day", "--param", "by=title"], "--param by: given more than once"),
+        (vec!["sql", "SELECT $x"], "no value was given"),
+        (vec!["sql", "SELECT 1", "--format", "parquet"], "--out"),
+        (vec!["sql", "FROM read_text('/etc/passwd')"], "disabled"),
+        (vec!["sql", "--file", "/nowhere.sql"], "/nowhere.sql"),
+    ] {
+        let refused = slotkeeper(data.path(), &arguments);
+        assert!(!refused.status.success() && refused.stdout.is_empty(), "{arguments:?}");
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+}
