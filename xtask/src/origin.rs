@@ -95,6 +95,18 @@ impl Origin<'_> {
         command
     }
 
+    /// The server without an edge, pages and vendors.
+    pub(crate) fn serve_alone(&self) -> Command {
+        let mut command = self.command(&["serve", "--publish-every", "0", "--no-trackers"]);
+        command.arg("--data").arg(&self.data).args(["--listen", &self.listen.to_string()]);
+        command
+    }
+
+    /// Gives a program what this origin's programs know.
+    pub(crate) fn give_secrets(&self, command: &mut Command) {
+        self.secrets.give(command);
+    }
+
     /// Makes a plan from the contracts and puts it on the edge.
     pub(crate) fn publish_plan(&self, edge: &Edge) -> Result<()> {
         run(self.command(&["plan", "publish"]).arg("--data").arg(&self.data).args(self.neighbours(edge)))

@@ -4,8 +4,8 @@
 use slotkeeper_core::{
     auction::Offer,
     caps::Booking,
-    contract::{PodPosition, Presentation, RegistryRecord},
-    id::{AdId, RecordId},
+    contract::{DemandClass, PodPosition, Presentation, RegistryRecord},
+    id::{AdId, AdvertiserId, CampaignId, CreativeId, FlightId, RecordId},
     impression::Quartile,
     money::{Currency, Money},
     plan::MediaSource,
@@ -32,6 +32,42 @@ pub struct SoldAd {
     pub creative: String,
     /// Its registry record.
     pub record: RegistryRecord,
+}
+
+impl Sold {
+    /// As an origin would number it that has booked nothing before: for tests and measurements without one.
+    pub fn numbered(script: &Script, days: u32) -> Self {
+        let mut known = std::collections::BTreeMap::new();
+        let mut number = |name: &str| {
+            let next = u32::try_from(known.len()).unwrap_or(u32::MAX) + 1;
+            *known.entry(name.to_owned()).or_insert(next)
+        };
+        let mut ads = Vec::new();
+        for flight in &script.flights {
+            for creative in &flight.creatives {
+                let record = RegistryRecord {
+                    ad_id: AdId(number(&format!("ad of {}", creative.slug))),
+                    creative_id: CreativeId(number(&creative.slug)),
+                    flight_id: FlightId(number(&flight.slug)),
+                    campaign_id: CampaignId(number(&flight.campaign)),
+                    advertiser_id: AdvertiserId(number(&flight.advertiser)),
+                    class: if flight.role == Role::House { DemandClass::House } else { DemandClass::Guaranteed },
+                    cpm: Money {
+                        micros: flight.cpm_micros,
+                        currency: Currency::parse(flight.currency).unwrap_or_else(|| unreachable!("three capitals")),
+                    },
+                    completion_threshold: flight.threshold,
+                    starts_at: flight.starts_at,
+                    ends_at: flight.ends_at,
+                    duration_ms: creative.duration_ms,
+                    universal_ad_id: "unknown".into(),
+                    trackers: vec![],
+                };
+                ads.push(SoldAd { flight: flight.slug.clone(), creative: creative.slug.clone(), record });
+            }
+        }
+        Self { plan_versions: (1..=u64::from(days)).collect(), ads }
+    }
 }
 
 /// The origin has made no record of an ad.

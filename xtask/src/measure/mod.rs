@@ -6,6 +6,7 @@ mod caps;
 mod decide;
 mod edge;
 mod load;
+mod origin;
 mod outage;
 mod pod;
 mod sdk;
@@ -26,7 +27,7 @@ use crate::{
 /// A group's name and what measures it.
 type Group = (&'static str, fn(&Builder<'_>, &Report) -> Result<()>);
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     ("size", size::measure),
     ("sdk", sdk::measure),
     ("token", token::measure),
@@ -35,6 +36,7 @@ const GROUPS: [Group; 8] = [
     ("edge", edge::measure),
     ("caps", caps::measure),
     ("outage", outage::measure),
+    ("origin", origin::measure),
 ];
 
 #[derive(Args)]
@@ -42,6 +44,9 @@ pub(crate) struct Options {
     /// Which groups [default: all]
     #[arg(value_name = "GROUP", value_parser = PossibleValuesParser::new(GROUPS.map(|(name, _)| name)))]
     groups: Vec<String>,
+    /// How many slots the world has that `origin` measures with
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    slots: u64,
 }
 
 pub(crate) fn measure(workspace: &Workspace, options: &Options) -> Result<()> {
@@ -55,7 +60,7 @@ pub(crate) fn measure(workspace: &Workspace, options: &Options) -> Result<()> {
     let builder = Builder::new(workspace, Native::Release);
     for (name, measure) in GROUPS {
         if options.groups.is_empty() || options.groups.iter().any(|group| group == name) {
-            measure(&builder, &Report { group: name })?;
+            measure(&builder, &Report { group: name, slots: options.slots })?;
         }
         if interrupted() {
             return Err(Interrupted.into());
@@ -67,6 +72,8 @@ pub(crate) fn measure(workspace: &Workspace, options: &Options) -> Result<()> {
 /// Where a group puts its figures.
 struct Report {
     group: &'static str,
+    /// Of a made-up world.
+    slots: u64,
 }
 
 impl Report {
