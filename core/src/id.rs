@@ -46,7 +46,9 @@ macro_rules! hex_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                let mut digits = [0; 2 * $len];
+                write_hex(&self.0, &mut digits);
+                f.write_str(core::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
             }
         }
 
@@ -230,13 +232,13 @@ pub fn playback_request_id(playback: &str, asked: &str) -> String {
 
 impl fmt::Display for OpportunityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
+        let mut digits = [0; 32];
+        write_hex(&self.0, &mut digits);
+        let mut text = [b'-'; 36];
+        for (from, until, at) in [(0, 8, 0), (8, 12, 9), (12, 16, 14), (16, 20, 19), (20, 32, 24)] {
+            text[at..at + until - from].copy_from_slice(&digits[from..until]);
         }
-        Ok(())
+        f.write_str(core::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -270,6 +272,14 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
         *digit = *all.next()?;
     }
     parse_hex(&digits)
+}
+
+/// Two digits a byte. Written at once: a fold writes millions, and a formatter takes its time for each byte.
+fn write_hex(bytes: &[u8], digits: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
+    }
 }
 
 fn parse_hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {

@@ -142,7 +142,7 @@ fn the_lake_holds_what_the_live_tables_hold_row_by_row() {
         assert_eq!(of_the_lake(&report), (vec![], vec![]), "seed {seed}");
         let law = report.laws.iter().find(|law| law.name.starts_with("the lake")).unwrap();
         let rows: usize = law.checked.split(' ').nth(2).unwrap().parse().unwrap();
-        assert!(rows > 30, "{}", law.checked);
+        assert!(rows > 20, "{}", law.checked);
     }
 }
 
@@ -242,10 +242,13 @@ fn kill_9_at_any_moment_changes_no_byte_of_the_tables_and_leaves_nothing() {
 async fn an_origin_that_serves_keeps_its_lake() {
     let folder = tempfile::tempdir().unwrap();
     let batches: Vec<_> = facts(&mut Random(3), 100).chunks(10).map(<[Fact]>::to_vec).collect();
-    let data = data_with(folder.path(), &batches);
+    let (data, entries) = (data_with(folder.path(), &batches), batches.len() as u64);
     let origin = Origin::start(folder.path(), &["--publish-every", "0"]);
     let deadline = Instant::now() + PATIENCE;
-    while Status::read(&data.lake_db()).unwrap().is_none_or(|lake| lake.consumed_seq < 10 || lake.hours_to_fold > 0) {
+    while Status::read(&data.lake_db())
+        .unwrap()
+        .is_none_or(|lake| lake.consumed_seq < entries || lake.hours_to_fold > 0)
+    {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -253,10 +256,13 @@ async fn an_origin_that_serves_keeps_its_lake() {
     assert!(String::from_utf8(refused.stderr).unwrap().contains("another process advances"));
     assert!(origin.terminate().success());
     let output = program().args(["lake", "rebuild", "--dry-run", "--data"]).arg(folder.path()).output().unwrap();
-    assert!(String::from_utf8(output.stdout).unwrap().starts_with("would write 10 entries"), "of all the log");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).starts_with(&format!("would write {entries} entries")),
+        "{output:?}"
+    );
     let before = derived(&data);
     let output = program().args(["lake", "rebuild", "--json", "--data"]).arg(folder.path()).output().unwrap();
     let done: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(done["entries"], 10);
+    assert_eq!(done["entries"], entries);
     assert!(before == derived(&data));
 }

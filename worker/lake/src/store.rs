@@ -17,7 +17,7 @@ pub const PART: &str = "part.parquet";
 /// The files of a lake.
 pub(crate) struct Files {
     store: Arc<dyn ObjectStore>,
-    runtime: Runtime,
+    runtime: Blocking,
     /// Of a folder, where.
     folder: Option<PathBuf>,
     #[cfg(test)]
@@ -35,6 +35,7 @@ impl Files {
 
     fn over(store: Arc<dyn ObjectStore>, folder: Option<PathBuf>) -> Result<Self, LakeError> {
         let runtime = Builder::new_current_thread().build().map_err(|error| LakeError::Outside(error.into()))?;
+        let runtime = Blocking(Some(runtime));
         Ok(Self {
             store,
             runtime,
@@ -99,6 +100,23 @@ impl Files {
         return self.steps.next();
         #[cfg(not(test))]
         Ok(())
+    }
+}
+
+/// A runtime that may be dropped anywhere: one that waits for its threads panics where waiting is not allowed.
+struct Blocking(Option<Runtime>);
+
+impl Blocking {
+    fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.0.as_ref().unwrap_or_else(|| unreachable!("it is there until it is dropped")).block_on(future)
+    }
+}
+
+impl Drop for Blocking {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

@@ -499,6 +499,14 @@ fn an_instant_past_the_end_of_time_is_no_hour() {
     assert_eq!(Hour::of_slot(unfilled(1, 0).opportunity_id), Hour::of(UnixMillis(NOW.0)));
 }
 
+/// Milliseconds by the clock, and of this process on all cores.
+fn spent() -> [u64; 2] {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let ticks: u64 = stat.split(' ').skip(13).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    [u64::try_from(now).unwrap(), ticks * 10]
+}
+
 /// `cargo test --release -p slotkeeper-lake -- --ignored --nocapture measure`, with `FACTS` facts.
 #[test]
 #[ignore = "a measurement"]
@@ -531,31 +539,26 @@ fn measure() {
             break;
         }
     }
-    let (mut wrote, mut folded, mut rows) = (std::time::Duration::ZERO, std::time::Duration::ZERO, 0);
     let mut lake = world.lake();
+    let begin = spent();
+    while lake.write_next(&world.log).unwrap().entries > 0 {}
+    let (wrote, mut rows) = (spent(), 0);
     loop {
-        let begin = std::time::Instant::now();
-        let step = lake.write_next(&world.log).unwrap();
-        if step.entries == 0 {
-            break;
-        }
-        wrote += begin.elapsed();
-    }
-    loop {
-        let begin = std::time::Instant::now();
         let step = lake.fold_next(&mut world.known).unwrap();
+        rows += step.folded_rows;
         if step.hours == 0 {
             break;
         }
-        folded += begin.elapsed();
-        rows += step.folded_rows;
     }
+    let folded = spent();
     let status = Status::read(&world.book()).unwrap().unwrap();
     let on_disk: u64 = status.raw.iter().map(|table| table.bytes).sum();
-    #[expect(clippy::cast_precision_loss, reason = "for reading")]
-    let rate = |count: u64, took: std::time::Duration| count as f64 / took.as_secs_f64() / 1e3;
+    let rate = |count: u64, from: [u64; 2], until: [u64; 2]| {
+        let [real, cpu] = [0, 1].map(|clock| count / (until[clock] - from[clock]).max(1));
+        format!("{real} k/s, {cpu} k a second of one core")
+    };
     println!("{facts} facts, {bytes} bytes of JSON, {on_disk} bytes of raw files, {} hours", status.hours);
-    println!("written: {:.0} k facts/s, folded: {:.0} k rows/s", rate(facts, wrote), rate(rows, folded));
+    println!("written: {}; folded: {}", rate(facts, begin, wrote), rate(rows, wrote, folded));
     let peak = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     println!("{}", peak.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default());
 }
