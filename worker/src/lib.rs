@@ -25,6 +25,7 @@ pub mod error;
 pub mod explain;
 pub mod fold;
 pub mod generate;
+pub mod forget;
 pub mod keys;
 pub mod lake;
 mod limit;

@@ -124,6 +124,9 @@ fn rows_have_claims(books: &Books, law: &mut Law) -> usize {
     let (now, mut count) = (books.now, 0);
     for row in books.logged.rows().filter(|row| row.seq <= books.before_stores_seq) {
         let Some(taken) = row.claim().filter(|_| row.recording == Recording::Committed) else { continue };
+        if books.forgotten.contains(&row.row.break_id) {
+            continue; // the edges forget the claims too
+        }
         let home = homes.get(&row.row.break_id);
         if home.is_none() && !edges.contains(row.edge_id.as_str()) {
             continue; // of an edge whose store was not given

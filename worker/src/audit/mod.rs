@@ -21,11 +21,12 @@ mod store;
 mod tables;
 
 use std::{
+    collections::BTreeSet,
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use slotkeeper_core::time::UnixMillis;
+use slotkeeper_core::{id::BreakId, time::UnixMillis};
 
 pub use report::{FINDINGS_LISTED_MAX, Finding, Law, Report};
 pub use store::{EdgeStore, StoreError};
@@ -33,6 +34,7 @@ pub use store::{EdgeStore, StoreError};
 use crate::{
     clock,
     data_dir::{self, DataDir},
+    forget::forgotten_breaks,
     log::{Log as _, LogError, SqliteLog},
     replay::Replayer,
 };
@@ -107,6 +109,8 @@ struct Books {
     /// How far the log reached before the stores were read: what is in there by then is in the stores too.
     before_stores_seq: u64,
     stores: Vec<StoreBook>,
+    /// The breaks of viewers who were forgotten: their decisions and claims are gone for that.
+    forgotten: BTreeSet<BreakId>,
     /// When the stores were read.
     now: UnixMillis,
 }
@@ -131,7 +135,8 @@ pub fn audit(options: &Options<'_>) -> Result<Report, AuditError> {
     replayer.stay_at_this_moment()?; // one for all of the audit
     let tables = Tables::read(replayer.fold())?;
     let logged = Logged::read(&log, tables.consumed_seq, progress)?;
-    let books = Books { tables, logged, before_stores_seq, stores, now };
+    let forgotten = forgotten_breaks(&options.data.log())?;
+    let books = Books { tables, logged, before_stores_seq, stores, forgotten, now };
     let mut plans = plans::Plans::new(&contracts);
 
     progress("law 1: conservation");

@@ -1,6 +1,8 @@
 //! Law 9: every decision that is kept, made again, gives the rows that are stored.
 
-use slotkeeper_core::id::{DecisionId, OpportunityId};
+use std::collections::BTreeSet;
+
+use slotkeeper_core::id::{BreakId, BreakStem, DecisionId, OpportunityId};
 
 use super::{AuditError, Books, Law, Progress};
 use crate::{
@@ -23,7 +25,10 @@ pub(super) fn check(
     if all > max {
         sample(&mut named, max).map_err(std::io::Error::other)?;
     }
-    let (mut decided, mut slots, mut without_plan) = (0usize, 0usize, 0usize);
+    let forgotten: BTreeSet<BreakStem> = books.forgotten.iter().map(BreakId::stem).collect();
+    let is_forgotten =
+        |slot: &str| slot.parse().is_ok_and(|slot: OpportunityId| forgotten.contains(&slot.break_stem()));
+    let (mut decided, mut slots, mut without_plan, mut of_forgotten) = (0usize, 0usize, 0usize, 0usize);
     for (count, (decision_id, slot)) in named.iter().enumerate() {
         if count.is_multiple_of(TOLD_EVERY) {
             progress(&format!("law 9: {count} of {} decisions", named.len()));
@@ -36,6 +41,7 @@ pub(super) fn check(
             Err(ReplayError::UnknownPlan(_)) => without_plan += 1,
             Err(ReplayError::Database(error)) => return Err(error.into()),
             Err(ReplayError::UnknownDecision { .. }) if books.logged.refused_decisions.contains(*decision_id) => {}
+            Err(ReplayError::UnknownDecision { .. }) if is_forgotten(slot) => of_forgotten += 1,
             Err(error @ ReplayError::UnknownDecision { .. }) => law.finds("decision_missing", slot, error.to_string()),
             Err(error @ ReplayError::AlteredDecision { .. }) => law.finds("decision_altered", slot, error.to_string()),
             Err(error) => law.finds("not_replayable", slot, error.to_string()),
@@ -43,6 +49,7 @@ pub(super) fn check(
     }
     let sampled = if all > max { format!(", a random sample of {all}") } else { String::new() };
     law.checked = format!("{decided} decisions with {slots} rows{sampled}");
+    law.note(of_forgotten, "decisions were about viewers who were forgotten: they are removed");
     law.note(without_plan, "decisions were made from a plan that is not kept (any more)");
     Ok(law)
 }

@@ -94,7 +94,11 @@ fn whole_breaks(books: &Books, law: &mut Law) {
     }
     let refused: HashSet<String> =
         books.logged.refused_rows.iter().map(|row| row.row.decision_id.to_string()).collect();
-    let is_lost = |decision: &&KeptDecision| decision.rows == 0 && !refused.contains(&decision.decision_id);
+    // Of who was forgotten, what an auction sold is kept in a decision that no row names.
+    let forgotten: HashSet<String> = books.forgotten.iter().map(ToString::to_string).collect();
+    let is_lost = |decision: &&KeptDecision| {
+        decision.rows == 0 && !refused.contains(&decision.decision_id) && !forgotten.contains(&decision.break_id)
+    };
     for decision in books.tables.decisions.iter().filter(is_lost) {
         let message = format!("decision {} came, and none of its rows", decision.decision_id);
         law.finds("break_lost", &decision.break_id, message);

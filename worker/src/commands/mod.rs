@@ -7,6 +7,7 @@ mod close;
 mod contracts;
 mod explain;
 mod generate;
+mod forget;
 mod keys;
 mod lake;
 mod ledger;
@@ -66,6 +67,8 @@ enum Command {
     /// Show what is owed for flights that fell short, and say what becomes of it
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    /// Forget a viewer everywhere, and leave the books as they are. `serve` must not run meanwhile
+    Forget(forget::Forget),
     /// Show what became of the calls to vendors, and make those again that were given up
     #[command(subcommand)]
     Trackers(trackers::Trackers),
@@ -93,6 +96,7 @@ impl Cli {
             Command::Lake(lake) => lake.run(),
             Command::Close(close) => close.run(),
             Command::Ledger(ledger) => ledger.run(),
+            Command::Forget(forget) => forget.run(),
             Command::Trackers(trackers) => trackers.run(),
             Command::Keys(keys) => keys.run(),
             Command::Vast(vast) => vast.run(),

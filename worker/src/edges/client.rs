@@ -6,6 +6,7 @@ use reqwest::{RequestBuilder, StatusCode, header, redirect::Policy};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use slotkeeper_core::{
     api::ErrorResponse,
+    id::ViewerKey,
     keys::{Keyring, Purpose},
 };
 
@@ -78,6 +79,13 @@ pub struct PlanTaken {
     pub status: String,
 }
 
+/// The answer to `DELETE /v1/viewers/{viewer}`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ViewerForgotten {
+    /// `forgotten`.
+    pub status: String,
+}
+
 /// A client that talks to whom it is told and to nobody else. No proxy from the environment: what is sent carries the
 /// bearer, in the clear. No redirects: an edge does not get to choose whom the origin calls in its private network.
 pub(crate) fn direct() -> reqwest::ClientBuilder {
@@ -108,6 +116,12 @@ impl EdgeClient {
     pub async fn ship(&self, edge: &Edge) -> Result<Shipped, EdgeError> {
         let call = self.http.post(format!("{}/v1/outbox/ship", edge.url)).header(header::AUTHORIZATION, &self.bearer);
         answer(call).await
+    }
+
+    /// Has an edge forget a viewer.
+    pub async fn forget(&self, edge: &Edge, viewer: ViewerKey) -> Result<ViewerForgotten, EdgeError> {
+        let url = format!("{}/v1/viewers/{viewer}", edge.url);
+        answer(self.http.delete(url).header(header::AUTHORIZATION, &self.bearer)).await
     }
 
     /// Gives an edge a plan.

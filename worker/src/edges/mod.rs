@@ -9,7 +9,7 @@ mod streams;
 use std::str::FromStr;
 
 pub(crate) use client::direct;
-pub use client::{EdgeClient, EdgeError, Health, Shipped};
+pub use client::{EdgeClient, EdgeError, Health, Shipped, ViewerForgotten};
 pub use outbox::keep_shipping;
 pub use push::{PushOutcome, PushReport, push, push_all};
 pub use seen::{EdgeSeen, EdgesSeen};

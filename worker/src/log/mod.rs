@@ -4,6 +4,7 @@
 //! the entries.
 
 mod packed;
+mod rewriting;
 mod sqlite;
 mod writer;
 

@@ -21,7 +21,7 @@ const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The embedded log.
 pub struct SqliteLog {
-    db: Connection,
+    pub(super) db: Connection,
 }
 
 impl SqliteLog {

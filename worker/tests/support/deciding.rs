@@ -143,6 +143,12 @@ impl World {
         decision.decide_again(Some(&Plan::open(&self.plan).unwrap()), &mut ()).expect("the plan it names")
     }
 
+    /// The same break as the edge answers it without its store, had an auction given this.
+    pub(crate) fn with_auction(&self, pod: &Pod, auction: Auction) -> Pod {
+        let decision = Decision { auction, caps: CapState::Unavailable, ..pod.decision.clone() };
+        decision.decide_again(Some(&Plan::open(&self.plan).unwrap()), &mut ()).expect("the plan it names")
+    }
+
     /// Reports events of a slot, a second after each other, and settles its claim as the edge does.
     pub(crate) fn report(&mut self, row: &Opportunity, events: &[Event]) {
         let fill = row.fill().expect("a filled slot");

@@ -1,0 +1,240 @@
+//! Forgetting a viewer: whoever asks to be forgotten is in nothing here any more, and the books say the same as before.
+//!
+//! ```text
+//! fold.db removed ─▶ log.db rewritten, with a receipt ─▶ log.db vacuumed ─▶ trackers.db ─▶ lake ─▶ receipt done
+//!                    (one transaction)                  └──────── again, if killed ────────┘
+//! ```
+//!
+//! Every row of theirs gets one random viewer in place of the pseudonym, so that what was reached, capped and earned is counted as
+//! before; what was known when deciding is removed. See docs/forget.md for what goes and what stays.
+//!
+//! **Invariants.** No sum of slots, impressions or money changes. Killed between any two steps, the next run does the rest, which
+//! needs no pseudonym: the receipt says what. The tables are removed first, so no fold ever goes on from a log that it has not read.
+
+mod calls;
+mod found;
+mod receipts;
+mod rewrite;
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+use slotkeeper_core::{
+    id::{BreakId, BreakStem, ViewerKey},
+    time::UnixMillis,
+};
+
+use crate::{
+    data_dir::{DataDir, DataDirError},
+    log::{LogError, SqliteLog},
+};
+use found::Found;
+use receipts::Unfinished;
+pub(crate) use receipts::forgotten_breaks;
+use rewrite::NewNames;
+
+const HOUR_MS: u64 = 3_600_000;
+
+/// Told what is being done.
+pub type Progress<'a> = &'a dyn Fn(&str);
+
+/// Why a viewer is not forgotten (yet). Run again, it goes on where it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    /// The directory cannot be used, or is being served.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// There is nothing that could hold a viewer.
+    #[error("{0}: no data directory of an origin: it has no log.db")]
+    NoOrigin(PathBuf),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// What is kept beside the log, or what was made of it.
+    #[error("forget: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// A file that was made of the log.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No new name could be drawn.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+    /// It was ended by whoever watched the steps.
+    #[error("stopped after {0:?}")]
+    Stopped(Step),
+}
+
+/// What was forgotten, or would be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Forgotten {
+    /// The receipt's name; none if there was nothing to forget, or nothing was written.
+    pub receipt_id: Option<String>,
+    /// How many rows of slots had the viewer.
+    pub rows: u64,
+    /// How many decisions about them were removed.
+    pub decisions: u64,
+    /// How many beacons spoke of their slots.
+    pub beacons: u64,
+    /// How many times a session of theirs said that it lost beacons.
+    pub losses: u64,
+    /// In how many entries of the log all of that was.
+    pub entries: u64,
+    /// In how many breaks.
+    pub breaks: u64,
+}
+
+/// What is done one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The folded tables are gone.
+    TablesRemoved,
+    /// The log is rewritten, and there is a receipt.
+    LogRewritten,
+    /// Nothing of before is in the log's file.
+    LogErased,
+    /// No call about them waits.
+    CallsDropped,
+    /// The lake does not know them.
+    LakeRewritten,
+}
+
+/// What the log of `data` holds of a viewer. Nothing is written.
+pub fn look(data: &DataDir, viewer: ViewerKey, progress: Progress<'_>) -> Result<Forgotten, ForgetError> {
+    has_log(data)?;
+    Ok(Found::read(&SqliteLog::open_read_only(&data.log())?, viewer, progress)?.summary(None))
+}
+
+/// Forgets a viewer, after it has done what a killed run left undone.
+pub fn forget(
+    data: &DataDir,
+    viewer: ViewerKey,
+    now: UnixMillis,
+    progress: Progress<'_>,
+) -> Result<Forgotten, ForgetError> {
+    forget_watched(data, viewer, now, progress, &|_| Ok(()))
+}
+
+/// The same; `watch` hears of every step that is done, and may end it there by an error.
+pub fn forget_watched(
+    data: &DataDir,
+    viewer: ViewerKey,
+    now: UnixMillis,
+    progress: Progress<'_>,
+    watch: &dyn Fn(Step) -> Result<(), ForgetError>,
+) -> Result<Forgotten, ForgetError> {
+    has_log(data)?;
+    let _lock = data.lock_for_serving()?;
+    let mut log = SqliteLog::open(&data.log())?;
+    while let Some(unfinished) = receipts::unfinished(&log)? {
+        progress(&format!("finishing what receipt {} left undone", unfinished.receipt_id));
+        finish(data, &log, &unfinished, now, progress, watch)?;
+    }
+    let found = Found::read(&log, viewer, progress)?;
+    if found.is_nothing() {
+        return Ok(found.summary(None));
+    }
+    remove_tables(data)?;
+    watch(Step::TablesRemoved)?;
+    progress(&format!("rewriting {} entries of the log", found.entries.len()));
+    let receipt_id = rewrite_log(&mut log, &found, now)?;
+    watch(Step::LogRewritten)?;
+    if let Some(unfinished) = receipts::unfinished(&log)? {
+        finish(data, &log, &unfinished, now, progress, watch)?;
+    }
+    Ok(found.summary(Some(receipt_id)))
+}
+
+fn has_log(data: &DataDir) -> Result<(), ForgetError> {
+    if data.log().exists() { Ok(()) } else { Err(ForgetError::NoOrigin(data.log())) }
+}
+
+/// All that comes after the log's own transaction. Every step may be done again.
+fn finish(
+    data: &DataDir,
+    log: &SqliteLog,
+    unfinished: &Unfinished,
+    now: UnixMillis,
+    progress: Progress<'_>,
+    watch: &dyn Fn(Step) -> Result<(), ForgetError>,
+) -> Result<(), ForgetError> {
+    remove_tables(data)?; // a build of before may have folded meanwhile
+    progress("erasing what was there before from log.db");
+    log.leave_nothing_behind()?;
+    watch(Step::LogErased)?;
+    let stems: BTreeSet<BreakStem> = unfinished.breaks.iter().map(BreakId::stem).collect();
+    calls::drop_calls(&data.trackers(), log, &stems, now)?;
+    watch(Step::CallsDropped)?;
+    rewrite_lake(data, unfinished)?;
+    watch(Step::LakeRewritten)?;
+    receipts::finish(log, &unfinished.receipt_id)?;
+    Ok(log.leave_nothing_behind()?)
+}
+
+/// Rewrites the entries, and writes the receipt: both or nothing.
+fn rewrite_log(log: &mut SqliteLog, found: &Found, now: UnixMillis) -> Result<String, ForgetError> {
+    let random = |error: getrandom::Error| ForgetError::Random(error.to_string());
+    let names = NewNames::draw(found).map_err(random)?;
+    let mut drawn = [0; 16];
+    getrandom::fill(&mut drawn).map_err(random)?;
+    let receipt_id = format!("{:032x}", u128::from_be_bytes(drawn));
+    let rewriting = log.rewriting()?;
+    receipts::make_tables(rewriting.beside())?;
+    receipts::begin(rewriting.beside(), &receipt_id, now, found, names.viewer())?;
+    for seq in &found.entries {
+        let Some(entry) = rewriting.entry(*seq)? else { continue };
+        receipts::note_entry(rewriting.beside(), &entry)?;
+        rewriting.replace(*seq, &rewrite::without(found, &names, &entry.received.bytes))?;
+    }
+    rewriting.commit()?;
+    Ok(receipt_id)
+}
+
+/// The folded tables, and those of an earlier build: `serve` folds them again from the log.
+fn remove_tables(data: &DataDir) -> Result<(), ForgetError> {
+    // The log of writes goes first: what is left without it is an earlier state of the tables, and never a mixture.
+    for end in ["-wal", "-shm", "", ".old-wal", ".old-shm", ".old"] {
+        let mut name = data.fold().into_os_string();
+        name.push(end);
+        remove(Path::new(&name))?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), ForgetError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(ForgetError::Io { path: path.into(), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The lake's raw files of these hours, and what was made of them.
+#[expect(clippy::unnecessary_wraps, reason = "the lake comes with its own branch")]
+fn rewrite_lake(_data: &DataDir, _unfinished: &Unfinished) -> Result<(), ForgetError> {
+    Ok(())
+}
+
+impl Found {
+    fn summary(&self, receipt_id: Option<String>) -> Forgotten {
+        let breaks: BTreeSet<BreakId> = self.breaks.iter().map(|(break_id, _)| *break_id).collect();
+        Forgotten {
+            receipt_id,
+            rows: self.rows,
+            decisions: self.decisions,
+            beacons: self.beacons,
+            losses: self.losses,
+            entries: self.entries.len() as u64,
+            breaks: breaks.len() as u64,
+        }
+    }
+}

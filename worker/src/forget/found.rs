@@ -1,0 +1,146 @@
+//! What the log holds of a viewer.
+
+use std::collections::{BTreeSet, HashSet};
+
+use slotkeeper_core::{
+    api::SLOTS_MAX,
+    auction::is_sold_by_auction,
+    fact::{Fact, FactBatch},
+    id::{BreakId, OpportunityId, RecordId, SessionKey, ViewerKey},
+    pod::Opportunity,
+    time::UnixMillis,
+};
+
+use super::{Progress, receipts::hour_of};
+use crate::log::{Entry, Log, LogError};
+
+/// How many entries are read at once.
+const ENTRIES_READ: usize = 256;
+
+/// Everything of one viewer.
+pub(super) struct Found {
+    pub(super) viewer: ViewerKey,
+    pub(super) rows: u64,
+    pub(super) decisions: u64,
+    pub(super) beacons: u64,
+    pub(super) losses: u64,
+    /// With the hours in which they opened.
+    pub(super) breaks: BTreeSet<(BreakId, UnixMillis)>,
+    /// Sessions of their own, and those in which somebody reported their slots.
+    pub(super) sessions: BTreeSet<SessionKey>,
+    /// The entries that hold any of it.
+    pub(super) entries: BTreeSet<u64>,
+    /// What auctions sold them: money depends on it.
+    pub(super) sold: HashSet<RecordId>,
+    slots: HashSet<OpportunityId>,
+}
+
+impl Found {
+    /// Reads all of the log, twice: beacons may come before the rows that say whose they are.
+    pub(super) fn read(log: &dyn Log, viewer: ViewerKey, progress: Progress<'_>) -> Result<Self, LogError> {
+        let mut found = Self {
+            viewer,
+            rows: 0,
+            decisions: 0,
+            beacons: 0,
+            losses: 0,
+            breaks: BTreeSet::new(),
+            sessions: BTreeSet::new(),
+            entries: BTreeSet::new(),
+            sold: HashSet::new(),
+            slots: HashSet::new(),
+        };
+        let name = viewer.to_string();
+        each_entry(log, &|seq| progress(&format!("looking for the viewer: entry {seq} of the log")), |entry| {
+            if holds(&entry.received.bytes, name.as_bytes()) {
+                found.entries.insert(entry.seq);
+                facts_of(entry).iter().for_each(|fact| found.take_row_or_decision(fact));
+            }
+        })?;
+        if found.is_nothing() {
+            return Ok(found);
+        }
+        let mut losses = Vec::new();
+        each_entry(
+            log,
+            &|seq| progress(&format!("looking for what they reported: entry {seq} of the log")),
+            |entry| {
+                for fact in facts_of(entry) {
+                    match fact {
+                        Fact::Beacon(beacon) if found.is_theirs(beacon.opportunity_id) => {
+                            found.entries.insert(entry.seq);
+                            found.sessions.extend(beacon.session);
+                            found.beacons += 1;
+                        }
+                        Fact::ClientLoss(loss) => losses.push((entry.seq, loss.session)),
+                        _ => {}
+                    }
+                }
+            },
+        )?;
+        losses.retain(|(_, session)| found.sessions.contains(session));
+        found.losses = losses.len() as u64;
+        found.entries.extend(losses.into_iter().map(|(seq, _)| seq));
+        Ok(found)
+    }
+
+    /// Whether the log does not know the viewer.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether a slot is one of the viewer's.
+    pub(super) fn is_theirs(&self, slot: OpportunityId) -> bool {
+        self.slots.contains(&slot)
+    }
+
+    fn take_row_or_decision(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Opportunity { row, .. } if row.viewer == self.viewer => self.take_row(row),
+            Fact::Decision(decision) if decision.viewer == self.viewer => {
+                self.decisions += 1;
+                self.sessions.extend(decision.session);
+                // Its rows may not have come, and what was reported of them all the same.
+                for slot in 0..u8::try_from(SLOTS_MAX).unwrap_or(u8::MAX) {
+                    self.take_slot(decision.break_id, OpportunityId::mint(decision.break_id, slot, decision.opened_at));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take_row(&mut self, row: &Opportunity) {
+        self.rows += 1;
+        self.take_slot(row.break_id, row.opportunity_id);
+        let Some(fill) = row.fill() else { return };
+        self.sessions.extend(fill.claim.and_then(|claim| claim.session));
+        if is_sold_by_auction(fill.ad_id) {
+            self.sold.insert(fill.record_id);
+        }
+    }
+
+    fn take_slot(&mut self, break_id: BreakId, slot: OpportunityId) {
+        self.breaks.insert((break_id, hour_of(slot)));
+        self.slots.insert(slot);
+    }
+}
+
+/// The facts of an entry; none of one that this build cannot read.
+fn facts_of(entry: &Entry) -> Vec<Fact> {
+    serde_json::from_slice::<FactBatch>(&entry.received.bytes).map(|batch| batch.facts).unwrap_or_default()
+}
+
+fn holds(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len()).any(|window| window == text)
+}
+
+fn each_entry(log: &dyn Log, at: &dyn Fn(u64), mut look: impl FnMut(&Entry)) -> Result<(), LogError> {
+    let mut after = 0;
+    loop {
+        let entries = log.read(after, ENTRIES_READ)?;
+        let Some(last) = entries.last() else { return Ok(()) };
+        after = last.seq;
+        entries.iter().for_each(&mut look);
+        at(after);
+    }
+}

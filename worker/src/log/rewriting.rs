@@ -1,0 +1,67 @@
+//! Changing what the log holds: the one exception to "appended, never changed", for what the law says must go.
+//!
+//! All of one change is one transaction, under whatever the caller notes beside it. What was there before is overwritten in the
+//! file, not only unlinked.
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use slotkeeper_core::time::UnixMillis;
+
+use super::{Entry, LogError, Received, SqliteLog, packed};
+
+/// A change of the log that is not committed yet.
+pub(crate) struct Rewriting<'a>(Transaction<'a>);
+
+impl SqliteLog {
+    /// Begins a change. Nobody may append meanwhile: the caller holds the directory.
+    pub(crate) fn rewriting(&mut self) -> Result<Rewriting<'_>, LogError> {
+        self.db.pragma_update(None, "secure_delete", true)?;
+        Ok(Rewriting(self.db.transaction_with_behavior(TransactionBehavior::Immediate)?))
+    }
+
+    /// The database, for what is kept beside the entries.
+    pub(crate) fn beside(&self) -> &Connection {
+        &self.db
+    }
+
+    /// Makes the file as small as what it holds, and leaves nothing of before in it or beside it.
+    pub(crate) fn leave_nothing_behind(&self) -> Result<(), LogError> {
+        self.db.pragma_update(None, "secure_delete", true)?;
+        self.db.execute_batch("VACUUM")?;
+        let busy: bool = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy {
+            return Err(LogError(
+                "somebody reads log.db, so what was there before cannot be erased; end that, and try again".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Rewriting<'_> {
+    /// One entry, as it came.
+    pub(crate) fn entry(&self, seq: u64) -> Result<Option<Entry>, LogError> {
+        let mut select = self.0.prepare_cached("SELECT received_at_ms, batch FROM entries WHERE seq = ?1")?;
+        let stored: Option<(u64, Vec<u8>)> =
+            select.query_row([seq], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let Some((at, batch)) = stored else { return Ok(None) };
+        let bytes = packed::unpack(&batch).map_err(|error| LogError(format!("entry {seq}: {error}")))?;
+        Ok(Some(Entry { seq, received: Received { at: UnixMillis(at), bytes } }))
+    }
+
+    /// Puts other bytes in an entry's place.
+    pub(crate) fn replace(&self, seq: u64, bytes: &[u8]) -> Result<(), LogError> {
+        let mut update = self.0.prepare_cached("UPDATE entries SET batch = ?2 WHERE seq = ?1")?;
+        update.execute(params![seq, &*packed::pack(bytes)])?;
+        Ok(())
+    }
+
+    /// Where what must be true together with the change is written.
+    pub(crate) fn beside(&self) -> &Connection {
+        &self.0
+    }
+
+    /// All of it, from now on.
+    pub(crate) fn commit(self) -> Result<(), LogError> {
+        Ok(self.0.commit()?)
+    }
+}
