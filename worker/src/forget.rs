@@ -13,8 +13,10 @@
 
 mod calls;
 mod found;
+mod lake;
 mod receipts;
 mod rewrite;
+mod tables;
 
 use std::{
     collections::BTreeSet,
@@ -27,6 +29,7 @@ use slotkeeper_core::{
     id::{BreakId, BreakStem, ViewerKey},
     time::UnixMillis,
 };
+use slotkeeper_lake::LakeError;
 
 use crate::{
     data_dir::{DataDir, DataDirError},
@@ -65,6 +68,9 @@ pub enum ForgetError {
         /// Why.
         source: io::Error,
     },
+    /// The lake.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
     /// No new name could be drawn.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
@@ -95,7 +101,7 @@ pub struct Forgotten {
 /// What is done one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The folded tables are gone.
+    /// The folded tables are gone; of a log whose beginning was dropped they stay, and are changed later.
     TablesRemoved,
     /// The log is rewritten, and there is a receipt.
     LogRewritten,
@@ -138,11 +144,14 @@ pub fn forget_watched(
         progress(&format!("finishing what receipt {} left undone", unfinished.receipt_id));
         finish(data, &log, &unfinished, now, progress, watch)?;
     }
-    let found = Found::read(&log, viewer, progress)?;
+    let mut found = Found::read(&log, viewer, progress)?;
+    found.breaks.extend(lake::breaks_behind_the_log(data, &log, viewer, progress)?);
     if found.is_nothing() {
         return Ok(found.summary(None));
     }
-    remove_tables(data)?;
+    if log.is_whole()? {
+        remove_tables(data)?;
+    }
     watch(Step::TablesRemoved)?;
     progress(&format!("rewriting {} entries of the log", found.entries.len()));
     let receipt_id = rewrite_log(&mut log, &found, now)?;
@@ -151,6 +160,11 @@ pub fn forget_watched(
         finish(data, &log, &unfinished, now, progress, watch)?;
     }
     Ok(found.summary(Some(receipt_id)))
+}
+
+/// Whether a forgetting is not done everywhere yet.
+pub(crate) fn is_unfinished(log: &SqliteLog) -> Result<bool, ForgetError> {
+    Ok(receipts::unfinished(log)?.is_some())
 }
 
 fn has_log(data: &DataDir) -> Result<(), ForgetError> {
@@ -166,14 +180,19 @@ fn finish(
     progress: Progress<'_>,
     watch: &dyn Fn(Step) -> Result<(), ForgetError>,
 ) -> Result<(), ForgetError> {
-    remove_tables(data)?; // a build of before may have folded meanwhile
+    if log.is_whole()? {
+        remove_tables(data)?; // a build of before may have folded meanwhile
+    } else {
+        remove_old_tables(data)?;
+        tables::rewrite(&data.fold(), log, unfinished)?;
+    }
     progress("erasing what was there before from log.db");
     log.leave_nothing_behind()?;
     watch(Step::LogErased)?;
     let stems: BTreeSet<BreakStem> = unfinished.breaks.iter().map(BreakId::stem).collect();
     calls::drop_calls(&data.trackers(), log, &stems, now)?;
     watch(Step::CallsDropped)?;
-    rewrite_lake(data, unfinished)?;
+    lake::rewrite(data, log, unfinished, progress)?;
     watch(Step::LakeRewritten)?;
     receipts::finish(log, &unfinished.receipt_id)?;
     Ok(log.leave_nothing_behind()?)
@@ -189,20 +208,38 @@ fn rewrite_log(log: &mut SqliteLog, found: &Found, now: UnixMillis) -> Result<St
     let rewriting = log.rewriting()?;
     receipts::make_tables(rewriting.beside())?;
     receipts::begin(rewriting.beside(), &receipt_id, now, found, names.viewer())?;
+    for (before, now) in names.sessions() {
+        receipts::note_name(rewriting.beside(), "session", &before.to_string(), &now.to_string())?;
+    }
     for seq in &found.entries {
         let Some(entry) = rewriting.entry(*seq)? else { continue };
         receipts::note_entry(rewriting.beside(), &entry)?;
-        rewriting.replace(*seq, &rewrite::without(found, &names, &entry.received.bytes))?;
+        let mut renamed = Vec::new();
+        let bytes = rewrite::without(found, &names, &entry.received.bytes, |before, now| renamed.push((before, now)));
+        rewriting.replace(*seq, &bytes)?;
+        for (before, now) in renamed {
+            receipts::note_name(rewriting.beside(), "row", &before.to_string(), &now.to_string())?;
+        }
     }
     rewriting.commit()?;
     Ok(receipt_id)
 }
 
-/// The folded tables, and those of an earlier build: `serve` folds them again from the log.
+/// The folded tables: `serve` folds them again from the log.
 fn remove_tables(data: &DataDir) -> Result<(), ForgetError> {
+    remove_old_tables(data)?;
+    remove_database(&data.fold())
+}
+
+/// The tables of an earlier build, put aside.
+fn remove_old_tables(data: &DataDir) -> Result<(), ForgetError> {
+    remove_database(&data.fold().with_extension("db.old"))
+}
+
+fn remove_database(path: &Path) -> Result<(), ForgetError> {
     // The log of writes goes first: what is left without it is an earlier state of the tables, and never a mixture.
-    for end in ["-wal", "-shm", "", ".old-wal", ".old-shm", ".old"] {
-        let mut name = data.fold().into_os_string();
+    for end in ["-wal", "-shm", ""] {
+        let mut name = path.as_os_str().to_owned();
         name.push(end);
         remove(Path::new(&name))?;
     }
@@ -216,12 +253,6 @@ fn remove(path: &Path) -> Result<(), ForgetError> {
         }
         _ => Ok(()),
     }
-}
-
-/// The lake's raw files of these hours, and what was made of them.
-#[expect(clippy::unnecessary_wraps, reason = "the lake comes with its own branch")]
-fn rewrite_lake(_data: &DataDir, _unfinished: &Unfinished) -> Result<(), ForgetError> {
-    Ok(())
 }
 
 impl Found {

@@ -35,6 +35,7 @@ pub mod output;
 pub mod plan;
 pub mod registry;
 pub mod replay;
+pub mod retention;
 pub mod serve;
 mod server;
 pub mod sql;

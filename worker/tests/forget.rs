@@ -25,14 +25,15 @@ use slotkeeper_core::{
     beacon::Event::{self, Complete, FirstQuartile, Midpoint, NotUsed, Start, ThirdQuartile},
     contract::{
         BreakPosition::{Midroll, Preroll},
-        PodPosition, Presentation, Tracker,
+        PodPosition, Presentation, RegistryRecord, Tracker,
     },
     decision::Decision,
     fact::{BeaconFact, ClientLoss, Fact, Recording},
-    id::{OpportunityId, SessionKey, ViewerKey},
+    id::{OpportunityId, RecordId, SessionKey, ViewerKey},
     money::{Currency, Money},
     pod::{Opportunity, Pod},
 };
+use slotkeeper_lake::{DERIVED, Fault, Lake, LogEntry, RAW};
 use support::{
     deciding::{World, beacon, facts_of},
     program,
@@ -148,6 +149,64 @@ fn column(db: &rusqlite::Connection, sql: &str) -> Vec<String> {
     db.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
+struct Entries(SqliteLog);
+
+impl slotkeeper_lake::Log for Entries {
+    fn read(&self, after: u64) -> Result<Vec<LogEntry>, Fault> {
+        let entry = |entry: slotkeeper::log::Entry| LogEntry {
+            seq: entry.seq,
+            received_at: entry.received.at,
+            bytes: entry.received.bytes,
+        };
+        Ok(self.0.read(after, 1)?.into_iter().map(entry).collect())
+    }
+    fn last_seq(&self) -> Result<u64, Fault> {
+        Ok(self.0.last_seq()?)
+    }
+}
+
+struct Sold(Registry);
+
+impl slotkeeper_lake::Registry for Sold {
+    fn record(&mut self, id: RecordId) -> Result<Option<RegistryRecord>, Fault> {
+        Ok(self.0.get(id)?.cloned())
+    }
+}
+
+/// Brings the lake in `folder` up with the log of a world, which it may have been made of.
+fn advance_lake(world: &World, folder: &Path) {
+    let mut lake = Lake::open(&folder.join("lake"), &folder.join("lake.db")).unwrap();
+    let log = Entries(SqliteLog::open_read_only(&world.data().log()).unwrap());
+    let mut registry = Sold(Registry::open(&world.data().contracts()).unwrap());
+    lake.advance(&log, &mut registry, &mut |_| {}).unwrap();
+}
+
+/// Every folded file of a lake, by its name in there, and its totals.
+fn lake_books(folder: &Path) -> (BTreeMap<String, Vec<u8>>, Vec<String>) {
+    let mut files = BTreeMap::new();
+    for table in DERIVED {
+        for path in files_with(&folder.join("lake").join(table.name), &[b"PAR1".to_vec()]) {
+            files.insert(path.strip_prefix(folder).unwrap().display().to_string(), fs::read(&path).unwrap());
+        }
+    }
+    (files, lake_totals(folder))
+}
+
+fn lake_totals(folder: &Path) -> Vec<String> {
+    let db = connect_read_only(&folder.join("lake.db")).unwrap();
+    let mut totals = column(
+        &db,
+        "SELECT concat_ws(' ', quarter_at_ms, flight_id, campaign_id, advertiser_id, currency, filled, impressed, released,
+             delivered, completes, revenue_micros) FROM flight_totals ORDER BY 1",
+    );
+    totals.extend(column(
+        &db,
+        "SELECT concat_ws(' ', quarter_at_ms, slots, filled, unfilled) FROM slot_totals ORDER BY 1",
+    ));
+    totals.extend(column(&db, "SELECT 'lost ' || lost FROM client_losses ORDER BY 1"));
+    totals
+}
+
 /// The files of a data directory whose bytes hold any of these.
 fn files_with(folder: &Path, wanted: &[Vec<u8>]) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -259,6 +318,50 @@ fn killed_after_any_step_the_next_run_does_the_rest() {
         assert!(receipts(&told.world).iter().all(|receipt| receipt.contains(" done ")));
         assert_eq!(receipts(&told.world).len(), 2);
     }
+}
+
+#[test]
+fn the_lake_is_what_it_would_be_if_it_were_made_of_the_log_as_it_is_now() {
+    let steps = [Step::LogRewritten, Step::CallsDropped, Step::LakeRewritten];
+    for killed_after in [None].into_iter().chain(steps.map(Some)) {
+        let told = told();
+        let folder = told.world.folder.path();
+        advance_lake(&told.world, folder);
+        let before = lake_totals(folder);
+        assert!(before.iter().any(|total| total.contains("EUR")), "{before:?}");
+        assert!(files_with_text(folder, &told).iter().any(|path| path.starts_with(folder.join("lake"))));
+        let stop = |step| if Some(step) == killed_after { Err(ForgetError::Stopped(step)) } else { Ok(()) };
+        let done = forget_watched(&told.world.data(), told.ada, told.world.now, &quiet, &stop);
+        assert_eq!(done.is_err(), killed_after.is_some());
+        forget(&told.world.data(), told.ada, told.world.now, &quiet).unwrap();
+        assert_eq!(lake_totals(folder), before, "{killed_after:?}");
+        assert_eq!(files_with_text(folder, &told), Vec::<PathBuf>::new(), "{killed_after:?}");
+
+        // It goes on from where it was, and is byte for byte the one that is made anew.
+        told.world.log(vec![]);
+        advance_lake(&told.world, folder);
+        let anew = tempfile::tempdir().unwrap();
+        advance_lake(&told.world, anew.path());
+        assert!(lake_books(folder) == lake_books(anew.path()), "{killed_after:?}");
+    }
+}
+
+/// Parquet is compressed: what is looked for is in what it says.
+fn files_with_text(folder: &Path, told: &Told) -> Vec<PathBuf> {
+    let mut wanted = names_of(told.ada);
+    wanted.extend([ADAS_SESSION.to_string().into_bytes(), ADAS_SESSION.0.to_vec()]);
+    let mut found = files_with(folder, &wanted);
+    for table in RAW.into_iter().chain(DERIVED) {
+        for path in files_with(&folder.join("lake").join(table.name), &[b"PAR1".to_vec()]) {
+            let rows = slotkeeper_lake::file::read(table, fs::File::open(&path).unwrap()).unwrap();
+            let texts = rows.columns().iter().flat_map(|column| (0..rows.len()).filter_map(|index| column.text(index)));
+            let names = [told.ada.to_string(), ADAS_SESSION.to_string()];
+            if texts.into_iter().any(|text| names.iter().any(|name| text.contains(name))) {
+                found.push(path);
+            }
+        }
+    }
+    found
 }
 
 #[test]

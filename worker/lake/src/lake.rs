@@ -54,8 +54,8 @@ pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// A lake that this process advances; no other does meanwhile.
 pub struct Lake {
-    files: Files,
-    db: Connection,
+    pub(crate) files: Files,
+    pub(crate) db: Connection,
     /// What bounds memory; less in tests.
     bounds: Bounds,
     _lock: File,

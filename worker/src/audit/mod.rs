@@ -87,6 +87,12 @@ pub enum AuditError {
          or until it has caught up"
     )]
     Behind(u64),
+    /// The log begins later than what was folded.
+    #[error(
+        "the log begins at entry {0}: what was before was dropped for its age (`slotkeeper retention`), and no law can be \
+         recomputed without it; audit before dropping, or audit a backup"
+    )]
+    LogBeginsLater(u64),
     /// The log ends before what was folded.
     #[error(
         "entry {folded} of the log is folded, but the log ends at {last}; it is another log, or an older copy of it"
@@ -121,6 +127,9 @@ pub fn audit(options: &Options<'_>) -> Result<Report, AuditError> {
     let log = SqliteLog::open_read_only(&options.data.log())?;
     let contracts = data_dir::connect_read_only(&options.data.contracts())?;
 
+    if let Some(first) = log.read(0, 1)?.first().map(|first| first.seq).filter(|first| *first > 1) {
+        return Err(AuditError::LogBeginsLater(first));
+    }
     // In this order: a row that was logged before a store is read has its claim in there; and a claim found in there has
     // its row in what is folded after.
     let before_stores_seq = log.last_seq()?;

@@ -12,6 +12,7 @@ mod keys;
 mod lake;
 mod ledger;
 mod plan;
+mod retention;
 mod serve;
 mod sql;
 mod trackers;
@@ -69,6 +70,8 @@ enum Command {
     Ledger(ledger::Ledger),
     /// Forget a viewer everywhere, and leave the books as they are. `serve` must not run meanwhile
     Forget(forget::Forget),
+    /// Drop the log's oldest entries, once fold, trackers and lake have them
+    Retention(retention::Retention),
     /// Show what became of the calls to vendors, and make those again that were given up
     #[command(subcommand)]
     Trackers(trackers::Trackers),
@@ -97,6 +100,7 @@ impl Cli {
             Command::Close(close) => close.run(),
             Command::Ledger(ledger) => ledger.run(),
             Command::Forget(forget) => forget.run(),
+            Command::Retention(retention) => retention.run(),
             Command::Trackers(trackers) => trackers.run(),
             Command::Keys(keys) => keys.run(),
             Command::Vast(vast) => vast.run(),

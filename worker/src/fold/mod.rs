@@ -74,6 +74,15 @@ pub enum FoldError {
     /// Tables of an earlier build could not be put aside.
     #[error("fold: putting the tables of an earlier build aside: {0}")]
     PutAside(#[from] std::io::Error),
+    /// There is nothing to begin from.
+    #[error(
+        "fold: fold.db is empty, and the log begins at entry {first}: what was before was dropped for its age (`slotkeeper \
+         retention`), so the tables cannot be folded again; put fold.db of a backup back, and ask the lake for what is older"
+    )]
+    LogBeginsLater {
+        /// The place of the log's first entry.
+        first: u64,
+    },
     /// The tables were folded from another log.
     #[error(
         "fold: entry {consumed}, the last one folded, is not in this log, which ends at {last}: log.db is another log, \
@@ -147,6 +156,11 @@ impl Fold {
             return Err(FoldError::OtherLog { consumed, last: log.last_seq()? });
         }
         let entries = log.read(consumed, ENTRIES_PER_COMMIT_MAX)?;
+        if let (0, Some(first)) = (consumed, entries.first().map(|first| first.seq))
+            && first > 1
+        {
+            return Err(FoldError::LogBeginsLater { first });
+        }
         let mut changed = impressions::on_terms_now_known(&commit, &mut self.registry)?;
         for entry in &entries {
             fold_entry(&commit, entry, &mut changed)?;

@@ -86,7 +86,7 @@ impl Found {
 
     /// Whether the log does not know the viewer.
     pub(super) fn is_nothing(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.breaks.is_empty()
     }
 
     /// Whether a slot is one of the viewer's.

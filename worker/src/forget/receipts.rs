@@ -3,13 +3,17 @@
 //! Neither the profile nor its pseudonym is here. The breaks are, because decisions are missing of them and an audit must know why;
 //! their rows lie in the log under the viewer's new, random name anyway.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use slotkeeper_core::{
-    id::{BreakId, OpportunityId, ViewerKey},
+    id::{BreakId, OpportunityId, SessionKey, ViewerKey},
     time::UnixMillis,
 };
+use slotkeeper_lake::Forgetting;
 
 use super::{ForgetError, Found, HOUR_MS};
 use crate::{
@@ -42,6 +46,13 @@ CREATE TABLE IF NOT EXISTS forgotten_breaks (
 CREATE TABLE IF NOT EXISTS forgotten_entries (
     seq INTEGER NOT NULL PRIMARY KEY CHECK (seq > 0),
     hash_before TEXT NOT NULL CHECK (length(hash_before) = 64)
+) STRICT, WITHOUT ROWID;
+-- Only until it is done: the hashes that rows had, and the names of sessions, as the lake knows them.
+CREATE TABLE IF NOT EXISTS forgotten_names (
+    kind TEXT NOT NULL CHECK (kind IN ('row', 'session')),
+    before TEXT NOT NULL,
+    now TEXT NOT NULL,
+    PRIMARY KEY (kind, before)
 ) STRICT, WITHOUT ROWID";
 
 /// A forgetting that is not done.
@@ -50,6 +61,16 @@ pub(super) struct Unfinished {
     pub(super) known_as: ViewerKey,
     pub(super) breaks: BTreeSet<BreakId>,
     pub(super) hours: BTreeSet<UnixMillis>,
+    /// Of rows that were changed, the hash of their content before and now.
+    pub(super) hashes: BTreeMap<String, String>,
+    pub(super) sessions: BTreeMap<SessionKey, SessionKey>,
+}
+
+impl Unfinished {
+    /// The hash that a row's content has now. Of one that is not in the log any more: one that says nothing of what it was.
+    pub(super) fn hash_now(&self, before: &str) -> String {
+        self.hashes.get(before).cloned().unwrap_or_else(|| Forgetting::hash_of_dropped(before, self.known_as))
+    }
 }
 
 pub(super) fn make_tables(db: &Connection) -> rusqlite::Result<()> {
@@ -78,6 +99,12 @@ pub(super) fn begin(
     Ok(())
 }
 
+/// What something was called before, and is called now.
+pub(super) fn note_name(db: &Connection, kind: &str, before: &str, now: &str) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR IGNORE INTO forgotten_names VALUES (?1, ?2, ?3)")?.execute([kind, before, now])?;
+    Ok(())
+}
+
 pub(super) fn note_entry(db: &Connection, before: &Entry) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT INTO forgotten_entries VALUES (?1, ?2)")?
         .execute(params![before.seq, entry_hash(before)])?;
@@ -99,12 +126,22 @@ pub(super) fn unfinished(log: &SqliteLog) -> Result<Option<Unfinished>, ForgetEr
         breaks.insert(crate::fold::parsed(row, 0)?);
         hours.insert(UnixMillis(row.get(1)?));
     }
-    Ok(Some(Unfinished { receipt_id, known_as, breaks, hours }))
+    let named = |kind| named(db, kind);
+    let (hashes, sessions) = (named("row")?.into_iter().collect(), named("session")?);
+    let sessions =
+        sessions.iter().filter_map(|(before, now)| Some((before.parse().ok()?, now.parse().ok()?))).collect();
+    Ok(Some(Unfinished { receipt_id, known_as, breaks, hours, hashes, sessions }))
+}
+
+fn named(db: &Connection, kind: &str) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut select = db.prepare("SELECT before, now FROM forgotten_names WHERE kind = ?1")?;
+    select.query_map([kind], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 pub(super) fn finish(log: &SqliteLog, receipt_id: &str) -> rusqlite::Result<()> {
     let commit = log.beside().unchecked_transaction()?;
     commit.execute("DELETE FROM forgotten_entries", [])?;
+    commit.execute("DELETE FROM forgotten_names", [])?;
     commit.execute("UPDATE forgotten SET state = 'done' WHERE receipt_id = ?1", [receipt_id])?;
     commit.commit()
 }

@@ -1,16 +1,17 @@
 //! What becomes of each fact of a viewer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use slotkeeper_core::{
     api::{BreakRequest, SlotRequest},
     auction::{Auction, Offer},
     caps::CapState,
     consent::Permissions,
-    contract::PodPosition,
+    contract::{PodPosition, Presentation},
     decision::Decision,
     fact::{Fact, FactBatch},
-    id::{SessionKey, ViewerKey},
+    id::{DecisionId, RecordId, SessionKey, ViewerKey},
+    pod::Outcome,
 };
 
 use super::Found;
@@ -36,22 +37,49 @@ impl NewNames {
         Ok(Self { viewer: ViewerKey(viewer), sessions })
     }
 
+    /// The new name of each session.
+    pub(super) fn sessions(&self) -> &BTreeMap<SessionKey, SessionKey> {
+        &self.sessions
+    }
+
     /// Whom the rows are of from now on.
     pub(super) fn viewer(&self) -> ViewerKey {
         self.viewer
     }
 }
 
-/// An entry's bytes without the viewer.
-pub(super) fn without(found: &Found, names: &NewNames, bytes: &[u8]) -> Vec<u8> {
+/// An entry's bytes without the viewer. Tells `renamed` the hash of each row's content before and now.
+pub(super) fn without(
+    found: &Found,
+    names: &NewNames,
+    bytes: &[u8],
+    mut renamed: impl FnMut(DecisionId, DecisionId),
+) -> Vec<u8> {
     let Ok(mut batch) = serde_json::from_slice::<FactBatch>(bytes) else {
         // Of a build that this one cannot read: the name at least goes.
         return String::from_utf8_lossy(bytes)
             .replace(&found.viewer.to_string(), &names.viewer.to_string())
             .into_bytes();
     };
-    batch.facts.retain_mut(|fact| keeps(found, names, fact));
+    batch.facts.retain_mut(|fact| {
+        let before = hash_of(fact);
+        let kept = keeps(found, names, fact);
+        if let (Some(before), Some(now)) = (before, hash_of(fact))
+            && before != now
+        {
+            renamed(before, now);
+        }
+        kept
+    });
     serde_json::to_vec(&batch).unwrap_or_else(|_| unreachable!("a batch has string keys only"))
+}
+
+/// The hash of a row's content, of the shape of an id.
+fn hash_of(fact: &Fact) -> Option<DecisionId> {
+    match fact {
+        Fact::Opportunity { recording, row } => Some(DecisionId(row.content_hash(*recording))),
+        _ => None,
+    }
 }
 
 /// Takes the viewer out of a fact; whether anything of it stays.
@@ -59,7 +87,7 @@ fn keeps(found: &Found, names: &NewNames, fact: &mut Fact) -> bool {
     match fact {
         Fact::Opportunity { row, .. } if row.viewer == found.viewer => {
             row.viewer = names.viewer;
-            if let slotkeeper_core::pod::Outcome::Filled(fill) = &mut row.outcome
+            if let Outcome::Filled(fill) = &mut row.outcome
                 && let Some(claim) = &mut fill.claim
             {
                 // A new name rather than none: a cap within a session counts what has the same.
@@ -68,12 +96,11 @@ fn keeps(found: &Found, names: &NewNames, fact: &mut Fact) -> bool {
             true
         }
         Fact::Decision(decision) if decision.viewer == found.viewer => {
-            let sold = sold_by_auction(found, decision);
-            if !sold.is_empty() {
-                **decision = only_what_was_sold(decision, names.viewer, sold);
-                return true;
+            match what_was_sold(decision, names.viewer, &found.sold) {
+                Some(left) => **decision = left,
+                None => return false,
             }
-            false
+            true
         }
         Fact::Beacon(beacon) if found.is_theirs(beacon.opportunity_id) => {
             beacon.session = None;
@@ -89,23 +116,12 @@ fn keeps(found: &Found, names: &NewNames, fact: &mut Fact) -> bool {
     }
 }
 
-/// Of an auction's offers those that the viewer's rows hold: without their terms, what they earned could not be recognised.
-fn sold_by_auction(found: &Found, decision: &Decision) -> Vec<Offer> {
-    let sold = decision.auction.offers().iter().filter(|offer| found.sold.contains(&offer.record.record_id()));
-    let terms = |offer: &Offer| Offer {
-        slot_index: 0,
-        position: PodPosition::default(),
-        record: offer.record.clone(),
-        name: String::new(),
-        media: vec![],
-        presentation: slotkeeper_core::contract::Presentation::default(),
-    };
-    sold.map(terms).collect()
-}
-
-/// A decision that says nothing but the terms of ads. No row names it.
-fn only_what_was_sold(of: &Decision, viewer: ViewerKey, offers: Vec<Offer>) -> Decision {
-    Decision {
+/// Of a decision nothing but the terms of the ads among `sold` that an auction offered: without them, what they earned could not be
+/// recognised. No row names it.
+pub(super) fn what_was_sold(of: &Decision, viewer: ViewerKey, sold: &HashSet<RecordId>) -> Option<Decision> {
+    let offers = of.auction.offers().iter().filter(|offer| sold.contains(&offer.record.record_id()));
+    let offers: Vec<Offer> = offers.map(only_terms).collect();
+    (!offers.is_empty()).then(|| Decision {
         break_id: of.break_id,
         viewer,
         session: None,
@@ -117,5 +133,16 @@ fn only_what_was_sold(of: &Decision, viewer: ViewerKey, offers: Vec<Offer>) -> D
         invalid_traffic: None,
         auction: Auction::Answered { offers, refused: vec![] },
         caps: CapState::Unavailable,
+    })
+}
+
+fn only_terms(offer: &Offer) -> Offer {
+    Offer {
+        slot_index: 0,
+        position: PodPosition::default(),
+        record: offer.record.clone(),
+        name: String::new(),
+        media: vec![],
+        presentation: Presentation::default(),
     }
 }

@@ -1,4 +1,4 @@
-//! Changing what the log holds: the one exception to "appended, never changed", for what the law says must go.
+//! Changing what the log holds: the one exception to "appended, never changed", for what the law says must go and what is too old.
 //!
 //! All of one change is one transaction, under whatever the caller notes beside it. What was there before is overwritten in the
 //! file, not only unlinked.
@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use slotkeeper_core::time::UnixMillis;
 
-use super::{Entry, LogError, Received, SqliteLog, packed};
+use super::{Entry, Log as _, LogError, Received, SqliteLog, packed};
 
 /// A change of the log that is not committed yet.
 pub(crate) struct Rewriting<'a>(Transaction<'a>);
@@ -21,6 +21,25 @@ impl SqliteLog {
     /// The database, for what is kept beside the entries.
     pub(crate) fn beside(&self) -> &Connection {
         &self.db
+    }
+
+    /// Whether nothing of it was dropped.
+    pub(crate) fn is_whole(&self) -> Result<bool, LogError> {
+        Ok(self.read(0, 1)?.first().is_none_or(|first| first.seq == 1))
+    }
+
+    /// The last entry of those that all came before `at`; 0 if there is none.
+    pub(crate) fn last_before(&self, at: UnixMillis) -> Result<u64, LogError> {
+        let sql = "SELECT coalesce(
+                (SELECT min(seq) - 1 FROM entries WHERE received_at_ms >= ?1), (SELECT max(seq) FROM entries), 0)";
+        Ok(self.db.query_row(sql, [at.0], |row| row.get(0))?)
+    }
+
+    /// Drops the entries up to and including `seq`.
+    pub(crate) fn drop_until(&self, seq: u64) -> Result<(), LogError> {
+        self.db.pragma_update(None, "secure_delete", true)?;
+        self.db.execute("DELETE FROM entries WHERE seq <= ?1", [seq])?;
+        Ok(())
     }
 
     /// Makes the file as small as what it holds, and leaves nothing of before in it or beside it.

@@ -1,0 +1,168 @@
+//! Dropping the oldest entries of the log, once everything that is made of it has them.
+//!
+//! **Invariants.** What the fold, the trackers or the lake have not consumed is never dropped, nor the entry that each of them knows the
+//! log by. The log keeps its places: it has no gaps from its first entry on, and no place is given twice. Killed anywhere, what was
+//! dropped is dropped from the front, and the next run goes on.
+//!
+//! From then on the log tells no more of what was dropped: the lake's raw files do. Whoever reads the log from its start says so:
+//! the fold does not begin anew, and an audit is refused.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _};
+use serde::Serialize;
+use slotkeeper_core::time::UnixMillis;
+
+use crate::{
+    data_dir::{self, DataDir},
+    forget,
+    log::{Log as _, LogError, SqliteLog},
+};
+
+/// How many entries are dropped in one commit, so that whoever appends waits for moments only.
+const ENTRIES_PER_COMMIT: u64 = 500;
+/// How many free pages are given back to the file system in one commit.
+const PAGES_PER_COMMIT: u64 = 5_000;
+const DAY_MS: u64 = 24 * 3_600_000;
+/// SQLite's number for giving pages back piece by piece.
+const INCREMENTAL: u32 = 2;
+
+/// Why nothing (more) is dropped. What was dropped before is.
+#[derive(Debug, thiserror::Error)]
+pub enum RetentionError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// What was made of the log, or its file.
+    #[error("retention: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// A viewer is half forgotten.
+    #[error("retention: a viewer is forgotten in the log and not everywhere yet; run `slotkeeper forget` again first")]
+    Forgetting,
+    /// There is no lake.
+    #[error(
+        "retention: there is no lake.db: only the lake keeps what is dropped here; run `slotkeeper lake advance` first"
+    )]
+    NoLake,
+}
+
+/// What may be dropped, or was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Dropped {
+    /// How many entries.
+    pub entries: u64,
+    /// The place of the first entry that stays; 0 of a log without any.
+    pub first_kept_seq: u64,
+    /// How many entries are old enough and stay, because somebody has not consumed them.
+    pub held_back: u64,
+    /// Who that is.
+    pub held_back_by: Option<&'static str>,
+    /// Whether the file became smaller by them. If not, their room is used for what comes.
+    pub given_back: bool,
+}
+
+/// What would be dropped of entries that came before `days` ago.
+pub fn look(data: &DataDir, days: u64, now: UnixMillis) -> Result<Dropped, RetentionError> {
+    let log = SqliteLog::open_read_only(&data.log())?;
+    Ok(droppable(data, &log, days, now)?.1)
+}
+
+/// Drops them. An origin may serve meanwhile.
+pub fn drop_old(
+    data: &DataDir,
+    days: u64,
+    now: UnixMillis,
+    progress: &dyn Fn(&str),
+) -> Result<Dropped, RetentionError> {
+    drop_old_watched(data, days, now, progress, &|_| true)
+}
+
+/// The same; `goes_on` hears of every commit's last entry, and may end it there.
+pub fn drop_old_watched(
+    data: &DataDir,
+    days: u64,
+    now: UnixMillis,
+    progress: &dyn Fn(&str),
+    goes_on: &dyn Fn(u64) -> bool,
+) -> Result<Dropped, RetentionError> {
+    let log = SqliteLog::open(&data.log())?;
+    let (last, mut dropped) = droppable(data, &log, days, now)?;
+    if dropped.entries > 0 {
+        let mut at = dropped.first_kept_seq - 1 - dropped.entries;
+        while at < last {
+            at = (at + ENTRIES_PER_COMMIT).min(last);
+            log.drop_until(at)?;
+            progress(&format!("dropped the log up to entry {at} of {last}"));
+            if !goes_on(at) {
+                return Ok(dropped);
+            }
+        }
+        dropped.given_back = give_back(data, &log)?;
+    }
+    Ok(dropped)
+}
+
+/// The last entry that may be dropped, and what that means.
+fn droppable(data: &DataDir, log: &SqliteLog, days: u64, now: UnixMillis) -> Result<(u64, Dropped), RetentionError> {
+    if forget::is_unfinished(log).map_err(|error| LogError(error.to_string()))? {
+        return Err(RetentionError::Forgetting);
+    }
+    let Some(first) = log.read(0, 1)?.first().map(|entry| entry.seq) else { return Ok((0, Dropped::default())) };
+    let old = log.last_before(now.minus_ms(days.saturating_mul(DAY_MS)))?.max(first - 1);
+    let (consumed, by) = consumed(data)?;
+    // The last entry that somebody consumed stays: by it they know the log.
+    let last = old.min(consumed.saturating_sub(1)).max(first - 1);
+    let dropped = Dropped {
+        entries: last + 1 - first,
+        first_kept_seq: last + 1,
+        held_back: old - last,
+        held_back_by: (old > last).then_some(by),
+        given_back: false,
+    };
+    Ok((last, dropped))
+}
+
+/// How far everybody has consumed the log, and who is the last.
+fn consumed(data: &DataDir) -> Result<(u64, &'static str), RetentionError> {
+    let lake = data.log().with_file_name("lake.db");
+    if !lake.exists() {
+        return Err(RetentionError::NoLake);
+    }
+    let lake = offset(&lake, "lake_offset", "consumed_seq")?.unwrap_or(0);
+    let fold = offset(&data.fold(), "fold_offset", "consumed_seq")?.unwrap_or(0);
+    // An origin without trackers.db begins it at the log's end: it waits for nothing that is here.
+    let trackers = offset(&data.trackers(), "consumed", "seq")?.unwrap_or(u64::MAX);
+    let all = [(fold, "the fold"), (trackers, "the trackers"), (lake, "the lake")];
+    Ok(all.into_iter().min().unwrap_or_default())
+}
+
+fn offset(path: &Path, table: &str, column: &str) -> rusqlite::Result<Option<u64>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let db = data_dir::connect_read_only(path)?;
+    if !data_dir::has_table(&db, table)? {
+        return Ok(None);
+    }
+    db.query_row(&format!("SELECT {column} FROM {table}"), [], |row| row.get(0)).optional()
+}
+
+/// Makes the file smaller by what is free in it; whether it could. The first time all of it is written anew, for which nobody may serve.
+fn give_back(data: &DataDir, log: &SqliteLog) -> Result<bool, RetentionError> {
+    let db = log.beside();
+    if pragma(db, "auto_vacuum")? != u64::from(INCREMENTAL) {
+        let Ok(_lock) = data.lock_for_serving() else { return Ok(false) };
+        db.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM")?;
+    }
+    while pragma(db, "freelist_count")? > 0 {
+        let mut vacuum = db.prepare(&format!("PRAGMA incremental_vacuum({PAGES_PER_COMMIT})"))?;
+        let mut pages = vacuum.query([])?;
+        while pages.next()?.is_some() {} // each row is a page given back
+    }
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(true)
+}
+
+fn pragma(db: &Connection, name: &str) -> rusqlite::Result<u64> {
+    db.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
+}

@@ -1,0 +1,217 @@
+//! What is dropped of the log for its age is what nobody needs from it any more.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod support;
+
+use std::{fs, path::Path};
+
+use rusqlite::Connection;
+use slotkeeper::{
+    audit::{AuditError, Options, audit},
+    fold::{Fold, FoldError},
+    forget::forget,
+    log::{Log as _, Received, SqliteLog},
+    registry::Registry,
+    retention::{Dropped, RetentionError, drop_old, drop_old_watched, look},
+};
+use slotkeeper_core::{
+    beacon::Event::{Complete, FirstQuartile, Midpoint, Start, ThirdQuartile},
+    contract::{BreakPosition::Preroll, RegistryRecord},
+    id::RecordId,
+    time::UnixMillis,
+};
+use slotkeeper_lake::{Fault, Lake, LogEntry};
+use support::{deciding::World, program};
+
+const DAY_MS: u64 = 24 * 3_600_000;
+
+struct Entries(SqliteLog);
+
+impl slotkeeper_lake::Log for Entries {
+    fn read(&self, after: u64) -> Result<Vec<LogEntry>, Fault> {
+        let entry = |entry: slotkeeper::log::Entry| LogEntry {
+            seq: entry.seq,
+            received_at: entry.received.at,
+            bytes: entry.received.bytes,
+        };
+        Ok(self.0.read(after, 1)?.into_iter().map(entry).collect())
+    }
+    fn last_seq(&self) -> Result<u64, Fault> {
+        Ok(self.0.last_seq()?)
+    }
+}
+
+struct Sold(Registry);
+
+impl slotkeeper_lake::Registry for Sold {
+    fn record(&mut self, id: RecordId) -> Result<Option<RegistryRecord>, Fault> {
+        Ok(self.0.get(id)?.cloned())
+    }
+}
+
+fn advance_lake(world: &World) {
+    let folder = world.folder.path();
+    let mut lake = Lake::open(&folder.join("lake"), &folder.join("lake.db")).unwrap();
+    let log = Entries(SqliteLog::open_read_only(&world.data().log()).unwrap());
+    let mut registry = Sold(Registry::open(&world.data().contracts()).unwrap());
+    lake.advance(&log, &mut registry, &mut |_| {}).unwrap();
+}
+
+/// An origin whose log is of ten days, a break a day: 6 entries of each.
+fn ten_days() -> World {
+    let mut world = World::new();
+    for number in 0..10 {
+        let pod = world.open(&format!("viewer-{}", number % 5), Preroll, 2);
+        let filled = pod.slots.iter().find(|row| row.fill().is_some()).expect("the demo has house ads");
+        world.report(filled, &[Start, FirstQuartile, Midpoint, ThirdQuartile, Complete]);
+    }
+    // A plan is valid for a day, so all were decided today.
+    let aged = format!("UPDATE entries SET received_at_ms = {} - (10 - (seq - 1) / 6) * {DAY_MS}", world.now.0);
+    world.tamper("log.db", &aged);
+    world.fold();
+    world
+}
+
+fn places(world: &World) -> Vec<u64> {
+    let entries = SqliteLog::open_read_only(&world.data().log()).unwrap().read(0, 10_000).unwrap();
+    entries.iter().map(|entry| entry.seq).collect()
+}
+
+fn dropped(world: &World, days: u64) -> Result<Dropped, RetentionError> {
+    drop_old(&world.data(), days, world.now, &|_| {})
+}
+
+fn count(path: &Path, sql: &str) -> i64 {
+    Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn what_is_old_and_consumed_is_dropped_from_the_front_and_places_go_on() {
+    let world = ten_days();
+    advance_lake(&world);
+    let before = look(&world.data(), 4, world.now).unwrap();
+    let size = fs::metadata(world.data().log()).unwrap().len();
+    assert_eq!(places(&world).len(), 60, "nothing was dropped by looking");
+    let done = dropped(&world, 4).unwrap();
+    assert_eq!(done, Dropped { given_back: true, ..before });
+    assert_eq!((done.entries, done.first_kept_seq, done.held_back), (36, 37, 0));
+    assert_eq!(places(&world), (37..=60).collect::<Vec<_>>());
+    assert!(fs::metadata(world.data().log()).unwrap().len() < size);
+    assert_eq!(dropped(&world, 4).unwrap().entries, 0, "done is done");
+    world.log(vec![]);
+    assert_eq!(places(&world).last(), Some(&61));
+    world.fold();
+    advance_lake(&world);
+    assert_eq!(
+        count(&world.data().fold(), "SELECT count(*) FROM fct_ad_opportunities"),
+        20,
+        "the tables keep their rows"
+    );
+}
+
+#[test]
+fn what_somebody_has_not_consumed_stays_however_old_it_is() {
+    let mut world = ten_days();
+    assert!(matches!(dropped(&world, 1), Err(RetentionError::NoLake)));
+    advance_lake(&world);
+    world.now = world.now.plus_ms(30 * DAY_MS);
+    world.open("viewer-9", Preroll, 1);
+    world.now = world.now.plus_ms(30 * DAY_MS);
+    let all = dropped(&world, 1).unwrap();
+    assert_eq!((all.entries, all.first_kept_seq), (59, 60), "the last one consumed is how the log is known");
+    assert_eq!((all.held_back, all.held_back_by), (2, Some("the fold")));
+    world.fold();
+    assert_eq!(dropped(&world, 1).unwrap().held_back_by, Some("the lake"));
+    advance_lake(&world);
+    assert_eq!(dropped(&world, 1).unwrap().entries, 1);
+    world.tamper("trackers.db", "CREATE TABLE consumed (seq INTEGER); INSERT INTO consumed VALUES (3)");
+    assert_eq!(dropped(&world, 1).unwrap().held_back_by, Some("the trackers"));
+}
+
+#[test]
+fn killed_between_two_commits_the_next_run_goes_on() {
+    let world = World::new();
+    let mut log = SqliteLog::open(&world.data().log()).unwrap();
+    let empty = Received { at: UnixMillis(7), bytes: b"{\"edge_id\":\"e\",\"facts\":[]}".to_vec() };
+    log.append(&vec![empty; 2_300]).unwrap();
+    world.fold();
+    advance_lake(&world);
+    let killed = drop_old_watched(&world.data(), 1, world.now, &|_| {}, &|at| at < 1_000).unwrap();
+    assert!(!killed.given_back);
+    assert_eq!(places(&world), (1_001..=2_300).collect::<Vec<_>>(), "no gap");
+    assert_eq!(dropped(&world, 1).unwrap().first_kept_seq, 2_300);
+    assert_eq!(places(&world), [2_300]);
+}
+
+#[test]
+fn while_an_origin_serves_its_room_is_given_back_later() {
+    let world = ten_days();
+    advance_lake(&world);
+    let serving = world.data().lock_for_serving().unwrap();
+    assert!(!dropped(&world, 8).unwrap().given_back);
+    drop(serving);
+    assert!(dropped(&world, 4).unwrap().given_back);
+    let serving = world.data().lock_for_serving().unwrap();
+    assert!(dropped(&world, 1).unwrap().given_back, "once it is prepared, also while it serves");
+    drop(serving);
+}
+
+#[test]
+fn who_reads_the_log_from_its_start_says_that_it_begins_later() {
+    let world = ten_days();
+    advance_lake(&world);
+    dropped(&world, 4).unwrap();
+    let audited = audit(&Options { data: world.data(), stores: vec![], replays_max: 0, progress: &|_| {} });
+    assert!(matches!(audited, Err(AuditError::LogBeginsLater(37))));
+    fs::remove_file(world.data().fold()).unwrap();
+    let registry = Registry::open(&world.data().contracts()).unwrap();
+    let log = SqliteLog::open(&world.data().log()).unwrap();
+    let refused = Fold::open(&world.data().fold(), registry).unwrap().catch_up(&log).unwrap_err();
+    assert!(matches!(refused, FoldError::LogBeginsLater { first: 37 }), "{refused}");
+}
+
+#[test]
+fn who_is_forgotten_after_the_log_was_shortened_is_in_neither_tables_nor_lake() {
+    let world = ten_days();
+    advance_lake(&world);
+    dropped(&world, 4).unwrap();
+    let pseudonyms = slotkeeper_core::keys::Pseudonyms::parse(&"9e".repeat(32)).unwrap();
+    let viewer = pseudonyms.viewer("viewer-1");
+    let totals = "SELECT sum(revenue_micros * 1000 + delivered * 10 + filled) FROM flight_totals";
+    let revenue = "SELECT sum(recognized_revenue_micros) + count(*) FROM fct_ad_impressions";
+    let lake = world.folder.path().join("lake.db");
+    let before = (count(&lake, totals), count(&world.data().fold(), revenue));
+    let done = forget(&world.data(), viewer, world.now, &|_| {}).unwrap();
+    assert_eq!((done.breaks, done.rows), (2, 2), "of one of their two breaks the log knows");
+    assert_eq!((count(&lake, totals), count(&world.data().fold(), revenue)), before);
+    let of_viewer = format!("SELECT count(*) FROM fct_ad_opportunities WHERE viewer = '{viewer}'");
+    assert_eq!(count(&world.data().fold(), &of_viewer), 0);
+    assert_eq!(
+        count(&world.data().fold(), &format!("SELECT count(*) FROM decisions WHERE content LIKE '%{viewer}%'")),
+        0
+    );
+    let opened = Lake::open(&world.folder.path().join("lake"), &lake).unwrap();
+    assert!(opened.breaks_of(viewer).unwrap().is_empty());
+    drop(opened);
+    world.log(vec![]);
+    world.fold();
+    advance_lake(&world);
+    assert_eq!(count(&world.data().fold(), revenue), before.1);
+}
+
+#[test]
+fn the_command_says_what_is_dropped_and_what_is_held_back() {
+    let world = ten_days();
+    advance_lake(&world);
+    let run = |more: &[&str]| {
+        let output =
+            program().args(["retention", "--json", "--data"]).arg(world.folder.path()).args(more).output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap_or_default()
+    };
+    let would = run(&["--log-days", "4", "--dry-run"]);
+    assert_eq!((would["entries"].as_u64(), would["first_kept_seq"].as_u64()), (Some(36), Some(37)));
+    assert_eq!(run(&["--log-days", "4"])["entries"], 36);
+    assert_eq!(run(&["--log-days", "4"])["entries"], 0);
+    assert_eq!(run(&["--log-days", "0"]), serde_json::Value::Null, "a day at least");
+}
