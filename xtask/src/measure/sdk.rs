@@ -69,7 +69,7 @@ pub(super) fn measure(builder: &Builder<'_>, report: &Report) -> Result<()> {
     setup::browser_to_drive()?;
     let peers = peers(builder)?;
     let sdk = builder.sdk()?;
-    sizes(builder, &peers)?;
+    sizes(builder, report, &peers)?;
     costs(builder, report, &sdk, &peers)
 }
 
@@ -94,8 +94,8 @@ fn peers(builder: &Builder<'_>) -> Result<PathBuf> {
 }
 
 /// These figures are of the group `size`, whose they have always been.
-fn sizes(builder: &Builder<'_>, peers: &Path) -> Result<()> {
-    let report = Report { group: "size" };
+fn sizes(builder: &Builder<'_>, report: &Report, peers: &Path) -> Result<()> {
+    let report = Report { group: "size", ..*report };
     let ours = size::sdk(builder)?;
     let others = [VAST_CLIENT, CONTRIB_ADS];
     let theirs = npm::sizes(&others.map(|peer| peer.script(peers)))?;
