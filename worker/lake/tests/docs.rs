@@ -46,7 +46,7 @@ of its content, an event by slot, ad, record, event, session and whether a crawl
 takes them away; and files are merged. Read those that `lake.db` lists: `SELECT table_name, hour_at_ms, name FROM raw_files`. The
 others may be read by glob: `lake/fct_ad_opportunities/*/*/part.parquet`.
 
-**Memory.** An hour of more than a million facts is folded in several passes, and the result is the same.
+**Memory.** An hour of more than half a million facts is folded in several passes, and the result is the same.
 
 **Changes.** A column may be added at the end, nullable: files of before read as nulls. Nothing else changes under a name.
 

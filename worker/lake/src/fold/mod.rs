@@ -34,8 +34,8 @@ use hourly::Hourly;
 use slots::Slots;
 pub(crate) use totals::Totals;
 
-/// How many facts are folded at once: about half a gigabyte.
-pub const PASS_ROWS: u64 = 1_000_000;
+/// How many facts are folded at once, of each hour that is: about a quarter of a gigabyte.
+pub const PASS_ROWS: u64 = 500_000;
 
 /// The tables that are folded.
 pub const DERIVED: [&Table; 4] = [&OPPORTUNITIES, &IMPRESSIONS, &EVENTS, &HOURLY];

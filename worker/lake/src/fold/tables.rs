@@ -71,7 +71,7 @@ pub(super) fn write_pass(
     let standing = election::standing(slots, beacons);
     check_one_row_a_slot(hour, &standing)?;
     let (of_slots, of_impressions) = (sources(&OPPORTUNITIES), sources(&IMPRESSIONS));
-    let invalid = place_of("invalid_traffic");
+    let invalid = const { place_of("invalid_traffic") };
     for row in &standing {
         check_filled_xor_unfilled(hour, slots, row)?;
         let is_valid = slots.text(row.place, invalid).is_none();
@@ -106,26 +106,26 @@ fn settled(state: &Impression) -> Option<&'static str> {
 }
 
 fn slot_of<'a>(slots: &'a Slots, row: &SlotRow, played: Option<&Played>, currency: Option<Currency>) -> Slot<'a> {
-    let text = |name| slots.text(row.place, place_of(name));
-    let context = |name| slots.text(row.context, place_of(name));
-    let int = |name| slots.int(row.place, place_of(name));
+    let text = |place| slots.text(row.place, place);
+    let context = |place| slots.text(row.context, place);
+    let int = |place| slots.int(row.place, place);
     let impression = played.filter(|played| played.furthest.is_some());
     Slot {
-        title_id: text("title_id").unwrap_or_default(),
-        position: text("position").unwrap_or_default(),
-        country: context("country"),
-        device: context("device"),
+        title_id: text(const { place_of("title_id") }).unwrap_or_default(),
+        position: text(const { place_of("position") }).unwrap_or_default(),
+        country: context(const { place_of("country") }),
+        device: context(const { place_of("device") }),
         is_filled: row.token.is_some(),
-        fill_reason: text("fill_reason"),
-        unfilled_reason: text("unfilled_reason"),
-        advertiser_id: int("advertiser_id"),
-        campaign_id: int("campaign_id"),
-        flight_id: int("flight_id"),
-        creative_id: int("creative_id"),
+        fill_reason: text(const { place_of("fill_reason") }),
+        unfilled_reason: text(const { place_of("unfilled_reason") }),
+        advertiser_id: int(const { place_of("advertiser_id") }),
+        campaign_id: int(const { place_of("campaign_id") }),
+        flight_id: int(const { place_of("flight_id") }),
+        creative_id: int(const { place_of("creative_id") }),
         sold_in: currency,
         currency: impression.and_then(|played| played.worth.currency),
-        invalid_traffic: text("invalid_traffic"),
-        max_duration_ms: int("max_duration_ms").unwrap_or_default(),
+        invalid_traffic: text(const { place_of("invalid_traffic") }),
+        max_duration_ms: int(const { place_of("max_duration_ms") }).unwrap_or_default(),
         furthest: impression.and_then(|played| played.furthest),
         is_released: played.is_some_and(|played| settled(&played.state) == Some("released")),
         is_skipped: impression.is_some_and(|played| played.state.at(Event::Skip).is_some()),
@@ -192,7 +192,7 @@ fn write_impression(
         .bool(worth.threshold_passed)
         .int(worth.recognized_revenue_micros)
         .text_or_null(worth.currency.as_ref().map(Currency::as_str))
-        .text_or_null(slots.text(of.place, place_of("invalid_traffic")));
+        .text_or_null(slots.text(of.place, const { place_of("invalid_traffic") }));
     Ok(())
 }
 
@@ -248,25 +248,31 @@ fn check_one_row_a_slot(hour: Hour, standing: &[&SlotRow]) -> Result<(), LakeErr
     }
 }
 
+/// What a fill has and an empty slot has not.
+const OF_FILL: [usize; 9] = [
+    place_of("fill_reason"),
+    place_of("ad_id"),
+    place_of("record_id"),
+    place_of("advertiser_id"),
+    place_of("campaign_id"),
+    place_of("flight_id"),
+    place_of("creative_id"),
+    place_of("duration_ms"),
+    place_of("expires_at"),
+];
+
 fn check_filled_xor_unfilled(hour: Hour, slots: &Slots, row: &SlotRow) -> Result<(), LakeError> {
-    let has = |name| {
+    let has = |place: usize| {
         let (group, index) = row.place;
-        slots.groups[group].columns()[place_of(name)].is_present(index)
+        slots.groups[group].columns()[place].is_present(index)
     };
-    let of_fill = [
-        "fill_reason",
-        "ad_id",
-        "record_id",
-        "advertiser_id",
-        "campaign_id",
-        "flight_id",
-        "creative_id",
-        "duration_ms",
-        "expires_at",
-    ];
-    let is_whole = match slots.text(row.place, place_of("outcome")) {
-        Some("filled") => of_fill.into_iter().all(has) && !has("unfilled_reason"),
-        Some("unfilled") => !of_fill.into_iter().any(has) && !has("claim_counts_until") && has("unfilled_reason"),
+    let is_whole = match slots.text(row.place, const { place_of("outcome") }) {
+        Some("filled") => OF_FILL.into_iter().all(has) && !has(const { place_of("unfilled_reason") }),
+        Some("unfilled") => {
+            !OF_FILL.into_iter().any(has)
+                && !has(const { place_of("claim_counts_until") })
+                && has(const { place_of("unfilled_reason") })
+        }
         _ => false,
     };
     if is_whole {
