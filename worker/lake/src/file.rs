@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parquet::{
     basic::{Compression, ConvertedType, Encoding, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel},
     column::{reader::ColumnReader, writer::ColumnWriter},
@@ -219,9 +220,12 @@ fn write_chunk(
     let levels = levels.as_deref();
     let present = (from..until).filter(|index| column.is_present(*index));
     match (writer, &column.values) {
-        (ColumnWriter::ByteArrayColumnWriter(writer), Values::Text { .. }) => {
-            let texts: Vec<ByteArray> =
-                present.filter_map(|index| Some(ByteArray::from(column.text(index)?))).collect();
+        (ColumnWriter::ByteArrayColumnWriter(writer), Values::Text { bytes, ends }) => {
+            let begin_of = |index: usize| index.checked_sub(1).map_or(0, |before| ends[before]);
+            let first = begin_of(from);
+            let all = Bytes::copy_from_slice(&bytes[first..begin_of(until)]); // once, not for every text
+            let text = |index| ByteArray::from(all.slice(begin_of(index) - first..ends[index] - first));
+            let texts: Vec<ByteArray> = present.map(text).collect();
             writer.write_batch(&texts, levels, None)?;
         }
         (ColumnWriter::Int64ColumnWriter(writer), Values::Int(values)) => {
