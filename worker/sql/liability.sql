@@ -15,7 +15,7 @@ SELECT
     count(*) AS make_goods,
     sum(shortfall) AS shortfall,
     sum(liability_micros) AS liability_micros
-FROM makegood_ledger
+FROM makegoods
 WHERE CAST($status AS VARCHAR) IN ('all', status) OR (CAST($status AS VARCHAR) = 'standing' AND status IN ('pending', 'scheduled'))
 GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3;

@@ -1,6 +1,12 @@
 //! The questions that are shipped, each against a count of the same slots that knows nothing of SQL.
 
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "what fails here fails the test; counts are small")]
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
+    reason = "counts are small"
+)]
 
 mod support;
 
@@ -11,8 +17,9 @@ use std::{
 };
 
 use slotkeeper::{
+    books::{CAMPAIGN_PACING_DAILY, MAKEGOODS},
     data_dir::DataDir,
-    sql::{self, API_BOUNDS, questions, tables},
+    sql::{self, API_BOUNDS, questions},
 };
 use slotkeeper_lake::columns::Rows;
 use slotkeeper_query::{Answer, Session, session::Values};
@@ -430,7 +437,7 @@ fn flights_at_risk_come_by_urgency_and_liability_by_advertiser_and_status() {
     let folder = tempfile::tempdir().unwrap();
     let data = DataDir::open(folder.path()).unwrap();
     let pacing = |day: &str, flights: &[(&str, &str, i64, Option<i64>, i64)]| {
-        let mut rows = Rows::new(&tables::CAMPAIGN_PACING_DAILY);
+        let mut rows = Rows::new(&CAMPAIGN_PACING_DAILY);
         for (flight, alert, delivered, index, days) in flights {
             row(
                 &mut rows,
@@ -457,7 +464,7 @@ fn flights_at_risk_come_by_urgency_and_liability_by_advertiser_and_status() {
         ("e", "critical", 300, Some(500_000), 2),
     ];
     pacing("2026-11-21", &flights);
-    let mut rows = Rows::new(&tables::MAKEGOOD_LEDGER);
+    let mut rows = Rows::new(&MAKEGOODS);
     let owed = [
         ("acme", "pending", "USD", i64::MAX),
         ("acme", "pending", "USD", i64::MAX),

@@ -19,7 +19,7 @@ const SQL_BYTES_MAX: u64 = 1024 * 1024;
 pub(crate) struct Sql {
     /// One or more statements; `-` reads them from standard input
     #[arg(value_name = "SQL", required_unless_present_any = ["file", "tables"], conflicts_with_all = ["file", "tables"])]
-    sql: Option<String>,
+    statements: Option<String>,
     /// A file with the statements. If its head describes parameters, as those of worker/sql do, it is held to that
     #[arg(long, value_name = "FILE", conflicts_with = "tables")]
     file: Option<PathBuf>,
@@ -80,7 +80,7 @@ impl Sql {
             let data = self.asking.data()?;
             return list_tables(&data, self.asking.format);
         }
-        let question = match (&self.file, &self.sql) {
+        let question = match (&self.file, &self.statements) {
             (Some(file), _) => {
                 let name = file.display().to_string();
                 Question::read(&name, &read(file)?).map_err(anyhow::Error::msg)?

@@ -15,7 +15,10 @@ use slotkeeper_query::{
     view::{Column, Source},
 };
 
-use crate::data_dir::{self, DataDir};
+use crate::{
+    books::{CAMPAIGN_PACING_DAILY, MAKEGOOD_LEDGER, MAKEGOODS},
+    data_dir::{self, DataDir},
+};
 
 /// How much memory an answer may take before it goes to disk.
 const MEMORY_MAX_BYTES: u64 = 2 << 30;
@@ -57,8 +60,8 @@ pub fn views(data: &DataDir) -> Result<Vec<View>, SqlError> {
         };
         views.push(view(table, source));
     }
-    views.push(view(&tables::CAMPAIGN_PACING_DAILY, Source::Days(lake.join(tables::CAMPAIGN_PACING_DAILY.name))));
-    for table in [&tables::MAKEGOOD_LEDGER].into_iter().chain(tables::DIMENSIONS) {
+    views.push(view(&CAMPAIGN_PACING_DAILY, Source::Days(lake.join(CAMPAIGN_PACING_DAILY.name))));
+    for table in [&MAKEGOODS, &MAKEGOOD_LEDGER].into_iter().chain(tables::DIMENSIONS) {
         let part = lake.join(table.name).join("part.parquet");
         views.push(view(table, Source::Files(if part.is_file() { vec![part] } else { vec![] })));
     }

@@ -1,4 +1,4 @@
-//! The tables that are not folded from the log: what the books say, and what is booked, as it was when.
+//! The tables that are folded from nothing: what is booked, as it was when, and who watches.
 
 use slotkeeper_lake::tables::{Column, Kind, Table};
 
@@ -33,78 +33,6 @@ const fn time_or_null(name: &'static str, about: &'static str) -> Column {
 const fn bool(name: &'static str, about: &'static str) -> Column {
     column(name, Kind::Bool, false, about)
 }
-
-/// How flights stood at the end of a day.
-pub const CAMPAIGN_PACING_DAILY: Table = Table {
-    name: "campaign_pacing_daily",
-    about: "One row for every day and guaranteed flight that ran on it: how it stood at the day's end",
-    columns: &[
-        text("day", "The day, as 2026-11-30, in the time zone beside"),
-        text("time_zone", "Whose midnights it has"),
-        time("as_of", "Up to when it is counted"),
-        bool("is_provisional", "Whether the day was not over, or not folded, when it was counted"),
-        int("flight_id", "The flight"),
-        text("flight", "Its id in the contracts file"),
-        int("campaign_id", "Its campaign"),
-        text("campaign", "The campaign's id in the contracts file"),
-        int("advertiser_id", "Its advertiser"),
-        text("advertiser", "The advertiser's id in the contracts file"),
-        int("committed", "What was promised in all"),
-        int("delivered", "What was delivered by then, in all"),
-        int("delivered_on_day", "What was delivered on this day"),
-        int("target_even", "What would be delivered by then at the same rate in every hour"),
-        int("target_even_of_day", "The day's part of that"),
-        int("target_shaped", "What should be delivered by then, following the audience"),
-        int("target_shaped_of_day", "The day's part of that"),
-        bool("is_curve_learned", "Whether that curve is learned; if not, it is even"),
-        int_or_null(
-            "pacing_index_millionths",
-            "Delivered over target_shaped, in millionths; null while it says nothing",
-        ),
-        int("remaining_ms", "Milliseconds to its end"),
-        int("days_remaining", "Days of its calendar that it still runs on"),
-        int("required_per_day", "The daily rate that delivers the rest in time"),
-        int_or_null(
-            "projected",
-            "What it will have delivered at its end as things go; null if it has not run for a day",
-        ),
-        int_or_null("projected_low", "The lower end of the interval around that"),
-        int_or_null("projected_high", "The upper end"),
-        text("alert", "not_started, starting, ok, over_delivering, watch, at_risk, critical, ended_full, ended_short"),
-    ],
-};
-
-/// What is owed.
-pub const MAKEGOOD_LEDGER: Table = Table {
-    name: "makegood_ledger",
-    about: "One row for every flight that closed short: what is owed for it, as the ledger has it now",
-    columns: &[
-        int("make_good_id", "The number of the make-good"),
-        int("flight_id", "The flight that fell short"),
-        text("flight", "Its id in the contracts file"),
-        int("campaign_id", "Its campaign"),
-        text("campaign", "The campaign's id in the contracts file"),
-        int("advertiser_id", "To whom it is owed"),
-        text("advertiser", "The advertiser's id in the contracts file"),
-        time("ended_at", "When the flight ended"),
-        int("committed", "What was promised"),
-        int("delivered", "What was delivered"),
-        int("shortfall", "What the flight fell short by, as far as it is owed"),
-        int("cpm_micros", "The price of a thousand, in micros"),
-        text("currency", "ISO 4217"),
-        text("status", "pending, scheduled, fulfilled, credited or void"),
-        text_or_null(
-            "remedy",
-            "The last that was chosen: additional_delivery, credit or invoice_adjustment; null if none was",
-        ),
-        int("scheduled", "Impressions that bonus flights are, or were, to deliver"),
-        int("fulfilled", "What they delivered of that"),
-        int("credited", "Impressions that were credited"),
-        int("invoice_adjusted", "Impressions that invoices were adjusted by"),
-        int("liability_micros", "What is still owed, in micros of the currency: exact"),
-        time("last_at", "When the last entry was written"),
-    ],
-};
 
 const VALID_FROM: Column =
     time("valid_from", "From when it was booked so; 1970 of what was booked before there was a history");

@@ -1,5 +1,6 @@
 //! A small lake: slots made up by the rule of a seed, and the files of every table that they are in.
 #![allow(dead_code, reason = "every test program uses some of these")]
+#![allow(clippy::cast_possible_wrap, clippy::struct_field_names, reason = "small numbers, and columns' names")]
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -167,7 +168,7 @@ fn fill(dice: &mut Dice, is_crawler: bool) -> Fill {
     let reached = if settled == Some("impressed") { dice.below(5) } else { 0 };
     let earns = settled == Some("impressed") && reached >= 2 && !is_crawler && reason != "house_ad";
     let revenue = if earns { 18_333 + dice.below(9_000) as i64 } else { 0 };
-    let currency = (settled == Some("impressed")).then(|| if flight % 3 == 0 { "EUR" } else { "USD" });
+    let currency = (settled == Some("impressed")).then_some(if flight % 3 == 0 { "EUR" } else { "USD" });
     let (is_skipped, has_failed) = (reached < 4 && dice.below(5) == 0, reached < 4 && dice.below(9) == 0);
     Fill { reason, flight, settled, reached, revenue, currency, is_skipped, has_failed }
 }
@@ -252,7 +253,9 @@ pub(crate) fn write_slots(lake: &Path, slots: &[Slot]) {
         let folder = format!("date={}/hour={:02}", date(hour), hour / HOUR_MS % 24);
         let of = |table: &'static Table, add: &dyn Fn(&mut Rows, &Slot)| {
             let mut rows = Rows::new(table);
-            slots.iter().for_each(|slot| add(&mut rows, slot));
+            for slot in &slots {
+                add(&mut rows, slot);
+            }
             write(lake, &folder, &rows);
         };
         of(&tables::OPPORTUNITIES, &opportunity);
