@@ -107,7 +107,13 @@ pub async fn keep_advancing(data: DataDir, mut stop: watch::Receiver<bool>) {
         let stepped = tokio::task::spawn_blocking(move || {
             let mut advancing = match opened {
                 Some(advancing) => advancing,
-                None => Advancing::open(&data)?,
+                None => {
+                    // Whatever is booked while the origin serves is exported by who books it.
+                    if let Err(error) = crate::dims::export(&data) {
+                        crate::tell!("slotkeeper: the dimensions are not exported: {error}");
+                    }
+                    Advancing::open(&data)?
+                }
             };
             let step = advancing.step()?;
             Ok::<_, AdvanceError>((advancing, step))

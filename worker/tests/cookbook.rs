@@ -118,6 +118,24 @@ async fn without_duckdb_the_origin_serves_and_says_what_is_missing() {
 }
 
 #[test]
+fn what_is_booked_is_in_the_dimensions_at_once() {
+    let data = tempfile::tempdir().unwrap();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/contracts.toml");
+    let import = |file: &Path| {
+        let arguments = ["contracts", "import", "--data", data.path().to_str().unwrap(), file.to_str().unwrap()];
+        assert!(program().args(arguments).status().unwrap().success());
+    };
+    import(&demo);
+    let renamed = data.path().join("renamed.toml");
+    let text = std::fs::read_to_string(&demo).unwrap();
+    std::fs::write(&renamed, text.replace("\"The Lighthouse\"", "\"The Light\"")).unwrap();
+    import(&renamed);
+    let sql = "SELECT name, is_current FROM dim_titles WHERE title_id = 'the-lighthouse' ORDER BY valid_from";
+    let said = slotkeeper(data.path(), &["sql", sql, "--format", "csv"]);
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "name,is_current\r\nThe Lighthouse,false\r\nThe Light,true\r\n");
+}
+
+#[test]
 fn the_command_line_refuses_what_it_cannot_answer_whole() {
     let data = lake();
     let cut = slotkeeper(data.path(), &["sql", "SELECT * FROM fct_ad_events", "--rows", "10", "--format", "csv"]);

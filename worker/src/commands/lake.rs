@@ -120,6 +120,7 @@ impl Work {
         if anew {
             advancing.clear()?;
         }
+        slotkeeper::dims::export(&DataDir::open(&self.data.data)?)?;
         self.work(|| advancing.step())
     }
 
