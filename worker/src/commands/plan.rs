@@ -40,7 +40,8 @@ pub(crate) struct Publish {
     /// How long to try again when an edge does not answer
     #[arg(long, default_value_t = 15, value_name = "SECONDS")]
     retry_for: u64,
-    /// Publish although the log is not folded, so that flights that are done may be sold again
+    /// Publish although the log is not folded, so that flights that are done may be sold again. (If it has not been for five
+    /// minutes, flights keep the allocation of the last plan)
     #[arg(long)]
     force: bool,
 }
