@@ -32,6 +32,7 @@ pub mod sqlite;
 pub mod stitcher;
 pub mod store;
 pub mod vast;
+mod viewers;
 mod vmap;
 mod xml;
 
@@ -56,6 +57,7 @@ pub async fn serve(platform: &impl Platform, client: Client, route: Route, body:
         Route::Interstitials(tag) => interstitials::answer(platform, &tag).await.for_page(tag.origin),
         Route::Receipt => receipts::accept(platform, body).await,
         Route::PutPlan => plans::put(platform, body).await,
+        Route::ForgetViewer { viewer } => viewers::forget(platform, &viewer).await,
         Route::ShipOutbox => outbox::ship_on_request(platform).await,
     }
 }

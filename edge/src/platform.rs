@@ -10,6 +10,7 @@ use std::{
 use slotkeeper_core::{
     caps::Settled,
     fact::{Fact, FactBatch},
+    id::ViewerKey,
     time::UnixMillis,
 };
 
@@ -63,6 +64,9 @@ pub trait Platform {
 
     /// Settles claims of one break where its viewer's state is (see [`crate::settle::settle_at`]).
     async fn settle_at_store(&self, settling: &Settling) -> Result<Vec<Settled>, StoreError>;
+
+    /// Forgets a viewer where their state is (see [`crate::store::Store::forget`]).
+    async fn forget_at_store(&self, viewer: ViewerKey) -> Result<(), StoreError>;
 
     /// Posts a batch of facts to the origin's collector; returns once they are durable there, or after `deadline_ms`.
     async fn post_facts(&self, batch: String, deadline_ms: u64) -> Result<(), OriginError>;

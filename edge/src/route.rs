@@ -150,6 +150,11 @@ pub enum Route {
     PutPlan,
     /// `POST /v1/outbox/ship`, by the origin.
     ShipOutbox,
+    /// `DELETE /v1/viewers/{viewer}`, by the origin.
+    ForgetViewer {
+        /// As sent.
+        viewer: String,
+    },
 }
 
 impl Route {
@@ -174,6 +179,7 @@ impl Route {
             path => match path.strip_prefix("/v1/").and_then(|path| path.split_once('/')) {
                 Some(("t", token)) => (Self::Pixel { token: token.into(), error_code: error_code(head.query) }, "GET"),
                 Some(("c", token)) => (Self::Click { token: token.into() }, "GET"),
+                Some(("viewers", viewer)) => (Self::ForgetViewer { viewer: viewer.into() }, "DELETE"),
                 _ => return Err(Reply::error(404, "not_found", None, format!("there is nothing at {path:?}"))),
             },
         };
@@ -189,7 +195,7 @@ impl Route {
     }
 
     fn is_for_the_origin_only(&self) -> bool {
-        matches!(self, Self::PutPlan | Self::ShipOutbox)
+        matches!(self, Self::PutPlan | Self::ShipOutbox | Self::ForgetViewer { .. })
     }
 
     /// The longest body this route reads, in bytes.
@@ -208,7 +214,8 @@ impl Route {
             | Self::Click { .. }
             | Self::AssetList(_)
             | Self::Interstitials(_)
-            | Self::ShipOutbox => 0,
+            | Self::ShipOutbox
+            | Self::ForgetViewer { .. } => 0,
         }
     }
 

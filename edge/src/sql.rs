@@ -68,6 +68,14 @@ pub const HOLDERS: &str = "SELECT b.viewer, coalesce(v.version, 0) AS state_vers
 pub const SETTLE: &str = "UPDATE viewer_states SET version = ?2 + 1, state = ?3, keep_until = ?4
   WHERE viewer = ?1 AND version = ?2 RETURNING version";
 
+/// Parameters: viewer, the instant. Empties a viewer's state, and keeps its version until the sweep: begun again from nothing, a
+/// commit that was decided from what is forgotten could not be told from a right one.
+pub const FORGET_STATE: &str =
+    "UPDATE viewer_states SET version = version + 1, state = x'', keep_until = ?2 WHERE viewer = ?1";
+
+/// Parameter: viewer. Takes them out of the answers that are remembered for retries.
+pub const FORGET_IN_ANSWERS: &str = "UPDATE breaks SET viewer = zeroblob(16) WHERE viewer = ?1";
+
 /// Rows: sequence, facts; oldest first.
 pub fn outbox() -> String {
     format!("SELECT sequence, facts FROM outbox ORDER BY sequence LIMIT {OUTBOX_ENTRIES_MAX}")

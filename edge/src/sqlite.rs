@@ -99,6 +99,12 @@ impl<S: Sqlite> Store for S {
         let rows = self.query(sql::SETTLE, parameters).await?;
         Ok(if rows.is_empty() { Committed::Lost } else { Committed::Yes })
     }
+
+    async fn forget(&self, viewer: ViewerKey, now: UnixMillis) -> Result<(), StoreError> {
+        self.query(sql::FORGET_STATE, vec![blob(&viewer.0), Value::Integer(now.0)]).await?;
+        self.query(sql::FORGET_IN_ANSWERS, vec![blob(&viewer.0)]).await?;
+        Ok(())
+    }
 }
 
 impl<S: Sqlite> Outbox for S {

@@ -137,6 +137,9 @@ pub trait Store {
 
     /// Replaces a viewer's state, if it is still as it was.
     async fn settle(&self, viewer: ViewerKey, new_state: &NewState) -> Result<Committed, StoreError>;
+
+    /// Forgets a viewer's state. Whatever was decided or is to be settled from it is lost, as to another commit.
+    async fn forget(&self, viewer: ViewerKey, now: UnixMillis) -> Result<(), StoreError>;
 }
 
 /// The outbox of a store that ships by being asked, entry by entry.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
-use slotkeeper_core::{caps::Settled, keys::Purpose, plan::Plan, time::UnixMillis};
+use slotkeeper_core::{caps::Settled, id::ViewerKey, keys::Purpose, plan::Plan, time::UnixMillis};
 use slotkeeper_edge::{
     Platform, Settings,
     auction::Outbound,
@@ -281,6 +281,17 @@ impl Platform for Cloudflare {
         let mut response = call(&self.env, "SHARDS", &shard, "/settle", &body).await.map_err(failed)?;
         match response.status_code() {
             200 => serde_json::from_slice(&response.bytes().await.map_err(failed)?).map_err(failed),
+            status => Err(failed(format!("the shard answered {status}"))),
+        }
+    }
+
+    async fn forget_at_store(&self, viewer: ViewerKey) -> std::result::Result<(), StoreError> {
+        let body = serde_json::to_vec(&viewer).map_err(failed)?;
+        self.shard_trips.set(self.shard_trips.get() + 1);
+        let shard = self.shard_of(viewer.bucket());
+        let response = call(&self.env, "SHARDS", &shard, "/forget", &body).await.map_err(failed)?;
+        match response.status_code() {
+            200 => Ok(()),
             status => Err(failed(format!("the shard answered {status}"))),
         }
     }

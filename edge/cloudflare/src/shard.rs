@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 
+use slotkeeper_core::id::ViewerKey;
 use slotkeeper_edge::{
     auction::{auction, openrtb::Left},
     breaks::{Asked, decide_at},
     outbox::ship,
     route::path_of,
     settle::{Settling, settle_at},
+    store::Store as _,
 };
 use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
 
@@ -34,11 +36,12 @@ impl DurableObject for Shard {
     }
 
     /// `POST /decide`: an [`Asked`] in, the response's JSON out. `POST /settle`: a [`Settling`] in, what became of each of
-    /// its claims out.
+    /// its claims out. `POST /forget`: a viewer in.
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let (url, body) = (request.inner().url(), request.bytes().await?);
         match path_of(&url) {
             "/settle" => self.settle(&serde_json::from_slice(&body)?).await,
+            "/forget" => self.forget(serde_json::from_slice(&body)?).await,
             _ => self.decide(&serde_json::from_slice(&body)?).await,
         }
     }
@@ -84,6 +87,13 @@ impl Shard {
     async fn settle(&self, settling: &Settling) -> Result<Response> {
         match settle_at(&self.store, settling).await {
             Ok(settled) => Response::from_json(&settled),
+            Err(error) => Response::error(error.to_string(), 503),
+        }
+    }
+
+    async fn forget(&self, viewer: ViewerKey) -> Result<Response> {
+        match self.store.forget(viewer, now()).await {
+            Ok(()) => Response::ok("forgotten"),
             Err(error) => Response::error(error.to_string(), 503),
         }
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use http_body_util::BodyExt as _;
-use slotkeeper_core::{caps::Settled, keys::Purpose, plan::Plan, time::UnixMillis};
+use slotkeeper_core::{caps::Settled, id::ViewerKey, keys::Purpose, plan::Plan, time::UnixMillis};
 use slotkeeper_edge::{
     Platform, Settings,
     auction::{Outbound, auction, openrtb::Left},
@@ -16,7 +16,7 @@ use slotkeeper_edge::{
     platform::{OriginError, PlanStored, store_call, within},
     settings::SettingsError,
     settle::{Settling, settle_at},
-    store::StoreError,
+    store::{Store as _, StoreError},
 };
 use spin_sdk::{
     http::{self, FullBody, IntoRequest as _},
@@ -207,6 +207,10 @@ impl Platform for Spin {
 
     async fn settle_at_store(&self, settling: &Settling) -> Result<Vec<Settled>, StoreError> {
         settle_at(&self.store, settling).await
+    }
+
+    async fn forget_at_store(&self, viewer: ViewerKey) -> Result<(), StoreError> {
+        self.store.forget(viewer, self.now()).await
     }
 
     async fn post_facts(&self, batch: String, deadline_ms: u64) -> Result<(), OriginError> {

@@ -30,7 +30,7 @@ use spin_sdk::{
 
 use crate::{
     platform::now,
-    scripts::{COMMIT, HOLDER, PLAN_IN_FORCE, PUT_PLAN_IN_FORCE, SETTLE, Script, VIEW},
+    scripts::{COMMIT, FORGET, HOLDER, PLAN_IN_FORCE, PUT_PLAN_IN_FORCE, SETTLE, Script, VIEW},
 };
 
 /// How long an instance decides from the plan it last heard of before it asks again: the plan's version is in another
@@ -237,6 +237,12 @@ impl Store for SpinRedis {
     async fn settle(&self, viewer: ViewerKey, new_state: &NewState) -> Result<Committed, StoreError> {
         let keys = [self.shard_of(viewer.bucket()).viewer(viewer)];
         self.run(&SETTLE, &keys, state_arguments(new_state).into()).await?.committed()
+    }
+
+    /// The answers that are remembered for retries are known by their breaks only, and end by themselves.
+    async fn forget(&self, viewer: ViewerKey, now: UnixMillis) -> Result<(), StoreError> {
+        let keys = [self.shard_of(viewer.bucket()).viewer(viewer)];
+        self.run(&FORGET, &keys, vec![ends_at(now)]).await?.flag().map(|_| ())
     }
 }
 

@@ -75,6 +75,18 @@ redis.call('PEXPIREAT', KEYS[1], ARGV[4])
 return 1",
 };
 
+/// Key: viewer. Argument: when what is left of them ends. Answers 1. The version goes on: begun again from nothing, a commit that
+/// was decided from what is forgotten could not be told from a right one.
+pub(crate) const FORGET: Script = Script {
+    name: "forget",
+    text: "
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('HSET', KEYS[1], 'n', string.format('%.0f', (redis.call('HGET', KEYS[1], 'n') or 0) + 1), 's', '')
+  redis.call('PEXPIREAT', KEYS[1], ARGV[1])
+end
+return 1",
+};
+
 /// Key: the version of the plan in force. Argument: a version. Answers the version in force, which never goes back.
 pub(crate) const PUT_PLAN_IN_FORCE: Script = Script {
     name: "put_plan_in_force",

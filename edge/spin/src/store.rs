@@ -1,6 +1,9 @@
 //! The store that a deployment chose: Spin's own SQLite, or Redis.
 
-use slotkeeper_core::id::{BreakId, OpportunityId, ViewerKey};
+use slotkeeper_core::{
+    id::{BreakId, OpportunityId, ViewerKey},
+    time::UnixMillis,
+};
 use slotkeeper_edge::store::{Commit, Committed, Holder, NewState, Store, StoreError, View};
 
 use crate::{redis::SpinRedis, sqlite::SpinSqlite};
@@ -65,6 +68,13 @@ impl Store for SpinStore {
         match self {
             Self::Sqlite(store) => store.settle(viewer, new_state).await,
             Self::Redis(store) => store.settle(viewer, new_state).await,
+        }
+    }
+
+    async fn forget(&self, viewer: ViewerKey, now: UnixMillis) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.forget(viewer, now).await,
+            Self::Redis(store) => store.forget(viewer, now).await,
         }
     }
 }

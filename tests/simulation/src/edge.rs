@@ -10,6 +10,7 @@ use slotkeeper_core::{
     caps::{CapState, Settled, Transition, Viewer},
     decide::decide,
     fact::{FactBatch, Recording},
+    id::ViewerKey,
     plan::Plan,
     time::UnixMillis,
 };
@@ -295,6 +296,18 @@ impl Platform for Edge {
         };
         self.misjudge(settling, &mut settled);
         Ok(settled)
+    }
+
+    async fn forget_at_store(&self, viewer: ViewerKey) -> Result<(), StoreError> {
+        match self.world.layout {
+            Layout::Shared => self.store.forget(viewer, self.now()).await,
+            Layout::Sharded => {
+                let forget_there = move |shard: Self, store: StoreHandle| -> Answered<()> {
+                    Box::pin(async move { store.forget(viewer, shard.now()).await })
+                };
+                self.at_shard(viewer.bucket(), forget_there).await
+            }
+        }
     }
 
     async fn post_facts(&self, batch: String, deadline_ms: u64) -> Result<(), OriginError> {

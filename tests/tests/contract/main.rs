@@ -11,6 +11,7 @@ mod auction;
 mod collector;
 mod edge;
 mod eligible;
+mod forget;
 mod hls;
 mod http_client;
 mod openapi;
@@ -82,6 +83,8 @@ contract! {
     malformed_requests_are_refused_by_field
     oversize_bodies_are_refused
     a_plan_is_taken_only_from_the_origin_signed_and_newer
+    a_viewer_is_forgotten_by_the_origin_only_and_their_caps_start_anew
+    what_was_decided_before_a_viewer_was_forgotten_brings_nothing_back
     plans_published_in_a_race_leave_the_newest_in_force
     without_a_plan_every_slot_says_so
     a_page_on_any_site_may_call_the_edge

@@ -81,6 +81,7 @@ fn template(path: &str) -> &str {
     match path.split('?').next().unwrap_or(path) {
         path if path.starts_with("/v1/t/") => "/v1/t/{token}",
         path if path.starts_with("/v1/c/") => "/v1/c/{token}",
+        path if path.starts_with("/v1/viewers/") => "/v1/viewers/{viewer}",
         path => path,
     }
 }

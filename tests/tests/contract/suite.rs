@@ -36,6 +36,11 @@ pub(crate) use crate::eligible::{
     who_objects_is_shown_nothing_that_a_longer_cap_counts_and_is_nobody_in_the_books,
 };
 
+pub(crate) use crate::forget::{
+    a_viewer_is_forgotten_by_the_origin_only_and_their_caps_start_anew,
+    what_was_decided_before_a_viewer_was_forgotten_brings_nothing_back,
+};
+
 pub(crate) use crate::abuse::{
     a_client_past_its_limit_is_refused_before_its_body_is_read_and_its_neighbours_are_not,
     tokens_and_bearers_of_every_step_of_a_key_rotation_are_taken_as_promised,
