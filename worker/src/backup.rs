@@ -16,10 +16,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use slotkeeper_core::time::UnixMillis;
 
-use crate::data_dir::connect_read_only;
+use crate::data_dir::{connect_read_only, has_table};
 
-/// The databases that are copied, what is derived first. `fold.db` is not: it is folded again.
-const DATABASES: [&str; 6] = ["trackers.db", "lake.db", "pacing.db", "ledger.db", "log.db", "contracts.db"];
+/// The databases that are copied, what is derived first. `fold.db` only if it cannot be folded again.
+const DATABASES: [&str; 7] = ["fold.db", "trackers.db", "lake.db", "pacing.db", "ledger.db", "log.db", "contracts.db"];
 /// The folders of files, each of which is replaced whole or never changed.
 const FOLDERS: [&str; 1] = ["lake"];
 /// What says what a backup holds.
@@ -111,8 +111,9 @@ pub fn back_up(data: &Path, to: &Path, now: UnixMillis, progress: &dyn Fn(&str))
     let mut files = Vec::new();
     // The folders before the log, after what lists their files: a file that is listed is in the folder, or was replaced since by one
     // that the log's copy makes again.
+    let folds_again = is_whole(&data.join("log.db"))?;
     for name in DATABASES {
-        if data.join(name).exists() {
+        if data.join(name).exists() && !(name == "fold.db" && folds_again) {
             progress(name);
             copy_database(&data.join(name), &partial.join(name))?;
             files.push(described(&partial, name)?);
@@ -129,6 +130,16 @@ pub fn back_up(data: &Path, to: &Path, now: UnixMillis, progress: &dyn Fn(&str))
     write_synced(&partial.join(MANIFEST), &json)?;
     finish(&partial, to)?;
     Ok(manifest)
+}
+
+/// Whether nothing was dropped of a log for its age.
+fn is_whole(log: &Path) -> Result<bool, BackupError> {
+    let database = |source| BackupError::Database { path: log.into(), source };
+    let db = connect_read_only(log).map_err(database)?;
+    if !has_table(&db, "entries").map_err(database)? {
+        return Ok(true);
+    }
+    db.query_row("SELECT coalesce(min(seq), 1) = 1 FROM entries", [], |row| row.get(0)).map_err(database)
 }
 
 /// Puts a backup back as the data directory `data`, which must not be there or be empty, once every file is what was backed up.

@@ -9,6 +9,7 @@ use std::{fs, path::Path};
 use rusqlite::Connection;
 use slotkeeper::{
     audit::{AuditError, Options, audit},
+    backup::back_up,
     fold::{Fold, FoldError},
     forget::forget,
     log::{Log as _, Received, SqliteLog},
@@ -169,6 +170,20 @@ fn who_reads_the_log_from_its_start_says_that_it_begins_later() {
     let log = SqliteLog::open(&world.data().log()).unwrap();
     let refused = Fold::open(&world.data().fold(), registry).unwrap().catch_up(&log).unwrap_err();
     assert!(matches!(refused, FoldError::LogBeginsLater { first: 37 }), "{refused}");
+}
+
+#[test]
+fn a_backup_of_a_shortened_log_holds_the_tables_that_cannot_be_folded_again() {
+    let world = ten_days();
+    advance_lake(&world);
+    let folder = tempfile::tempdir().unwrap();
+    let held = |name: &str| {
+        let manifest = back_up(world.folder.path(), &folder.path().join(name), world.now, &|_| {}).unwrap();
+        manifest.files.iter().any(|file| file.path == "fold.db")
+    };
+    assert!(!held("whole"));
+    dropped(&world, 4).unwrap();
+    assert!(held("shortened"));
 }
 
 #[test]
