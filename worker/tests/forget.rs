@@ -300,9 +300,9 @@ fn killed_after_any_step_the_next_run_does_the_rest() {
     for killed_after in steps {
         let told = told();
         let before = books(&told.world);
-        let stop = |step| if step == killed_after { Err(ForgetError::Stopped(step)) } else { Ok(()) };
+        let ends = |step| if step == killed_after { Err(ForgetError::Stopped(step)) } else { Ok(()) };
         let (data, now) = (told.world.data(), told.world.now);
-        let killed = forget_watched(&data, told.ada, now, &quiet, &stop).unwrap_err();
+        let killed = forget_watched(&data, told.ada, now, &quiet, &ends).unwrap_err();
         assert!(matches!(killed, ForgetError::Stopped(step) if step == killed_after));
         // Whoever serves in between folds what the log says by then.
         told.world.fold();
@@ -330,8 +330,8 @@ fn the_lake_is_what_it_would_be_if_it_were_made_of_the_log_as_it_is_now() {
         let before = lake_totals(folder);
         assert!(before.iter().any(|total| total.contains("EUR")), "{before:?}");
         assert!(files_with_text(folder, &told).iter().any(|path| path.starts_with(folder.join("lake"))));
-        let stop = |step| if Some(step) == killed_after { Err(ForgetError::Stopped(step)) } else { Ok(()) };
-        let done = forget_watched(&told.world.data(), told.ada, told.world.now, &quiet, &stop);
+        let ends = |step| if Some(step) == killed_after { Err(ForgetError::Stopped(step)) } else { Ok(()) };
+        let done = forget_watched(&told.world.data(), told.ada, told.world.now, &quiet, &ends);
         assert_eq!(done.is_err(), killed_after.is_some());
         forget(&told.world.data(), told.ada, told.world.now, &quiet).unwrap();
         assert_eq!(lake_totals(folder), before, "{killed_after:?}");

@@ -224,8 +224,8 @@ fn the_command_says_what_is_dropped_and_what_is_held_back() {
             program().args(["retention", "--json", "--data"]).arg(world.folder.path()).args(more).output().unwrap();
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap_or_default()
     };
-    let would = run(&["--log-days", "4", "--dry-run"]);
-    assert_eq!((would["entries"].as_u64(), would["first_kept_seq"].as_u64()), (Some(36), Some(37)));
+    let looked = run(&["--log-days", "4", "--dry-run"]);
+    assert_eq!((looked["entries"].as_u64(), looked["first_kept_seq"].as_u64()), (Some(36), Some(37)));
     assert_eq!(run(&["--log-days", "4"])["entries"], 36);
     assert_eq!(run(&["--log-days", "4"])["entries"], 0);
     assert_eq!(run(&["--log-days", "0"]), serde_json::Value::Null, "a day at least");

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use rusqlite::params;
 use slotkeeper_core::{
     decision::Decision,
-    id::{BreakId, BreakStem, OpportunityId, RecordId, SessionKey, ViewerKey},
+    id::{BreakId, OpportunityId, RecordId, SessionKey, ViewerKey},
 };
 
 use crate::{
@@ -25,6 +25,9 @@ use crate::{
 
 /// What of a row depends on its decision, and is not known without it.
 const OF_ITS_DECISION: [&str; 5] = ["session", "tier", "country", "region", "device"];
+
+/// Asked by the place of an entry, and the hash it had.
+pub type EntryNow<'a> = dyn Fn(u64, &str) -> Result<Option<String>, Fault> + 'a;
 
 /// Whom to take out, and what to put in their place.
 pub struct Forgetting<'a> {
@@ -43,7 +46,7 @@ pub struct Forgetting<'a> {
     /// What is left of a decision, if some of these ads were sold by it.
     pub left: &'a dyn Fn(&Decision, &HashSet<RecordId>) -> Option<Decision>,
     /// The hash of an entry of the log now, if it was changed and had this one before.
-    pub entry_now: &'a dyn Fn(u64, &str) -> Result<Option<String>, Fault>,
+    pub entry_now: &'a EntryNow<'a>,
 }
 
 impl Forgetting<'_> {
@@ -157,15 +160,15 @@ impl Lake {
         let (mut rows, mut gone, mut changed) = (0, 0, false);
         self.each_group(table, &old, |group| {
             for index in 0..group.len() {
-                let Some(changes) = changes(forgetting, table, group, index, sold) else {
+                let Some(new) = changes(forgetting, table, group, index, sold) else {
                     gone += 1;
                     continue;
                 };
-                changed |= !changes.is_empty();
+                changed |= !new.is_empty();
                 rows += 1;
                 let mut row = writer.row().map_err(LakeError::file(&path))?;
                 for (column, from) in table.columns.iter().zip(group.columns()) {
-                    match changes.get(column.name) {
+                    match new.get(column.name) {
                         Some(value) => row.text_or_null(value.as_deref()),
                         None => row.copy(from, index),
                     };
@@ -209,10 +212,9 @@ fn changes(
     let mut changes = BTreeMap::new();
     if table.name == RAW_BEACONS.name {
         let slot = parsed::<OpportunityId>(rows, "opportunity_id", index);
-        let stems: fn(&BreakId) -> BreakStem = BreakId::stem;
         let is_theirs = slot.is_some_and(|slot| {
             let (least, greatest) = slot.break_stem().range();
-            forgetting.breaks.range(least..=greatest).any(|break_id| stems(break_id) == slot.break_stem())
+            forgetting.breaks.range(least..=greatest).next().is_some()
         });
         if is_theirs && rows.column("session").is_present(index) {
             changes.insert("session", None);

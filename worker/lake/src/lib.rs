@@ -28,7 +28,7 @@ mod tests;
 pub use book::RawFile;
 pub use error::LakeError;
 pub use fold::{DERIVED, PASS_ROWS};
-pub use forget::Forgetting;
+pub use forget::{EntryNow, Forgetting};
 pub use lake::{CHUNK_BYTES, FILES_MAX, Fault, Lake, Log, Registry, Step};
 pub use raw::{LogEntry, RAW};
 pub use reader::LakeReader;

@@ -54,7 +54,9 @@ impl Found {
         each_entry(log, &|seq| progress(&format!("looking for the viewer: entry {seq} of the log")), |entry| {
             if holds(&entry.received.bytes, name.as_bytes()) {
                 found.entries.insert(entry.seq);
-                facts_of(entry).iter().for_each(|fact| found.take_row_or_decision(fact));
+                for fact in facts_of(entry) {
+                    found.take_row_or_decision(&fact);
+                }
             }
         })?;
         if found.is_nothing() {
