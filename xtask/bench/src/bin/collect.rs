@@ -1,7 +1,7 @@
 //! Facts to an origin's collector as edges send them, beside the same rows put straight into SQLite.
 //!
 //! `collect ADDRESS BATCHES CONNECTIONS DATABASE` posts so many batches of 1,000 opportunities and then of 1,000 beacons to the
-//! origin at ADDRESS, which must be of the SLOTKEEPER_KEYS in the environment; then it inserts the same rows into a new
+//! origin at ADDRESS, which must be of the `SLOTKEEPER_KEYS` in the environment; then it inserts the same rows into a new
 //! DATABASE, a batch a transaction, fsynced as the origin's log is. It prints one JSON object. Any answer but 202 ends the
 //! run with an error.
 
@@ -26,7 +26,7 @@ use slotkeeper_core::{
 use slotkeeper_world::{Params, Script, Sink, Sold, UnsoldAd, generate, truth::HourLine};
 
 const CONNECTIONS_MAX: usize = 64;
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -118,7 +118,8 @@ fn measured(
     let began = Instant::now();
     facts.chunks(BATCH_FACTS_MAX).try_for_each(&mut insert)?;
     let inserted = began.elapsed();
-    let per_s = |took: Duration| facts.len() as f64 / took.as_secs_f64();
+    let count = u32::try_from(facts.len()).context("too many facts to count")?;
+    let per_s = |took: Duration| f64::from(count) / took.as_secs_f64();
     let bytes = bodies.iter().map(Vec::len).sum::<usize>() / facts.len();
     Ok(json!({ "per_s": per_s(accepted), "sqlite_per_s": per_s(inserted), "json_bytes": bytes }))
 }
