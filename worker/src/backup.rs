@@ -16,12 +16,18 @@ use std::{
 use serde::{Deserialize, Serialize};
 use slotkeeper_core::time::UnixMillis;
 
-use crate::data_dir::{connect_read_only, has_table};
+use crate::{
+    data_dir::{connect_read_only, has_table},
+    sql::raw_files,
+};
 
 /// The databases that are copied, what is derived first. `fold.db` only if it cannot be folded again.
 const DATABASES: [&str; 7] = ["fold.db", "trackers.db", "lake.db", "pacing.db", "ledger.db", "log.db", "contracts.db"];
-/// The folders of files, each of which is replaced whole or never changed.
-const FOLDERS: [&str; 1] = ["lake"];
+/// The lake's files, each of which is replaced whole or never changed; and the book that says which count.
+const LAKE: &str = "lake";
+const LAKE_BOOK: &str = "lake.db";
+/// How often the lake is copied anew because its files were merged under the copy.
+const LAKE_TRIES_MAX: u32 = 5;
 /// What says what a backup holds.
 const MANIFEST: &str = "backup.json";
 /// What the folder is called until it is whole.
@@ -47,6 +53,9 @@ pub enum BackupError {
         /// Why.
         source: rusqlite::Error,
     },
+    /// The lake's files are merged faster than they can be copied.
+    #[error("{0}: its files were merged while they were copied, {LAKE_TRIES_MAX} times; back up when less is going on")]
+    LakeMoves(PathBuf),
     /// There is something already.
     #[error("{0}: there is something already; name a folder that is not there or is empty")]
     NotEmpty(PathBuf),
@@ -109,8 +118,6 @@ pub fn back_up(data: &Path, to: &Path, now: UnixMillis, progress: &dyn Fn(&str))
     }
     let partial = begin(to)?;
     let mut files = Vec::new();
-    // The folders before the log, after what lists their files: a file that is listed is in the folder, or was replaced since by one
-    // that the log's copy makes again.
     let folds_again = is_whole(&data.join("log.db"))?;
     for name in DATABASES {
         if data.join(name).exists() && !(name == "fold.db" && folds_again) {
@@ -118,11 +125,8 @@ pub fn back_up(data: &Path, to: &Path, now: UnixMillis, progress: &dyn Fn(&str))
             copy_database(&data.join(name), &partial.join(name))?;
             files.push(described(&partial, name)?);
         }
-        if name == "lake.db" {
-            for folder in FOLDERS {
-                progress(folder);
-                copy_folder(data, &partial, folder, &mut files)?;
-            }
+        if name == LAKE_BOOK {
+            copy_lake(data, &partial, &mut files, progress)?;
         }
     }
     let manifest = Manifest { slotkeeper: env!("CARGO_PKG_VERSION").into(), at_ms: now, files };
@@ -130,6 +134,44 @@ pub fn back_up(data: &Path, to: &Path, now: UnixMillis, progress: &dyn Fn(&str))
     write_synced(&partial.join(MANIFEST), &json)?;
     finish(&partial, to)?;
     Ok(manifest)
+}
+
+/// Copies the lake's files, and its book again if files that it lists were merged meanwhile into others that it does not.
+fn copy_lake(
+    data: &Path,
+    partial: &Path,
+    files: &mut Vec<BackedUp>,
+    progress: &dyn Fn(&str),
+) -> Result<(), BackupError> {
+    let book = partial.join(LAKE_BOOK);
+    for _ in 0..LAKE_TRIES_MAX {
+        progress(LAKE);
+        let known = files.len();
+        copy_folder(data, partial, LAKE, files)?;
+        if !book.exists() || is_complete(&book, &partial.join(LAKE))? {
+            return Ok(());
+        }
+        files.truncate(known);
+        fs::remove_dir_all(partial.join(LAKE)).map_err(io_error(partial))?;
+        fs::remove_file(&book).map_err(io_error(&book))?;
+        files.retain(|file| file.path != LAKE_BOOK);
+        copy_database(&data.join(LAKE_BOOK), &book)?;
+        files.push(described(partial, LAKE_BOOK)?);
+    }
+    Err(BackupError::LakeMoves(data.join(LAKE)))
+}
+
+/// Whether every file of facts is there that the lake's book lists.
+fn is_complete(book: &Path, lake: &Path) -> Result<bool, BackupError> {
+    let database = |source| BackupError::Database { path: book.into(), source };
+    let db = connect_read_only(book).map_err(database)?;
+    for table in slotkeeper_lake::tables::ALL {
+        let listed = raw_files(Some(&db), lake, table.name).map_err(database)?;
+        if !listed.iter().all(|file| file.exists()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether nothing was dropped of a log for its age.
