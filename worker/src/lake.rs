@@ -115,13 +115,13 @@ pub async fn keep_advancing(data: DataDir, mut stop: watch::Receiver<bool>) {
                     Advancing::open(&data)?
                 }
             };
-            let step = advancing.step()?;
-            Ok::<_, AdvanceError>((advancing, step))
+            let done = advancing.step()?;
+            Ok::<_, AdvanceError>((advancing, done))
         });
         let found_nothing = match stepped.await {
-            Ok(Ok((opened, step))) => {
+            Ok(Ok((opened, done))) => {
                 advancing = Some(opened);
-                step.found_nothing()
+                done.found_nothing()
             }
             Ok(Err(error)) => {
                 crate::tell!("slotkeeper: {error}");
