@@ -220,9 +220,9 @@ fn kill_9_at_any_moment_changes_no_byte_of_the_tables_and_leaves_nothing() {
     assert!(command(&whole).status().unwrap().success());
     let took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap();
     let mut broken_off = 0;
-    for _ in 0..25 {
+    for round in 0..25 {
         let mut process = command(&killed).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(random.below(took_ms + took_ms / 8)));
+        std::thread::sleep(Duration::from_millis(random.below(took_ms * round / 25 + 2)));
         process.kill().unwrap(); // SIGKILL
         broken_off += u32::from(!process.wait().unwrap().success());
     }
