@@ -101,7 +101,7 @@ pub fn close_month(
     }
     let all = flights(&contracts.booked()?);
     let delivered = LakeTotals(&lake).delivered(UnixMillis(i64::MAX.unsigned_abs()))?;
-    let bonuses = bonuses(ledger, &all, &delivered)?;
+    let bonuses = bonuses(ledger, &all, &delivered, now)?;
     let bonus_flights: BTreeSet<String> = ledger.bonus_flights()?.into_iter().map(|(_, bonus)| bonus.flight).collect();
     let ended = |flight: &&Flight| {
         flight.class == DemandClass::Guaranteed
@@ -131,14 +131,19 @@ fn bonuses(
     ledger: &mut Ledger,
     flights: &[Flight],
     delivered: &BTreeMap<FlightId, u64>,
+    now: UnixMillis,
 ) -> Result<Vec<BonusDelivered>, BooksError> {
     let numbers: BTreeMap<&str, FlightId> =
         flights.iter().map(|flight| (flight.slug.as_str(), flight.flight_id)).collect();
-    let mut sums: BTreeMap<FlightId, u64> = BTreeMap::new();
+    let mut sums: BTreeMap<FlightId, BonusDelivered> = BTreeMap::new();
     for (flight_id, bonus) in ledger.bonus_flights()? {
         let number = numbers.get(bonus.flight.as_str());
         let delivered = number.and_then(|number| delivered.get(number)).copied().unwrap_or_default();
-        *sums.entry(flight_id).or_default() += delivered.min(bonus.impressions);
+        let delivered = delivered.min(bonus.impressions);
+        let is_over = bonus.ends_at.plus_ms(LAST_ADS_MS) <= now;
+        let sum = sums.entry(flight_id).or_insert(BonusDelivered { flight_id, delivered: 0, scheduled: 0 });
+        sum.delivered += delivered;
+        sum.scheduled += if is_over { delivered } else { bonus.impressions };
     }
-    Ok(sums.into_iter().map(|(flight_id, delivered)| BonusDelivered { flight_id, delivered }).collect())
+    Ok(sums.into_values().collect())
 }

@@ -72,7 +72,11 @@ pub const MAKEGOODS: Table = Table {
         column("committed", Kind::Int, "What was promised"),
         column("delivered", Kind::Int, "What was delivered, as far as is known by now"),
         column("shortfall", Kind::Int, "What is missing of that; 0 of a void one"),
-        column("scheduled", Kind::Int, "Impressions that bonus flights are, or were, to deliver"),
+        column(
+            "scheduled",
+            Kind::Int,
+            "Impressions that bonus flights are to deliver: of those that are over, what they did",
+        ),
         column("fulfilled", Kind::Int, "Impressions that they delivered"),
         column("credited", Kind::Int, "Impressions that were credited"),
         column("invoice_adjusted", Kind::Int, "Impressions that invoices were adjusted by"),

@@ -259,6 +259,15 @@ fn a_bonus_flight_is_booked_at_no_price_and_what_it_delivers_settles_the_make_go
         close_month(&world.data, &mut world.ledger(), &december, at("2027-01-02T00:00:00Z"), Mode::Write).unwrap();
     let flights: Vec<&str> = closed.lines.iter().map(|line| line.flight.slug.as_str()).collect();
     assert_eq!(flights, ["december"], "a bonus flight owes nothing of its own");
+    world.deliver(bonus.flight_id, "2026-12-01T12:00:00Z", 900);
+    let closed =
+        close_month(&world.data, &mut world.ledger(), &december, at("2027-01-02T00:00:00Z"), Mode::Write).unwrap();
+    let bonus = &closed.bonuses[0].1;
+    assert_eq!(
+        (bonus.status, bonus.unscheduled_impressions()),
+        (Status::Pending, 100),
+        "it is over, and lacks a hundred"
+    );
     assert_eq!(world.ledger().verify().unwrap(), []);
 }
 

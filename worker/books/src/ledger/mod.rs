@@ -106,6 +106,9 @@ pub struct BonusDelivered {
     pub flight_id: FlightId,
     /// All of them together, of each no more than it was scheduled for.
     pub delivered: u64,
+    /// What they are to deliver, together: of those that are over, what they did. So what a bonus flight lacks at its end is owed
+    /// as if nothing had been scheduled for it.
+    pub scheduled: u64,
 }
 
 /// What an operation did.
@@ -233,7 +236,7 @@ impl Ledger {
     }
 
     fn fulfil(&mut self, bonus: &BonusDelivered, at: UnixMillis) -> Result<(Did, MakeGood), LedgerError> {
-        let fulfil = Operation::Fulfil { bonus_delivered: bonus.delivered };
+        let fulfil = Operation::Fulfil { bonus_delivered: bonus.delivered, scheduled: bonus.scheduled };
         self.apply_one(bonus.flight_id, &fulfil, None, "", at)
     }
 

@@ -28,6 +28,8 @@ pub enum Operation {
     Fulfil {
         /// All that they have delivered now, of each no more than it was scheduled for.
         bonus_delivered: u64,
+        /// All that they are to deliver: of those that are over, what they did.
+        scheduled: u64,
     },
     /// It is credited.
     Credit {
@@ -97,12 +99,11 @@ impl Operation {
                 }
                 after.scheduled += bonus.impressions;
             }
-            Self::Fulfil { bonus_delivered } => {
-                if *bonus_delivered > state.scheduled {
-                    let scheduled = state.scheduled;
+            Self::Fulfil { bonus_delivered, scheduled } => {
+                if bonus_delivered > scheduled {
                     return Err(refuse(format!("bonus_delivered: {bonus_delivered}; {scheduled} are scheduled")));
                 }
-                after.fulfilled = *bonus_delivered;
+                (after.fulfilled, after.scheduled) = (*bonus_delivered, *scheduled);
             }
             Self::Credit { impressions } => after.credited += at_most_open(*impressions)?,
             Self::InvoiceAdjustment { impressions } => after.invoice_adjusted += at_most_open(*impressions)?,

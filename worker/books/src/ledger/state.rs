@@ -14,7 +14,7 @@ use super::{LedgerError, account::Account, worth};
 pub struct State {
     /// What the flight delivered.
     pub delivered: u64,
-    /// What bonus flights are, or were, to deliver.
+    /// What bonus flights are to deliver: of those that are over, what they did.
     pub scheduled: u64,
     /// What they delivered of that.
     pub fulfilled: u64,

@@ -15,12 +15,13 @@ pub(crate) type Opening<'a> = dyn Fn() -> Ledger + Sync + 'a;
 /// What it does, and the test of it.
 type Case = (&'static str, fn(&Opening<'_>));
 
-pub(crate) const SUITE: [Case; 15] = [
+pub(crate) const SUITE: [Case; 16] = [
     ("a flight that closed short is owed to the micro", owed_to_the_micro),
     ("a flight that delivered all owes nothing", nothing_owed),
     ("closing twice changes nothing", closing_twice),
     ("late beacons lower what is owed, invalid traffic raises it", adjusted),
     ("a bonus flight fulfils a make-good bit by bit", fulfilled),
+    ("what a bonus flight lacks at its end can be made good anew", rescheduled),
     ("what is made good in parts adds up to the whole", in_parts),
     ("a credit ends a make-good, and what comes later is told apart", credited),
     ("the accounts move as docs/ledger.md shows", documented),
@@ -48,7 +49,8 @@ fn bonus(impressions: u64) -> Operation {
 }
 
 fn deliver(ledger: &mut Ledger, number: u32, delivered: u64) -> MakeGood {
-    let bonus = BonusDelivered { flight_id: FlightId(number), delivered };
+    let scheduled = ledger.make_good(FlightId(number)).unwrap().unwrap().state.scheduled;
+    let bonus = BonusDelivered { flight_id: FlightId(number), delivered, scheduled };
     ledger.close(&[], &[bonus], AT, Mode::Write).unwrap();
     ledger.make_good(FlightId(number)).unwrap().unwrap()
 }
@@ -135,6 +137,23 @@ fn fulfilled(open: &Opening<'_>) {
     sound(&mut ledger);
 }
 
+fn rescheduled(open: &Opening<'_>) {
+    let mut ledger = open();
+    close(&mut ledger, 1, 1_000, 25_000_000, 400);
+    apply(&mut ledger, 1, &bonus(600), "s").unwrap();
+    let over = |delivered| BonusDelivered { flight_id: FlightId(1), delivered, scheduled: delivered };
+    let ended = ledger.close(&[], &[over(450)], AT, Mode::Write).unwrap().bonuses.remove(0).1;
+    assert_eq!(
+        (ended.status, ended.liability_micros(), ended.unscheduled_impressions()),
+        (Status::Pending, 3_750_000, 150)
+    );
+    let late = ledger.close(&[], &[over(460)], AT, Mode::Write).unwrap().bonuses.remove(0).1;
+    assert_eq!((late.status, late.unscheduled_impressions()), (Status::Pending, 140));
+    let second = apply(&mut ledger, 1, &bonus(140), "t").unwrap().1;
+    assert_eq!((second.status, second.state.scheduled), (Status::Scheduled, 600));
+    sound(&mut ledger);
+}
+
 fn in_parts(open: &Opening<'_>) {
     let mut ledger = open();
     // A third of a micro each: parts rounded by themselves would come to 0, or to 997.
@@ -213,7 +232,7 @@ fn refused(open: &Opening<'_>) {
         (Operation::InvoiceAdjustment { impressions: 700 }, "impressions: 700; 600 are open"),
         (bonus(601), "flight f1: schedule: impressions: 601; 600 are open and not scheduled"),
         (bonus(0), "impressions: 0; 600 are open and not scheduled"),
-        (Operation::Fulfil { bonus_delivered: 1 }, "bonus_delivered: 1; 0 are scheduled"),
+        (Operation::Fulfil { bonus_delivered: 1, scheduled: 0 }, "bonus_delivered: 1; 0 are scheduled"),
     ] {
         let said = message(apply(&mut ledger, 1, &operation, "k"));
         assert!(said.contains(expected), "{said}");
