@@ -24,7 +24,7 @@ use slotkeeper_edge::{
     settle::{Settling, settle_at},
     sql,
     sqlite::{Sqlite as _, Value, first_number},
-    store::{Outbox as _, StoreError},
+    store::{Outbox as _, Store as _, StoreError},
 };
 
 use crate::{
