@@ -105,15 +105,14 @@ pub async fn keep_advancing(data: DataDir, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         let (opened, data) = (advancing.take(), data.clone());
         let stepped = tokio::task::spawn_blocking(move || {
-            let mut advancing = match opened {
-                Some(advancing) => advancing,
-                None => {
-                    // Whatever is booked while the origin serves is exported by who books it.
-                    if let Err(error) = crate::dims::export(&data) {
-                        crate::tell!("slotkeeper: the dimensions are not exported: {error}");
-                    }
-                    Advancing::open(&data)?
+            let mut advancing = if let Some(advancing) = opened {
+                advancing
+            } else {
+                // Whatever is booked while the origin serves is exported by who books it.
+                if let Err(error) = crate::dims::export(&data) {
+                    crate::tell!("slotkeeper: the dimensions are not exported: {error}");
                 }
+                Advancing::open(&data)?
             };
             let done = advancing.step()?;
             Ok::<_, AdvanceError>((advancing, done))
