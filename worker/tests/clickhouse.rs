@@ -5,6 +5,7 @@
 mod support;
 
 use std::{
+    fmt::Write as _,
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -17,7 +18,7 @@ use slotkeeper::{
 use slotkeeper_query::session::Values;
 use support::small_lake;
 
-/// ClickHouse in process, as PyPI has it.
+/// ClickHouse in process, as Python's package index has it.
 const PACKAGE: &str = "chdb-core==26.9.0";
 
 /// What both engines understand. `sum!(x)` is a sum that does not wrap, `@table` a table.
@@ -95,7 +96,7 @@ fn for_clickhouse(sql: &str, lake: &Path) -> String {
         if index > 0 {
             let (table, rest) = piece.split_once(char::is_whitespace).unwrap_or((piece, ""));
             let files = lake.join(table).join("date=*/hour=*/part.parquet");
-            text += &format!("file('{}', Parquet) {rest}", files.display());
+            let _ = write!(text, "file('{}', Parquet) {rest}", files.display()); // a String takes all
         } else {
             text += piece;
         }
@@ -110,7 +111,7 @@ fn for_clickhouse(sql: &str, lake: &Path) -> String {
             depth == 0
         });
         let (summed, rest) = piece.split_at(end.unwrap());
-        widened += &format!("sum(toInt128({summed}){rest}");
+        let _ = write!(widened, "sum(toInt128({summed}){rest}");
     }
     widened
 }

@@ -146,8 +146,9 @@ fn the_reasons_of_unfilled_slots_add_up() {
 
 #[test]
 fn revenue_is_the_sum_of_its_micros() {
+    type Key = fn(&Slot, &Fill) -> String;
     let world = World::new();
-    let by: [(&str, fn(&Slot, &Fill) -> String); 5] = [
+    let by: [(&str, Key); 5] = [
         ("all", |_, _| "all".into()),
         ("day", |slot, _| slot.day()),
         ("advertiser", |_, fill| fill.advertiser().to_string()),
@@ -274,8 +275,9 @@ fn money_on_the_table_is_priced_by_the_hour_and_position_and_rounded_once() {
 
 #[test]
 fn reach_counts_viewers_and_how_often_they_saw_it() {
+    type Id = fn(&Fill) -> i64;
     let world = World::new();
-    let by: [(&str, fn(&Fill) -> i64); 3] =
+    let by: [(&str, Id); 3] =
         [("campaign", Fill::campaign), ("flight", |fill| fill.flight), ("creative", Fill::creative)];
     for (by, id) in by {
         let mut seen: BTreeMap<i64, BTreeMap<&str, i64>> = BTreeMap::new();
