@@ -231,6 +231,22 @@ fn the_onset_of_cap_blocking_is_the_first_hour_past_the_line() {
 }
 
 #[test]
+fn a_share_that_is_exactly_the_line_has_crossed_it() {
+    let mut slots: Vec<Slot> = small_lake::slots().into_iter().filter(|slot| slot.fill().is_some()).take(20).collect();
+    for (index, slot) in slots.iter_mut().enumerate() {
+        slot.opened_at = DAY_0_MS + HOUR_MS * i64::from(index >= 10);
+    }
+    slots[15].outcome = small_lake::Outcome::Unfilled("frequency_capped");
+    let folder = tempfile::tempdir().unwrap();
+    let data = DataDir::open(folder.path()).unwrap();
+    small_lake::write_slots(&data.lake(), &slots);
+    let session = sql::start(&data, vec![], vec![]).unwrap();
+    let onset = |line| lines(&answer(&session, "cap-onset", &[("line_percent", line), ("slots_min", "10")]));
+    assert_eq!(onset("10"), ["all 2026-11-20T01:00:00Z 10 1 10 2026-11-20T00:00:00Z 0"]);
+    assert!(onset("11").is_empty());
+}
+
+#[test]
 fn money_on_the_table_is_priced_by_the_hour_and_position_and_rounded_once() {
     let world = World::new();
     let mut cells: BTreeMap<(i64, &str), Vec<&Slot>> = BTreeMap::new();
