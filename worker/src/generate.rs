@@ -10,6 +10,8 @@ use std::{
     fs::{self, File},
     io::{self, BufWriter, Write as _},
     path::{Path, PathBuf},
+    sync::mpsc::{SyncSender, sync_channel},
+    thread,
 };
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,8 @@ use crate::{
 
 /// How many bytes of entries go into one commit of the log.
 const COMMIT_BYTES: usize = 16 * 1024 * 1024;
+/// How many commits may wait to be written.
+const COMMITS_WAITING: usize = 2;
 
 /// Why no world was made.
 #[derive(Debug, thiserror::Error)]
@@ -136,17 +140,24 @@ pub fn generate(params: &Params, data: &DataDir, progress: &mut dyn FnMut(u64)) 
     let folder = TruthFolder::of(data);
     let io = |error: io::Error| GenerateError::Truth { path: folder.0.clone(), reason: error.to_string() };
     fs::create_dir_all(&folder.0).map_err(io)?;
+    let mut log = SqliteLog::open(&data.log())?;
+    let (commits, waiting) = sync_channel::<Vec<Received>>(COMMITS_WAITING);
+    // Compressing and fsyncing take about as long as making it up.
+    let writer = thread::spawn(move || waiting.iter().try_for_each(|commit| log.append(&commit).map(drop)));
     let mut written = Written {
-        log: SqliteLog::open(&data.log())?,
-        waiting: Vec::new(),
-        waiting_bytes: 0,
+        commits,
+        commit: Vec::new(),
+        commit_bytes: 0,
         hours: BufWriter::new(File::create(folder.hours()).map_err(io)?),
         folder: &folder,
         progress,
     };
-    let truth = slotkeeper_world::generate(params, &script, &sold, &mut written)?;
-    written.commit()?;
-    written.hours.flush().map_err(io)?;
+    let made = slotkeeper_world::generate(params, &script, &sold, &mut written);
+    let ended = written.end();
+    // If the log could not be written, that is why the others ended.
+    writer.join().unwrap_or_else(|_| Err(LogError("the thread that writes it has panicked".into())))?;
+    ended?;
+    let truth = made?;
     write_json(&folder.truth(), &truth)?;
     let manifest = Manifest {
         params: params.clone(),
@@ -225,9 +236,9 @@ fn sell(
 
 /// A world as it is written to a data folder.
 struct Written<'a> {
-    log: SqliteLog,
-    waiting: Vec<Received>,
-    waiting_bytes: usize,
+    commits: SyncSender<Vec<Received>>,
+    commit: Vec<Received>,
+    commit_bytes: usize,
     hours: BufWriter<File>,
     folder: &'a TruthFolder,
     progress: &'a mut dyn FnMut(u64),
@@ -235,12 +246,15 @@ struct Written<'a> {
 
 impl Written<'_> {
     fn commit(&mut self) -> Result<(), GenerateError> {
-        if !self.waiting.is_empty() {
-            self.log.append(&self.waiting)?;
-            self.waiting.clear();
-            self.waiting_bytes = 0;
-        }
-        Ok(())
+        self.commit_bytes = 0;
+        let commit = std::mem::take(&mut self.commit);
+        self.commits.send(commit).map_err(|_| LogError("it is not written any more".into()).into())
+    }
+
+    fn end(mut self) -> Result<(), GenerateError> {
+        self.commit()?;
+        let fault = |error: io::Error| GenerateError::Truth { path: self.folder.hours(), reason: error.to_string() };
+        self.hours.flush().map_err(fault)
     }
 }
 
@@ -248,9 +262,9 @@ impl Sink for Written<'_> {
     type Error = GenerateError;
 
     fn entry(&mut self, at: UnixMillis, batch: Vec<u8>) -> Result<(), GenerateError> {
-        self.waiting_bytes += batch.len();
-        self.waiting.push(Received { at, bytes: batch });
-        if self.waiting_bytes > COMMIT_BYTES { self.commit() } else { Ok(()) }
+        self.commit_bytes += batch.len();
+        self.commit.push(Received { at, bytes: batch });
+        if self.commit_bytes > COMMIT_BYTES { self.commit() } else { Ok(()) }
     }
 
     fn hour(&mut self, line: &HourLine) -> Result<(), GenerateError> {
