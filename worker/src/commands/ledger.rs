@@ -48,7 +48,7 @@ pub(crate) enum Ledger {
 pub(crate) struct LedgerAt {
     #[command(flatten)]
     data: Data,
-    /// The ledger, if it is not in the data folder: postgres://USER@HOST/DATABASE. Plain TCP or a socket: this build speaks no
+    /// The ledger, if it is not in the data folder: `postgres://USER@HOST/DATABASE`. Plain TCP or a socket: this build speaks no
     /// TLS to it
     #[arg(long, env = "SLOTKEEPER_LEDGER", hide_env_values = true, value_name = "URL")]
     ledger: Option<String>,

@@ -70,7 +70,11 @@ pub fn views(data: &DataDir) -> Result<Vec<View>, SqlError> {
 }
 
 /// The files of facts that count: those that the book lists.
-pub(crate) fn raw_files(book: Option<&Connection>, lake: &std::path::Path, table: &str) -> rusqlite::Result<Vec<PathBuf>> {
+pub(crate) fn raw_files(
+    book: Option<&Connection>,
+    lake: &std::path::Path,
+    table: &str,
+) -> rusqlite::Result<Vec<PathBuf>> {
     let Some(book) = book else { return Ok(vec![]) };
     if !data_dir::has_table(book, "raw_files")? {
         return Ok(vec![]);
