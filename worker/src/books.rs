@@ -34,6 +34,7 @@ pub use tables::{CAMPAIGN_PACING_DAILY, MAKEGOOD_LEDGER, MAKEGOODS};
 use crate::{
     contracts::{Booked, BookedFlight, NotBonus},
     data_dir::{DataDir, DataDirError},
+    dims::ExportError,
     log::LogError,
 };
 
@@ -64,6 +65,9 @@ pub enum BooksError {
     /// A bonus flight.
     #[error(transparent)]
     Bonus(#[from] NotBonus),
+    /// What is booked, for SQL.
+    #[error(transparent)]
+    Dimensions(#[from] ExportError),
     /// A file for SQL.
     #[error("{path}: {reason}")]
     File {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use slotkeeper_core::{contract::RegistryRecord, id::RecordId};
-use slotkeeper_lake::{Fault, Lake, LakeError, Log as LakeLog, LogEntry, Registry as LakeRegistry, Step};
+use slotkeeper_lake::{Fault, Lake, LakeError, Log as LakeLog, LogEntry, Registry as LakeRegistry, Status, Step};
 use tokio::sync::watch;
 
 use crate::{
@@ -36,6 +36,32 @@ pub enum AdvanceError {
     /// The registry.
     #[error("contracts.db: {0}")]
     Registry(#[from] rusqlite::Error),
+    /// What the log has no more is in the lake alone, and the lake's book does not know of it.
+    #[error(
+        "lake: the log begins at entry {first}, and lake.db says that the lake has it to entry {consumed} only: what lies \
+         between is in no file that it lists; put the lake.db of a backup back, and leave the folder as it is"
+    )]
+    LogBeginsLater {
+        /// The log's first entry.
+        first: u64,
+        /// How far the book goes.
+        consumed: u64,
+    },
+}
+
+/// One round of keeping the lake up with a log that grows: what was logged when it began is written, then what that touched is folded,
+/// then files are merged where there are many. However fast facts come, each has its turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    goal: u64,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Write,
+    Fold,
+    Merge,
 }
 
 impl Advancing {
@@ -43,7 +69,36 @@ impl Advancing {
     pub fn open(data: &DataDir) -> Result<Self, AdvanceError> {
         let log = SqliteLog::open_read_only(&data.log())?;
         let registry = Registry::open(&data.contracts())?;
+        // Before the lake is opened, which takes away what its book does not list.
+        let first = log.read(0, 1)?.first().map_or(1, |entry| entry.seq);
+        let consumed = Status::read(&data.lake_db())?.map_or(0, |status| status.consumed_seq);
+        if consumed + 1 < first {
+            return Err(AdvanceError::LogBeginsLater { first, consumed });
+        }
         Ok(Self { lake: Lake::open(&data.lake(), &data.lake_db())?, log, registry })
+    }
+
+    /// Begins a round.
+    pub fn round(&self) -> Result<Round, AdvanceError> {
+        Ok(Round { goal: self.log.last_seq()?, stage: Stage::Write })
+    }
+
+    /// Does some of a round; the round is over once it finds nothing to do.
+    pub fn step_of(&mut self, round: &mut Round) -> Result<Step, AdvanceError> {
+        if matches!(round.stage, Stage::Write) {
+            if self.lake.consumed_seq()? < round.goal {
+                return Ok(self.lake.write_next(&Entries(&self.log))?);
+            }
+            round.stage = Stage::Fold;
+        }
+        if matches!(round.stage, Stage::Fold) {
+            let folded = self.lake.fold_next(&mut Sold(&mut self.registry))?;
+            if !folded.found_nothing() {
+                return Ok(folded);
+            }
+            round.stage = Stage::Merge;
+        }
+        self.compact()
     }
 
     /// Writes, folds or merges some; see [`Lake::step`].
@@ -98,24 +153,29 @@ impl LakeRegistry for Sold<'_> {
     }
 }
 
-/// Keeps the lake up with the log while the origin serves: every minute, one step at a time, so that it stops soon when told to. What
-/// it cannot do it tells, and tries again: facts wait in the log.
+/// Keeps the lake up with the log while the origin serves: a round every minute, one step at a time, so that it stops soon when told
+/// to. What it cannot do it tells, and tries again: facts wait in the log.
 pub async fn keep_advancing(data: DataDir, mut stop: watch::Receiver<bool>) {
     let mut advancing = None;
     while !*stop.borrow() {
         let (opened, data) = (advancing.take(), data.clone());
         let stepped = tokio::task::spawn_blocking(move || {
-            let mut advancing = if let Some(advancing) = opened {
-                advancing
+            let (mut advancing, mut round) = if let Some(under_way) = opened {
+                under_way
             } else {
                 // Whatever is booked while the origin serves is exported by who books it.
                 if let Err(error) = crate::dims::export(&data) {
                     crate::tell!("slotkeeper: the dimensions are not exported: {error}");
                 }
-                Advancing::open(&data)?
+                let advancing = Advancing::open(&data)?;
+                let round = advancing.round()?;
+                (advancing, round)
             };
-            let done = advancing.step()?;
-            Ok::<_, AdvanceError>((advancing, done))
+            let done = advancing.step_of(&mut round)?;
+            if done.found_nothing() {
+                round = advancing.round()?;
+            }
+            Ok::<_, AdvanceError>(((advancing, round), done))
         });
         let found_nothing = match stepped.await {
             Ok(Ok((opened, done))) => {

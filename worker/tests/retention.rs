@@ -12,6 +12,7 @@ use slotkeeper::{
     backup::back_up,
     fold::{Fold, FoldError},
     forget::forget,
+    lake::{AdvanceError, Advancing},
     log::{Log as _, Received, SqliteLog},
     registry::Registry,
     retention::{Dropped, RetentionError, drop_old, drop_old_watched, look},
@@ -22,7 +23,10 @@ use slotkeeper_core::{
     id::RecordId,
     time::UnixMillis,
 };
-use slotkeeper_lake::{Fault, Lake, LogEntry};
+use slotkeeper_lake::{
+    Fault, Lake, LogEntry,
+    tables::{RAW_BEACONS, RAW_OPPORTUNITIES},
+};
 use support::{deciding::World, program};
 
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -128,6 +132,32 @@ fn what_somebody_has_not_consumed_stays_however_old_it_is() {
     assert_eq!(dropped(&world, 1).unwrap().entries, 1);
     world.tamper("trackers.db", "CREATE TABLE consumed (seq INTEGER); INSERT INTO consumed VALUES (3)");
     assert_eq!(dropped(&world, 1).unwrap().held_back_by, Some("the trackers"));
+}
+
+#[test]
+fn a_lake_whose_book_is_lost_keeps_the_only_copy_of_what_the_log_has_no_more() {
+    let world = ten_days();
+    advance_lake(&world);
+    dropped(&world, 4).unwrap();
+    let files = || {
+        let folders = [&RAW_OPPORTUNITIES, &RAW_BEACONS].map(|table| world.data().lake().join(table.name));
+        folders.into_iter().flat_map(|folder| fs::read_dir(folder).unwrap()).count()
+    };
+    let before = files();
+    assert!(before > 0);
+    let book = world.data().lake_db();
+    let kept = fs::read(&book).unwrap();
+    for file in ["lake.db", "lake.db-wal", "lake.db-shm"] {
+        let _ = fs::remove_file(world.folder.path().join(file)); // the last two are there only at times
+    }
+    for _ in 0..2 {
+        let refused = Advancing::open(&world.data()).err().unwrap();
+        assert!(matches!(refused, AdvanceError::LogBeginsLater { first: 37, consumed: 0 }), "{refused}");
+        assert_eq!(files(), before, "nothing is taken for left over");
+    }
+    fs::write(&book, kept).unwrap();
+    assert!(Advancing::open(&world.data()).is_ok());
+    assert_eq!(files(), before);
 }
 
 #[test]

@@ -225,23 +225,31 @@ impl Lake {
             }
         };
         let (files, pass_rows) = (&self.files, self.bounds.pass_rows);
-        let folded = in_parallel(self.bounds.threads_max, inputs, |(hour, version, raw)| {
-            let folded = fold::fold_hour(hour, &raw, raw.rows(), pass_rows, &mut |id| ask(id))?;
+        let fold_one = |hour: Hour, raw: &HourFiles<'_>| {
+            let folded = fold::fold_hour(hour, raw, raw.rows(), pass_rows, &mut |id| ask(id))?;
             let Folded { files: parts, totals, tally, unknown } = folded;
             for (table, bytes) in DERIVED.iter().zip(parts) {
                 files.put(&name_in(table, hour, PART), bytes)?;
             }
-            Ok((hour, version, totals, tally, unknown))
+            Ok::<_, LakeError>((totals, tally, unknown))
+        };
+        let folded = in_parallel(self.bounds.threads_max, inputs, |(hour, version, raw)| {
+            Ok(fold_one(hour, &raw).map(|folded| (hour, version, folded)))
         })?;
+        // An hour that cannot be folded keeps no other from being so: it stays as it was, and is told.
+        let (folded, failed): (Vec<_>, Vec<Result<_, LakeError>>) = folded.into_iter().partition(Result::is_ok);
         let commit = self.db.transaction()?;
         let mut folded_rows = 0;
-        for (hour, version, totals, tally, unknown) in folded {
+        for (hour, version, (totals, tally, unknown)) in folded.into_iter().flatten() {
             folded_rows += tally.unique + tally.duplicate + tally.refused;
             book::folded(&commit, hour, version, &totals, tally, unknown.into_iter())?;
         }
         self.files.step()?;
         commit.commit()?;
         self.files.step()?;
+        if let Some(Err(error)) = failed.into_iter().next() {
+            return Err(error);
+        }
         Ok(Step { consumed_seq: self.consumed_seq()?, hours: count, folded_rows, ..Step::default() })
     }
 

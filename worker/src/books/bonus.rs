@@ -7,6 +7,7 @@ use super::{BooksError, export::export_ledger};
 use crate::{
     contracts::{BonusTerms, Contracts},
     data_dir::DataDir,
+    dims,
 };
 
 /// The longest id there is.
@@ -51,8 +52,12 @@ pub fn schedule(
     }
     let make_good = ledger.make_good(flight_id)?.ok_or(LedgerError::NoMakeGood(flight_id))?;
     let before = ledger.bonus_flights()?.into_iter().filter(|(of, _)| *of == flight_id).count();
+    // What the ledger has is never taken back, so no id that somebody else has.
+    let booked = contracts.booked()?;
+    let is_free = |id: &String| booked.flights.iter().all(|flight| flight.slug != *id);
+    let mut ids = (before + 1..).map(|nth| bonus_id(&make_good.flight, flight_id, nth));
     let bonus = BonusFlight {
-        flight: bonus_id(&make_good.flight, flight_id, before + 1),
+        flight: ids.find(is_free).unwrap_or_default(),
         impressions: wanted.impressions.unwrap_or_else(|| make_good.unscheduled_impressions()),
         starts_at: wanted.span.0,
         ends_at: wanted.span.1,
@@ -61,7 +66,9 @@ pub fn schedule(
     let (_, make_good) =
         ledger.apply(flight_id, &operation, &format!("schedule/{}", bonus.flight), wanted.note, now, mode)?;
     if mode == Mode::Write {
-        book_scheduled(&mut contracts, ledger)?;
+        if !book_scheduled(&mut contracts, ledger)?.is_empty() {
+            dims::export(data)?;
+        }
         export_ledger(data, ledger)?;
     }
     Ok(Scheduled { bonus, make_good })

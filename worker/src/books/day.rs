@@ -49,8 +49,7 @@ pub fn close_day(
         ready => (ready?, true),
     };
     let booked = Contracts::open(&data.contracts())?.booked()?;
-    let view = totals.unchecked_transaction()?; // all sums of one picture
-    let mut rows = daily(&flights(&booked), &LakeTotals(&view), &day)?;
+    let mut rows = daily(&flights(&booked), &LakeTotals(&totals), &day)?;
     if !is_all_counted {
         for row in &mut rows {
             row.is_provisional = true;

@@ -16,7 +16,7 @@ use super::{
     export, flights,
     ready::{ready_up_to, shown},
 };
-use crate::{contracts::Contracts, data_dir::DataDir};
+use crate::{contracts::Contracts, data_dir::DataDir, dims};
 
 /// How long after a flight's end its last ads may still begin to play: their tokens live that long.
 const LAST_ADS_MS: u64 = 2 * 3_600_000;
@@ -97,11 +97,13 @@ pub fn close_month(
     let lake = ready_up_to(data, over_at)?;
     let mut contracts = Contracts::open(&data.contracts())?;
     if mode == Mode::Write {
-        book_scheduled(&mut contracts, ledger)?;
+        if !book_scheduled(&mut contracts, ledger)?.is_empty() {
+            dims::export(data)?;
+        }
     }
     let all = flights(&contracts.booked()?);
     let delivered = LakeTotals(&lake).delivered(UnixMillis(i64::MAX.unsigned_abs()))?;
-    let bonuses = bonuses(ledger, &all, &delivered, now)?;
+    let bonuses = bonuses(data, ledger, &all, &delivered, now)?;
     let bonus_flights: BTreeSet<String> = ledger.bonus_flights()?.into_iter().map(|(_, bonus)| bonus.flight).collect();
     let ended = |flight: &&Flight| {
         flight.class == DemandClass::Guaranteed
@@ -128,22 +130,36 @@ pub fn close_month(
 
 /// What the bonus flights of each make-good have delivered, each no more than it was scheduled for.
 fn bonuses(
+    data: &DataDir,
     ledger: &mut Ledger,
     flights: &[Flight],
     delivered: &BTreeMap<FlightId, u64>,
     now: UnixMillis,
 ) -> Result<Vec<BonusDelivered>, BooksError> {
-    let numbers: BTreeMap<&str, FlightId> =
-        flights.iter().map(|flight| (flight.slug.as_str(), flight.flight_id)).collect();
+    let booked: BTreeMap<&str, &Flight> = flights.iter().map(|flight| (flight.slug.as_str(), flight)).collect();
     let mut sums: BTreeMap<FlightId, BonusDelivered> = BTreeMap::new();
     for (flight_id, bonus) in ledger.bonus_flights()? {
-        let number = numbers.get(bonus.flight.as_str());
-        let delivered = number.and_then(|number| delivered.get(number)).copied().unwrap_or_default();
+        let flight = booked.get(bonus.flight.as_str());
+        let delivered = flight.and_then(|flight| delivered.get(&flight.flight_id)).copied().unwrap_or_default();
         let delivered = delivered.min(bonus.impressions);
-        let is_over = bonus.ends_at.plus_ms(LAST_ADS_MS) <= now;
+        // By its end as booked now: whoever needs it no more ends it there.
+        let ends_at = flight.map_or(bonus.ends_at, |flight| flight.ends_at);
+        let is_over = is_all_counted(data, ends_at.plus_ms(LAST_ADS_MS), now)?;
         let sum = sums.entry(flight_id).or_insert(BonusDelivered { flight_id, delivered: 0, scheduled: 0 });
         sum.delivered += delivered;
         sum.scheduled += if is_over { delivered } else { bonus.impressions };
     }
     Ok(sums.into_values().collect())
+}
+
+/// Whether an instant is over and all that came before it is counted.
+fn is_all_counted(data: &DataDir, instant: UnixMillis, now: UnixMillis) -> Result<bool, BooksError> {
+    if now < instant {
+        return Ok(false);
+    }
+    match ready_up_to(data, instant) {
+        Ok(_) => Ok(true),
+        Err(BooksError::NotReady(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

@@ -63,13 +63,15 @@ pub fn ready_up_to(data: &DataDir, up_to: UnixMillis) -> Result<Connection, Book
     Ok(lake)
 }
 
-/// The lake's totals, as far as they go.
+/// The lake's totals, as far as they go: as they are now, for as long as the connection lives.
 pub(super) fn open(data: &DataDir) -> Result<Connection, BooksError> {
     let path = data.ledger().with_file_name("lake.db");
     if !path.exists() {
         return Err(NotReady::NoLake.into());
     }
     let lake = connect_read_only(&path)?;
+    // All that is read is of one moment: a lake that is made anew meanwhile, and counts nothing at first, is not seen half.
+    lake.execute_batch("BEGIN")?;
     if !has_table(&lake, "lake_offset")? {
         return Err(NotReady::NoLake.into());
     }

@@ -300,8 +300,61 @@ fn a_bonus_flight_takes_no_other_flights_id() {
     assert!(matches!(contracts.book_bonus(FlightId(99), &terms("b")), Err(NotBonus::NotBooked(_))));
     assert!(contracts.book_bonus(november, &terms("b")).unwrap());
     assert!(!contracts.book_bonus(november, &terms("b")).unwrap(), "twice is once");
-    let other = BonusTerms { impressions: 6, ..terms("b") };
-    assert!(matches!(contracts.book_bonus(november, &other), Err(NotBonus::IdTaken(_))));
+    contracts.db().execute("UPDATE flights SET cpm_micros = 1 WHERE slug = 'b'", []).unwrap();
+    assert!(matches!(contracts.book_bonus(november, &terms("b")), Err(NotBonus::IdTaken(_))), "it would earn twice");
+}
+
+fn schedule_a_week(world: &World, impressions: u64) -> Scheduled {
+    let wanted = Wanted {
+        impressions: Some(impressions),
+        span: (at("2026-12-03T00:00:00Z"), at("2026-12-10T00:00:00Z")),
+        note: "",
+    };
+    let (november, now) = (world.flight_id("november"), at("2026-12-02T00:00:00Z"));
+    schedule(&world.data, &mut world.ledger(), november, &wanted, now, Mode::Write).unwrap()
+}
+
+#[test]
+fn a_bonus_flight_that_is_ended_early_blocks_no_close_and_owes_what_it_lacks() {
+    let world = World::new();
+    world.november(Mode::Write).unwrap();
+    assert_eq!(schedule_a_week(&world, 500).make_good.unscheduled_impressions(), 29_500);
+    let ended = i64::try_from(at("2026-12-04T00:00:00Z").0).unwrap();
+    let mut contracts = Contracts::open(&world.data.contracts()).unwrap();
+    contracts.db().execute("UPDATE flights SET ends_at_ms = ?1 WHERE slug = 'november-makegood'", [ended]).unwrap();
+    world.deliver(world.flight_id("november-makegood"), "2026-12-03T12:00:00Z", 200);
+    let month = Month::parse("2026-11", &TimeZone::UTC).unwrap();
+    let close = |now| close_month(&world.data, &mut world.ledger(), &month, at(now), Mode::Write).unwrap().bonuses;
+    assert_eq!(close("2026-12-04T01:00:00Z")[0].1.unscheduled_impressions(), 29_500, "its last ads may still play");
+    assert_eq!(close("2026-12-04T02:00:00Z")[0].1.unscheduled_impressions(), 29_800);
+    assert_eq!(world.ledger().verify().unwrap(), []);
+}
+
+#[test]
+fn what_a_bonus_flight_lacks_is_owed_again_only_once_all_of_it_is_counted() {
+    let world = World::new();
+    world.november(Mode::Write).unwrap();
+    schedule_a_week(&world, 500);
+    let month = Month::parse("2026-11", &TimeZone::UTC).unwrap();
+    let close = || {
+        let now = at("2026-12-20T00:00:00Z");
+        close_month(&world.data, &mut world.ledger(), &month, now, Mode::Write).unwrap().bonuses
+    };
+    let hour = i64::try_from(at("2026-12-09T23:00:00Z").0).unwrap();
+    world.lake().execute("INSERT INTO hours VALUES (?1, 2, 1)", [hour]).unwrap();
+    assert_eq!(close()[0].1.unscheduled_impressions(), 29_500, "an hour of it is not folded");
+    world.lake().execute("UPDATE hours SET folded_version = 2", []).unwrap();
+    assert_eq!(close()[0].1.unscheduled_impressions(), 30_000);
+}
+
+#[test]
+fn a_bonus_flight_whose_id_is_taken_gets_the_next() {
+    let world = World::new();
+    let taken = BOOKED.replace("id = \"december\"", "id = \"november-makegood\"");
+    Contracts::open(&world.data.contracts()).unwrap().import("c.toml", &taken, Format::Toml).unwrap();
+    world.november(Mode::Write).unwrap();
+    assert_eq!(schedule_a_week(&world, 5).bonus.flight, "november-makegood-2");
+    world.november(Mode::Write).unwrap();
 }
 
 #[test]

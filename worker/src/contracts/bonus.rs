@@ -23,7 +23,9 @@ pub struct BonusTerms<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum NotBonus {
     /// There is another flight of that name.
-    #[error("flight {0:?} is booked already, with other terms; a bonus flight needs this id")]
+    #[error(
+        "flight {0:?} is booked already, in another campaign or at a price; a bonus flight needs this id, and has none"
+    )]
     IdTaken(String),
     /// The flight that fell short is not in these bookings.
     #[error("flight {0} is not booked here")]
@@ -34,7 +36,7 @@ pub enum NotBonus {
 }
 
 impl Contracts {
-    /// Books a bonus flight for `of`; whether it was not booked before.
+    /// Books a bonus flight for `of`; whether it was not booked before. Who has edited one since, to end it early, has edited it.
     ///
     /// Its CPM is 0: what it delivers was paid for, and is counted, with the flight that fell short. With a price of its own its
     /// impressions would be recognised as revenue a second time, beside the make-good that they settle.
@@ -59,9 +61,8 @@ impl Contracts {
         )? > 0;
         let is_it = commit.query_row(
             "SELECT count(*) FROM flights bonus JOIN flights short USING (campaign_id)
-             WHERE short.flight_id = :of AND bonus.slug = :slug AND bonus.committed_impressions = :committed
-                 AND bonus.cpm_micros = 0 AND bonus.starts_at_ms = :starts_at AND bonus.ends_at_ms = :ends_at",
-            terms,
+             WHERE short.flight_id = :of AND bonus.slug = :slug AND bonus.cpm_micros = 0",
+            named_params! { ":of": of.0, ":slug": bonus.flight },
             |row| row.get::<_, u32>(0),
         )? == 1;
         if !is_it {
