@@ -13,6 +13,7 @@ use slotkeeper_core::time::UnixMillis;
 
 use super::{
     BooksError, NotReady, export, flights,
+    month::LAST_ADS_MS,
     ready::{open, ready_up_to, shown},
 };
 use crate::{
@@ -40,13 +41,17 @@ pub fn close_day(
     mode: Mode,
 ) -> Result<ClosedDay, BooksError> {
     let day = ReportedDay::new(which, time_zone, now).map_err(|error| BooksError::NoSuchTime(error.to_string()))?;
-    if day.is_provisional() && !provisional {
-        return Err(NotReady::NotOver { what: format!("day {which}"), ends_at: shown(day.span.until) }.into());
+    // An ad counts on the day its break opened, and may begin to play while its token lives.
+    let over_at = day.span.until.plus_ms(LAST_ADS_MS);
+    let is_over = now >= over_at;
+    if !is_over && !provisional {
+        let what = format!("day {which}, with the ads of its last breaks,");
+        return Err(NotReady::NotOver { what, ends_at: shown(over_at) }.into());
     }
     let _lock = data.lock_books()?;
-    let (totals, is_all_counted) = match ready_up_to(data, day.as_of) {
+    let (totals, is_all_counted) = match ready_up_to(data, if is_over { over_at } else { day.as_of }) {
         Err(BooksError::NotReady(_)) if provisional => (open(data)?, false),
-        ready => (ready?, true),
+        ready => (ready?, is_over),
     };
     let booked = Contracts::open(&data.contracts())?.booked()?;
     let mut rows = daily(&flights(&booked), &LakeTotals(&totals), &day)?;

@@ -19,7 +19,7 @@ use super::{
 use crate::{contracts::Contracts, data_dir::DataDir, dims};
 
 /// How long after a flight's end its last ads may still begin to play: their tokens live that long.
-const LAST_ADS_MS: u64 = 2 * 3_600_000;
+pub(super) const LAST_ADS_MS: u64 = 2 * 3_600_000;
 
 /// A month of the reporting time zone.
 #[derive(Clone, Debug)]
@@ -96,10 +96,8 @@ pub fn close_month(
     let _lock = data.lock_books()?;
     let lake = ready_up_to(data, over_at)?;
     let mut contracts = Contracts::open(&data.contracts())?;
-    if mode == Mode::Write {
-        if !book_scheduled(&mut contracts, ledger)?.is_empty() {
-            dims::export(data)?;
-        }
+    if mode == Mode::Write && !book_scheduled(&mut contracts, ledger)?.is_empty() {
+        dims::export(data)?;
     }
     let all = flights(&contracts.booked()?);
     let delivered = LakeTotals(&lake).delivered(UnixMillis(i64::MAX.unsigned_abs()))?;

@@ -134,7 +134,7 @@ fn a_day_is_closed_for_sql_too_and_again_to_the_same_bytes() {
     let world = World::new();
     let november = world.flight_id("november");
     world.deliver(november, "2026-11-20T20:00:00Z", 500);
-    let closed = world.day("2026-11-20", "2026-11-21T00:00:00Z", false).unwrap();
+    let closed = world.day("2026-11-20", "2026-11-21T02:00:00Z", false).unwrap();
     let flights: Vec<&str> = closed.rows.iter().map(|row| row.flight.as_str()).collect();
     assert_eq!(flights, ["november", "december"], "a house flight promises nothing");
     assert_eq!((closed.rows[0].delivered_on_day, closed.rows[0].target_shaped), (500, 20_000));
@@ -155,12 +155,17 @@ fn a_day_that_is_not_over_or_not_all_counted_is_closed_only_if_it_may_be_provisi
         other => panic!("{other:?}"),
     };
     let world = World::new();
-    assert!(matches!(refused(&world, "2026-11-20T23:59:59Z"), NotReady::NotOver { .. }));
+    assert!(matches!(refused(&world, "2026-11-21T01:59:59Z"), NotReady::NotOver { .. }));
+    assert!(world.day("2026-11-20", "2026-11-21T01:59:59Z", true).unwrap().rows[0].is_provisional, "ads still play");
     let (midnight, after) = (at("2026-11-21T00:00:00Z"), "2026-11-21T03:00:00Z");
 
     let log = Connection::open(world.data.log()).unwrap();
     log.execute_batch("CREATE TABLE entries (seq INTEGER PRIMARY KEY, received_at_ms INTEGER, batch BLOB)").unwrap();
-    log.execute("INSERT INTO entries VALUES (1, ?1, x''), (2, ?2, x'')", [midnight.0 - 1, midnight.0]).unwrap();
+    log.execute(
+        "INSERT INTO entries VALUES (1, ?1, x''), (2, ?2, x'')",
+        [midnight.0 - 1, midnight.plus_ms(2 * 3_600_000).0],
+    )
+    .unwrap();
     assert!(matches!(refused(&world, after), NotReady::NotInLake { consumed: 0, logged: 2, .. }));
     world.lake().execute("UPDATE lake_offset SET consumed_seq = 1", []).unwrap();
     world.day("2026-11-20", after, false).unwrap(); // what came after the day is of no matter to it
