@@ -2,12 +2,12 @@
 //! it again changes nothing, and a plan can be made of it that the edges take.
 #![no_main]
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use slotkeeper::{
     contracts::{Contracts, Format, ImportError},
-    plan::make,
+    plan::{Feedback, make},
 };
 use slotkeeper_core::plan::Plan;
 use slotkeeper_fuzz::{NOW, keys, seed};
@@ -29,7 +29,7 @@ fuzz_target!(init: seed("demo", include_str!("../../worker/demo/contracts.toml")
     let again = contracts.import("fuzz", text, format).expect("it was booked before");
     assert!(again.iter().all(|(_, tally)| tally.written == 0), "booking it again changed it: {again:?}");
     contracts.booked().expect("what is booked can be read");
-    let made = make(&mut contracts, &BTreeMap::new(), Some("http://origin.example"), &keys(), NOW)
+    let made = make(&mut contracts, &Feedback::default(), Some("http://origin.example"), &keys(), NOW)
         .unwrap_or_else(|error| panic!("it was booked, and no plan can be made of it: {error}"));
     let plan = Plan::verify(&made.bytes, &keys()).expect("the edges take our plans");
     assert_eq!(plan.flight_count(), made.source.flights.len());

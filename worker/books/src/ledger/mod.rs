@@ -4,7 +4,7 @@
 //! database itself refuses what does not balance and what changes or deletes (`schema_sqlite.sql`, `schema_postgres.sql`).
 //! `docs/ledger.md` shows the accounts of every event.
 //!
-//! Where to start reading: [`operation`], what can happen; [`state`], what it moves.
+//! Where to start reading: `operation.rs`, what can happen; `state.rs`, what it moves.
 
 mod account;
 mod backend;
