@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use slotkeeper_core::{contract::RegistryRecord, id::RecordId};
-use slotkeeper_lake::{Fault, Lake, LakeError, Log as LakeLog, LogEntry, Registry as LakeRegistry, Status, Step};
+use slotkeeper_lake::{
+    Fault, Lake, LakeError, Log as LakeLog, LogEntry, Registry as LakeRegistry, Round, Status, Step,
+};
 use tokio::sync::watch;
 
 use crate::{
     data_dir::DataDir,
-    log::{Log, LogError, SqliteLog},
+    log::{Entry, Log, LogError, SqliteLog},
     registry::Registry,
 };
 
@@ -49,28 +51,13 @@ pub enum AdvanceError {
     },
 }
 
-/// One round of keeping the lake up with a log that grows: what was logged when it began is written, then what that touched is folded,
-/// then files are merged where there are many. However fast facts come, each has its turn.
-#[derive(Clone, Copy, Debug)]
-pub struct Round {
-    goal: u64,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Stage {
-    Write,
-    Fold,
-    Merge,
-}
-
 impl Advancing {
     /// Opens the lake of a data directory, or starts one. Its log and its contracts are there already.
     pub fn open(data: &DataDir) -> Result<Self, AdvanceError> {
         let log = SqliteLog::open_read_only(&data.log())?;
         let registry = Registry::open(&data.contracts())?;
         // Before the lake is opened, which takes away what its book does not list.
-        let first = log.read(0, 1)?.first().map_or(1, |entry| entry.seq);
+        let first = log.first_seq()?;
         let consumed = Status::read(&data.lake_db())?.map_or(0, |status| status.consumed_seq);
         if consumed + 1 < first {
             return Err(AdvanceError::LogBeginsLater { first, consumed });
@@ -78,32 +65,14 @@ impl Advancing {
         Ok(Self { lake: Lake::open(&data.lake(), &data.lake_db())?, log, registry })
     }
 
-    /// Begins a round.
+    /// Begins a round of writing, folding and merging.
     pub fn round(&self) -> Result<Round, AdvanceError> {
-        Ok(Round { goal: self.log.last_seq()?, stage: Stage::Write })
+        Ok(Round::begin(&self.log)?)
     }
 
-    /// Does some of a round; the round is over once it finds nothing to do.
-    pub fn step_of(&mut self, round: &mut Round) -> Result<Step, AdvanceError> {
-        if matches!(round.stage, Stage::Write) {
-            if self.lake.consumed_seq()? < round.goal {
-                return Ok(self.lake.write_next(&Entries(&self.log))?);
-            }
-            round.stage = Stage::Fold;
-        }
-        if matches!(round.stage, Stage::Fold) {
-            let folded = self.lake.fold_next(&mut Sold(&mut self.registry))?;
-            if !folded.found_nothing() {
-                return Ok(folded);
-            }
-            round.stage = Stage::Merge;
-        }
-        self.compact()
-    }
-
-    /// Writes, folds or merges some; see [`Lake::step`].
-    pub fn step(&mut self) -> Result<Step, AdvanceError> {
-        Ok(self.lake.step(&Entries(&self.log), &mut Sold(&mut self.registry))?)
+    /// Does some of a round; see [`Lake::step`].
+    pub fn step(&mut self, round: &mut Round) -> Result<Step, AdvanceError> {
+        Ok(self.lake.step(round, &self.log, &mut self.registry)?)
     }
 
     /// Merges the files of one hour's table that has many.
@@ -113,13 +82,13 @@ impl Advancing {
 
     /// How many entries of the log are not in the lake, how many hours are to be folded, and how many hours' tables to be merged.
     pub fn to_do(&self) -> Result<[u64; 3], AdvanceError> {
-        let entries = self.log.last_seq()?.saturating_sub(self.lake.consumed_seq()?);
+        let entries = Log::last_seq(&self.log)?.saturating_sub(self.lake.consumed_seq()?);
         Ok([entries, self.lake.dirty_hours()? as u64, self.lake.crowded()? as u64])
     }
 
-    /// The place of the log's first entry; 0 if there is none.
+    /// The place of the log's first entry; 1 if there is none.
     pub fn first_seq(&self) -> Result<u64, AdvanceError> {
-        Ok(self.log.read(0, 1)?.first().map_or(0, |entry| entry.seq))
+        Ok(self.log.first_seq()?)
     }
 
     /// Empties the lake.
@@ -128,28 +97,21 @@ impl Advancing {
     }
 }
 
-struct Entries<'a>(&'a SqliteLog);
-
-impl LakeLog for Entries<'_> {
+impl LakeLog for SqliteLog {
     fn read(&self, after: u64) -> Result<Vec<LogEntry>, Fault> {
-        let entry = |entry: crate::log::Entry| LogEntry {
-            seq: entry.seq,
-            received_at: entry.received.at,
-            bytes: entry.received.bytes,
-        };
-        Ok(self.0.read(after, ENTRIES_READ)?.into_iter().map(entry).collect())
+        let entry =
+            |entry: Entry| LogEntry { seq: entry.seq, received_at: entry.received.at, bytes: entry.received.bytes };
+        Ok(Log::read(self, after, ENTRIES_READ)?.into_iter().map(entry).collect())
     }
 
     fn last_seq(&self) -> Result<u64, Fault> {
-        Ok(self.0.last_seq()?)
+        Ok(Log::last_seq(self)?)
     }
 }
 
-struct Sold<'a>(&'a mut Registry);
-
-impl LakeRegistry for Sold<'_> {
+impl LakeRegistry for Registry {
     fn record(&mut self, id: RecordId) -> Result<Option<RegistryRecord>, Fault> {
-        Ok(self.0.get(id)?.cloned())
+        Ok(self.get(id)?.cloned())
     }
 }
 
@@ -171,7 +133,7 @@ pub async fn keep_advancing(data: DataDir, mut stop: watch::Receiver<bool>) {
                 let round = advancing.round()?;
                 (advancing, round)
             };
-            let done = advancing.step_of(&mut round)?;
+            let done = advancing.step(&mut round)?;
             if done.found_nothing() {
                 round = advancing.round()?;
             }

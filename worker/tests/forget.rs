@@ -25,15 +25,15 @@ use slotkeeper_core::{
     beacon::Event::{self, Complete, FirstQuartile, Midpoint, NotUsed, Start, ThirdQuartile},
     contract::{
         BreakPosition::{Midroll, Preroll},
-        PodPosition, Presentation, RegistryRecord, Tracker,
+        PodPosition, Presentation, Tracker,
     },
     decision::Decision,
     fact::{BeaconFact, ClientLoss, Fact, Recording},
-    id::{OpportunityId, RecordId, SessionKey, ViewerKey},
+    id::{OpportunityId, SessionKey, ViewerKey},
     money::{Currency, Money},
     pod::{Opportunity, Pod},
 };
-use slotkeeper_lake::{DERIVED, Fault, Lake, LogEntry, RAW};
+use slotkeeper_lake::{DERIVED, Lake, RAW};
 use support::{
     deciding::{World, beacon, facts_of},
     program,
@@ -149,35 +149,11 @@ fn column(db: &rusqlite::Connection, sql: &str) -> Vec<String> {
     db.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
-struct Entries(SqliteLog);
-
-impl slotkeeper_lake::Log for Entries {
-    fn read(&self, after: u64) -> Result<Vec<LogEntry>, Fault> {
-        let entry = |entry: slotkeeper::log::Entry| LogEntry {
-            seq: entry.seq,
-            received_at: entry.received.at,
-            bytes: entry.received.bytes,
-        };
-        Ok(self.0.read(after, 1)?.into_iter().map(entry).collect())
-    }
-    fn last_seq(&self) -> Result<u64, Fault> {
-        Ok(self.0.last_seq()?)
-    }
-}
-
-struct Sold(Registry);
-
-impl slotkeeper_lake::Registry for Sold {
-    fn record(&mut self, id: RecordId) -> Result<Option<RegistryRecord>, Fault> {
-        Ok(self.0.get(id)?.cloned())
-    }
-}
-
 /// Brings the lake in `folder` up with the log of a world, which it may have been made of.
 fn advance_lake(world: &World, folder: &Path) {
     let mut lake = Lake::open(&folder.join("lake"), &folder.join("lake.db")).unwrap();
-    let log = Entries(SqliteLog::open_read_only(&world.data().log()).unwrap());
-    let mut registry = Sold(Registry::open(&world.data().contracts()).unwrap());
+    let log = SqliteLog::open_read_only(&world.data().log()).unwrap();
+    let mut registry = Registry::open(&world.data().contracts()).unwrap();
     lake.advance(&log, &mut registry, &mut |_| {}).unwrap();
 }
 

@@ -114,7 +114,8 @@ fn fold(data: &DataDir) {
 
 fn advance(data: &DataDir) {
     let mut advancing = Advancing::open(data).unwrap();
-    while !advancing.step().unwrap().found_nothing() {}
+    let mut round = advancing.round().unwrap();
+    while !advancing.step(&mut round).unwrap().found_nothing() {}
 }
 
 fn audited(data: &DataDir) -> Report {

@@ -19,47 +19,22 @@ use slotkeeper::{
 };
 use slotkeeper_core::{
     beacon::Event::{Complete, FirstQuartile, Midpoint, Start, ThirdQuartile},
-    contract::{BreakPosition::Preroll, RegistryRecord},
-    id::RecordId,
+    contract::BreakPosition::Preroll,
     time::UnixMillis,
 };
 use slotkeeper_lake::{
-    Fault, Lake, LogEntry,
+    Lake,
     tables::{RAW_BEACONS, RAW_OPPORTUNITIES},
 };
 use support::{deciding::World, program};
 
 const DAY_MS: u64 = 24 * 3_600_000;
 
-struct Entries(SqliteLog);
-
-impl slotkeeper_lake::Log for Entries {
-    fn read(&self, after: u64) -> Result<Vec<LogEntry>, Fault> {
-        let entry = |entry: slotkeeper::log::Entry| LogEntry {
-            seq: entry.seq,
-            received_at: entry.received.at,
-            bytes: entry.received.bytes,
-        };
-        Ok(self.0.read(after, 1)?.into_iter().map(entry).collect())
-    }
-    fn last_seq(&self) -> Result<u64, Fault> {
-        Ok(self.0.last_seq()?)
-    }
-}
-
-struct Sold(Registry);
-
-impl slotkeeper_lake::Registry for Sold {
-    fn record(&mut self, id: RecordId) -> Result<Option<RegistryRecord>, Fault> {
-        Ok(self.0.get(id)?.cloned())
-    }
-}
-
 fn advance_lake(world: &World) {
     let folder = world.folder.path();
     let mut lake = Lake::open(&folder.join("lake"), &folder.join("lake.db")).unwrap();
-    let log = Entries(SqliteLog::open_read_only(&world.data().log()).unwrap());
-    let mut registry = Sold(Registry::open(&world.data().contracts()).unwrap());
+    let log = SqliteLog::open_read_only(&world.data().log()).unwrap();
+    let mut registry = Registry::open(&world.data().contracts()).unwrap();
     lake.advance(&log, &mut registry, &mut |_| {}).unwrap();
 }
 

@@ -94,8 +94,30 @@ pub struct Step {
     pub compacted: usize,
 }
 
+/// One round of keeping the lake up with a log that may grow meanwhile: what was logged when it began is written, then what that
+/// touched is folded, then files are merged where there are many. However fast facts come, each has its turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    goal: u64,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Write,
+    Fold,
+    Merge,
+}
+
+impl Round {
+    /// Begins a round.
+    pub fn begin(log: &dyn Log) -> Result<Self, LakeError> {
+        Ok(Self { goal: log.last_seq().map_err(LakeError::Outside)?, stage: Stage::Write })
+    }
+}
+
 impl Step {
-    /// Whether there was nothing to do, and so there is nothing more to do for now.
+    /// Whether there was nothing to do, and so the round is over.
     #[must_use]
     pub fn found_nothing(&self) -> bool {
         self.entries == 0 && self.hours == 0 && self.compacted == 0
@@ -122,29 +144,37 @@ impl Lake {
         Ok(book::dirty_hours(&self.db, usize::MAX >> 1)?.len())
     }
 
-    /// Writes the next entries of the log, or if there are none folds some hours of which anything has come, or if there are none
-    /// merges the files of one. What one step holds in memory is bounded.
-    pub fn step(&mut self, log: &dyn Log, registry: &mut dyn Registry) -> Result<Step, LakeError> {
-        let wrote = self.write_next(log)?;
-        if wrote.entries > 0 {
-            return Ok(wrote);
+    /// Does some of a round: writes entries of the log, folds hours, or merges the files of one. What it holds in memory is bounded.
+    pub fn step(&mut self, round: &mut Round, log: &dyn Log, registry: &mut dyn Registry) -> Result<Step, LakeError> {
+        if round.stage == Stage::Write {
+            let wrote = self.write_next(log)?; // also of a log that seems to have nothing new: it may be another
+            if wrote.consumed_seq >= round.goal {
+                round.stage = Stage::Fold;
+            }
+            if wrote.entries > 0 {
+                return Ok(wrote);
+            }
         }
-        let folded = self.fold_next(registry)?;
-        if folded.hours > 0 {
-            return Ok(folded);
+        if round.stage == Stage::Fold {
+            let folded = self.fold_next(registry)?;
+            if folded.hours > 0 {
+                return Ok(folded);
+            }
+            round.stage = Stage::Merge;
         }
         self.compact_next()
     }
 
-    /// Goes on until there is nothing more to do. Tells `progress` of every step.
+    /// Does one round. Tells `progress` of every step.
     pub fn advance(
         &mut self,
         log: &dyn Log,
         registry: &mut dyn Registry,
         progress: &mut dyn FnMut(&Step),
     ) -> Result<(), LakeError> {
+        let mut round = Round::begin(log)?;
         loop {
-            let step = self.step(log, registry)?;
+            let step = self.step(&mut round, log, registry)?;
             if step.found_nothing() {
                 return Ok(());
             }

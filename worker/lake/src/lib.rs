@@ -29,7 +29,7 @@ pub use book::RawFile;
 pub use error::LakeError;
 pub use fold::{DERIVED, PASS_ROWS};
 pub use forget::{EntryNow, Forgetting};
-pub use lake::{CHUNK_BYTES, FILES_MAX, Fault, Lake, Log, Registry, Step};
+pub use lake::{CHUNK_BYTES, FILES_MAX, Fault, Lake, Log, Registry, Round, Step};
 pub use raw::{LogEntry, RAW};
 pub use reader::LakeReader;
 pub use status::{RawTable, Status};

@@ -51,31 +51,45 @@ const fn column(name: &'static str, kind: Kind, nullable: bool, about: &'static 
     Column { name, kind, nullable, about }
 }
 
-const fn text(name: &'static str, about: &'static str) -> Column {
+/// A column of texts.
+#[must_use]
+pub const fn text(name: &'static str, about: &'static str) -> Column {
     column(name, Kind::Text, false, about)
 }
 
-const fn text_or_null(name: &'static str, about: &'static str) -> Column {
+/// A column of texts, or nothing.
+#[must_use]
+pub const fn text_or_null(name: &'static str, about: &'static str) -> Column {
     column(name, Kind::Text, true, about)
 }
 
-const fn int(name: &'static str, about: &'static str) -> Column {
+/// A column of numbers.
+#[must_use]
+pub const fn int(name: &'static str, about: &'static str) -> Column {
     column(name, Kind::Int, false, about)
 }
 
-const fn int_or_null(name: &'static str, about: &'static str) -> Column {
+/// A column of numbers, or nothing.
+#[must_use]
+pub const fn int_or_null(name: &'static str, about: &'static str) -> Column {
     column(name, Kind::Int, true, about)
 }
 
-const fn time(name: &'static str, about: &'static str) -> Column {
+/// A column of instants.
+#[must_use]
+pub const fn time(name: &'static str, about: &'static str) -> Column {
     column(name, Kind::Time, false, about)
 }
 
-const fn time_or_null(name: &'static str, about: &'static str) -> Column {
+/// A column of instants, or nothing.
+#[must_use]
+pub const fn time_or_null(name: &'static str, about: &'static str) -> Column {
     column(name, Kind::Time, true, about)
 }
 
-const fn bool(name: &'static str, about: &'static str) -> Column {
+/// A column of true and false.
+#[must_use]
+pub const fn bool(name: &'static str, about: &'static str) -> Column {
     column(name, Kind::Bool, false, about)
 }
 

@@ -404,6 +404,8 @@ fn another_log_or_an_older_copy_that_has_grown_again_is_refused() {
     for n in 4..8 {
         let refused = world.lake().write_next(&world.log).unwrap_err();
         assert!(matches!(refused, LakeError::OtherLog { consumed: 3, .. }), "{refused}");
+        let refused = world.lake().advance(&world.log, &mut world.known, &mut |_| ()).unwrap_err();
+        assert!(matches!(refused, LakeError::OtherLog { consumed: 3, .. }), "also where it has nothing new: {refused}");
         world.log.append("edge-1", &[committed(&unfilled(n, 0))]);
     }
 }

@@ -121,7 +121,8 @@ impl Work {
             advancing.clear()?;
         }
         slotkeeper::dims::export(&DataDir::open(&self.data.data)?)?;
-        self.work(|| advancing.step())
+        let mut round = advancing.round()?;
+        self.work(|| advancing.step(&mut round))
     }
 
     fn compact(&self) -> anyhow::Result<ExitCode> {

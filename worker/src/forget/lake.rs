@@ -1,14 +1,13 @@
 //! A viewer in the lake.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::collections::BTreeSet;
 
 use slotkeeper_core::{
-    contract::RegistryRecord,
     decision::Decision,
-    id::{BreakId, RecordId, ViewerKey},
+    id::{BreakId, ViewerKey},
     time::UnixMillis,
 };
-use slotkeeper_lake::{Fault, Forgetting, Lake, Registry as LakeRegistry, hour::Hour};
+use slotkeeper_lake::{Forgetting, Lake, hour::Hour};
 
 use super::{
     ForgetError, Progress,
@@ -37,7 +36,7 @@ pub(super) fn rewrite(
         left: &|decision: &Decision, sold| rewrite::what_was_sold(decision, unfinished.known_as, sold),
         entry_now: &|seq, before| Ok(receipts::hash_now(log, seq, before)?),
     };
-    let mut registry = Sold(Registry::open(&data.contracts())?);
+    let mut registry = Registry::open(&data.contracts())?;
     Ok(lake.forget(&forgetting, &mut registry)?)
 }
 
@@ -57,14 +56,6 @@ pub(super) fn breaks_behind_the_log(
 }
 
 fn open(data: &DataDir) -> Result<Option<Lake>, ForgetError> {
-    let [folder, book]: [PathBuf; 2] = ["lake", "lake.db"].map(|name| data.log().with_file_name(name));
-    Ok(if book.exists() { Some(Lake::open(&folder, &book)?) } else { None })
-}
-
-struct Sold(Registry);
-
-impl LakeRegistry for Sold {
-    fn record(&mut self, id: RecordId) -> Result<Option<RegistryRecord>, Fault> {
-        Ok(self.0.get(id)?.cloned())
-    }
+    let book = data.lake_db();
+    Ok(if book.exists() { Some(Lake::open(&data.lake(), &book)?) } else { None })
 }

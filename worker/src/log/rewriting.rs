@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use slotkeeper_core::time::UnixMillis;
 
-use super::{Entry, Log as _, LogError, Received, SqliteLog, packed};
+use super::{Entry, LogError, Received, SqliteLog, packed};
 
 /// A change of the log that is not committed yet.
 pub(crate) struct Rewriting<'a>(Transaction<'a>);
@@ -25,7 +25,7 @@ impl SqliteLog {
 
     /// Whether nothing of it was dropped.
     pub(crate) fn is_whole(&self) -> Result<bool, LogError> {
-        Ok(self.read(0, 1)?.first().is_none_or(|first| first.seq == 1))
+        Ok(self.first_seq()? == 1)
     }
 
     /// The last entry of those that all came before `at`; 0 if there is none.

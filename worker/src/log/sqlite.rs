@@ -43,6 +43,14 @@ impl SqliteLog {
         let db = data_dir::connect_read_only(path)?;
         Ok(if data_dir::has_table(&db, "entries")? { last_seq(&db)? } else { 0 })
     }
+
+    /// The place of the first entry, which is 1 unless earlier ones were dropped; 1 of a log without any.
+    pub fn first_seq(&self) -> Result<u64, LogError> {
+        if !data_dir::has_table(&self.db, "entries")? {
+            return Ok(1);
+        }
+        Ok(self.db.query_row("SELECT coalesce(min(seq), 1) FROM entries", [], |row| row.get(0))?)
+    }
 }
 
 #[cfg(test)]
