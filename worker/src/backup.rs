@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use slotkeeper_core::time::UnixMillis;
 
 use crate::{
-    data_dir::{connect_read_only, has_table},
+    data_dir::connect_read_only,
+    log::{LogError, SqliteLog},
     sql::raw_files,
 };
 
@@ -59,6 +60,9 @@ pub enum BackupError {
     /// There is something already.
     #[error("{0}: there is something already; name a folder that is not there or is empty")]
     NotEmpty(PathBuf),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// Nothing to back up.
     #[error("{0}: no data directory of an origin: it has no log.db")]
     NoOrigin(PathBuf),
@@ -118,7 +122,7 @@ pub fn back_up(data: &Path, to: &Path, now: UnixMillis, progress: &dyn Fn(&str))
     }
     let partial = begin(to)?;
     let mut files = Vec::new();
-    let folds_again = is_whole(&data.join("log.db"))?;
+    let folds_again = SqliteLog::open_read_only(&data.join("log.db"))?.is_whole()?;
     for name in DATABASES {
         if data.join(name).exists() && !(name == "fold.db" && folds_again) {
             progress(name);
@@ -172,16 +176,6 @@ fn is_complete(book: &Path, lake: &Path) -> Result<bool, BackupError> {
         }
     }
     Ok(true)
-}
-
-/// Whether nothing was dropped of a log for its age.
-fn is_whole(log: &Path) -> Result<bool, BackupError> {
-    let database = |source| BackupError::Database { path: log.into(), source };
-    let db = connect_read_only(log).map_err(database)?;
-    if !has_table(&db, "entries").map_err(database)? {
-        return Ok(true);
-    }
-    db.query_row("SELECT coalesce(min(seq), 1) = 1 FROM entries", [], |row| row.get(0)).map_err(database)
 }
 
 /// Puts a backup back as the data directory `data`, which must not be there or be empty, once every file is what was backed up.

@@ -12,7 +12,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -166,6 +166,23 @@ pub fn connect_read_only(path: &Path) -> rusqlite::Result<Connection> {
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)
+}
+
+/// Puts `bytes` in the place of a file, if they differ, and syncs them: whoever reads it, and whenever the machine dies, there is the
+/// file of before or this one, whole. Makes its folder if there is none.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if std::fs::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let new = path.with_extension(format!("{}.new", std::process::id()));
+    let mut file = File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    std::fs::rename(&new, path)?;
+    File::open(folder)?.sync_all()
 }
 
 /// Whether a database has this table: whoever made the file may have been killed before it had any.

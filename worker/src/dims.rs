@@ -1,7 +1,5 @@
 //! The lake's dimensions: what is booked, as it was when, exported from the history of the bookings.
 
-use std::{fs, io::Write as _, path::Path};
-
 use rusqlite::Connection;
 use serde_json::{Map, Value};
 use slotkeeper_lake::{
@@ -10,7 +8,11 @@ use slotkeeper_lake::{
     tables::{Kind, Table},
 };
 
-use crate::{contracts::Contracts, data_dir::DataDir, sql::tables::DIMENSIONS};
+use crate::{
+    contracts::Contracts,
+    data_dir::{DataDir, replace_file},
+    sql::tables::DIMENSIONS,
+};
 
 /// Why the dimensions could not be exported.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +50,8 @@ pub fn export(data: &DataDir) -> Result<(), ExportError> {
     let snapshot = contracts.db().unchecked_transaction()?; // one moment for all of them
     for table in DIMENSIONS {
         let bytes = file::write(&rows(&snapshot, table)?)?;
-        let folder = data.lake().join(table.name);
-        replace(&folder, &bytes).map_err(|source| ExportError::Io { path: folder.display().to_string(), source })?;
+        let path = data.lake().join(table.name).join("part.parquet");
+        replace_file(&path, &bytes).map_err(|source| ExportError::Io { path: path.display().to_string(), source })?;
     }
     Ok(())
 }
@@ -113,25 +115,9 @@ fn row(rows: &mut Rows, table: &'static Table, change: &Change, valid_to: Option
     Ok(())
 }
 
-/// Puts `bytes` in place of what is there, if they differ.
-fn replace(folder: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let part = folder.join("part.parquet");
-    if fs::read(&part).is_ok_and(|there| there == bytes) {
-        return Ok(());
-    }
-    fs::create_dir_all(folder)?;
-    let new = folder.join(format!(".part.{}.new", std::process::id()));
-    let mut file = fs::File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&new, &part)?;
-    fs::File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{fs, time::Duration};
 
     use slotkeeper_lake::columns::Rows;
 

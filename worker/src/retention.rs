@@ -124,7 +124,7 @@ fn droppable(data: &DataDir, log: &SqliteLog, days: u64, now: UnixMillis) -> Res
 
 /// How far everybody has consumed the log, and who is the last.
 fn consumed(data: &DataDir) -> Result<(u64, &'static str), RetentionError> {
-    let lake = data.log().with_file_name("lake.db");
+    let lake = data.lake_db();
     if !lake.exists() {
         return Err(RetentionError::NoLake);
     }

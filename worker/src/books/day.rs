@@ -14,9 +14,10 @@ use slotkeeper_core::time::UnixMillis;
 use super::{
     BooksError, NotReady, export, flights,
     month::LAST_ADS_MS,
-    ready::{open, ready_up_to, shown},
+    ready::{open, ready_up_to},
 };
 use crate::{
+    clock,
     contracts::Contracts,
     data_dir::{DataDir, Durability, connect},
 };
@@ -46,7 +47,7 @@ pub fn close_day(
     let is_over = now >= over_at;
     if !is_over && !provisional {
         let what = format!("day {which}, with the ads of its last breaks,");
-        return Err(NotReady::NotOver { what, ends_at: shown(over_at) }.into());
+        return Err(NotReady::NotOver { what, ends_at: clock::shown(over_at) }.into());
     }
     let _lock = data.lock_books()?;
     let (totals, is_all_counted) = match ready_up_to(data, if is_over { over_at } else { day.as_of }) {

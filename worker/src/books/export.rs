@@ -1,6 +1,6 @@
 //! The books as Parquet, for SQL: whole files, each put in the place of the one before.
 
-use std::{collections::BTreeMap, fs, io::Write as _, path::Path};
+use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use slotkeeper_books::{
@@ -13,7 +13,7 @@ use super::{
     BooksError,
     tables::{CAMPAIGN_PACING_DAILY, MAKEGOOD_LEDGER, MAKEGOODS},
 };
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, replace_file};
 
 /// Writes `lake/makegoods/part.parquet` and `lake/makegood_ledger/part.parquet`.
 pub fn export_ledger(data: &DataDir, ledger: &mut Ledger) -> Result<(), BooksError> {
@@ -108,18 +108,6 @@ pub(super) fn day(folder: &DataDir, date: Date, all: &[DailyRow]) -> Result<(), 
 
 /// Whole or not at all: a reader sees the file of before, or this one.
 fn write(data: &DataDir, name: &str, rows: &Rows) -> Result<(), BooksError> {
-    let path = data.ledger().with_file_name("lake").join(name);
-    let bytes = file::write(rows)?;
-    put(&path, &bytes).map_err(|error| BooksError::File { path, reason: error.to_string() })
-}
-
-fn put(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let new = path.with_extension("new");
-    let mut file = fs::File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)
+    let path = data.lake().join(name);
+    replace_file(&path, &file::write(rows)?).map_err(|error| BooksError::File { path, reason: error.to_string() })
 }

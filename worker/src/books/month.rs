@@ -10,13 +10,8 @@ use slotkeeper_books::{
 };
 use slotkeeper_core::{contract::DemandClass, id::FlightId, money::Currency, time::UnixMillis};
 
-use super::{
-    BooksError, NotReady,
-    bonus::book_scheduled,
-    export, flights,
-    ready::{ready_up_to, shown},
-};
-use crate::{contracts::Contracts, data_dir::DataDir, dims};
+use super::{BooksError, NotReady, bonus::book_scheduled, export, flights, ready::ready_up_to};
+use crate::{clock, contracts::Contracts, data_dir::DataDir, dims};
 
 /// How long after a flight's end its last ads may still begin to play: their tokens live that long.
 pub(super) const LAST_ADS_MS: u64 = 2 * 3_600_000;
@@ -91,7 +86,7 @@ pub fn close_month(
 ) -> Result<ClosedMonth, BooksError> {
     let over_at = month.span.until.plus_ms(LAST_ADS_MS);
     if now < over_at {
-        return Err(NotReady::NotOver { what: format!("month {}", month.name), ends_at: shown(over_at) }.into());
+        return Err(NotReady::NotOver { what: format!("month {}", month.name), ends_at: clock::shown(over_at) }.into());
     }
     let _lock = data.lock_books()?;
     let lake = ready_up_to(data, over_at)?;

@@ -7,7 +7,10 @@ use slotkeeper_books::{
 use slotkeeper_core::time::UnixMillis;
 
 use super::BooksError;
-use crate::data_dir::{DataDir, connect_read_only, has_table};
+use crate::{
+    clock,
+    data_dir::{DataDir, connect_read_only, has_table},
+};
 
 /// Not all is counted yet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +51,7 @@ pub enum NotReady {
 /// The lake's totals, if all that reached the log before `up_to` is in them.
 pub fn ready_up_to(data: &DataDir, up_to: UnixMillis) -> Result<Connection, BooksError> {
     let lake = open(data)?;
-    let said = shown(up_to);
+    let said = clock::shown(up_to);
     let consumed: u64 = lake.query_row("SELECT consumed_seq FROM lake_offset", [], |row| row.get(0))?;
     if let Some((logged, first_left_at)) = left(data, consumed)?
         && first_left_at < up_to.0
@@ -65,7 +68,7 @@ pub fn ready_up_to(data: &DataDir, up_to: UnixMillis) -> Result<Connection, Book
 
 /// The lake's totals, as far as they go: as they are now, for as long as the connection lives.
 pub(super) fn open(data: &DataDir) -> Result<Connection, BooksError> {
-    let path = data.ledger().with_file_name("lake.db");
+    let path = data.lake_db();
     if !path.exists() {
         return Err(NotReady::NoLake.into());
     }
@@ -109,9 +112,4 @@ pub(crate) fn slots_before(data: &DataDir, now: UnixMillis) -> rusqlite::Result<
         .slot_quarters(span, &mut |quarter| slots.push(quarter))
         .map_err(|DeliveriesError(error)| error)?;
     Ok(slots)
-}
-
-pub(super) fn shown(at: UnixMillis) -> String {
-    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |at| at.to_string())
 }

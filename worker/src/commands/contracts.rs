@@ -6,6 +6,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use slotkeeper::{
+    clock,
     contracts::{self, BookedAd, BookedFlight, Frequency, Per, scope_name},
     data_dir::DataDir,
     plan::delivered,
@@ -17,7 +18,6 @@ use slotkeeper_core::{
     id::FlightId,
     money::Money,
     plan::Targeting,
-    time::UnixMillis,
 };
 
 use super::Data;
@@ -307,8 +307,8 @@ fn row(flight: &BookedFlight, delivered: &BTreeMap<FlightId, u64>) -> [String; 1
         flight.advertiser.clone(),
         flight.campaign.clone(),
         sold_as.into(),
-        instant(flight.starts_at),
-        instant(flight.ends_at),
+        clock::shown(flight.starts_at),
+        clock::shown(flight.ends_at),
         of,
         cpm,
         flight.completion_threshold.as_str().into(),
@@ -340,9 +340,4 @@ pub(crate) fn money(money: Money) -> String {
     let decimals = format!("{micros:06}");
     let decimals = format!("{:0<2}", decimals.trim_end_matches('0'));
     format!("{units}.{decimals} {}", money.currency)
-}
-
-pub(crate) fn instant(at: UnixMillis) -> String {
-    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |at| at.to_string())
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 use slotkeeper::{
+    clock,
     data_dir::DataDir,
     explain::{Candidate, ClaimShown, Explanation, Fate, Outcome, explain},
     fold::Place,
@@ -19,7 +20,7 @@ use slotkeeper_core::{
     time::UnixMillis,
 };
 
-use super::{Data, contracts::instant};
+use super::Data;
 use crate::table;
 
 /// What the program ends with when the decision made again is another than the stored one.
@@ -71,7 +72,7 @@ fn print(explanation: &Explanation, asked_for: OpportunityId) {
     if let Some(why) = &row.invalid_traffic {
         say!("  invalid traffic ({why}): it is never billed");
     }
-    let at = instant(UnixMillis(row.decided_at_ms));
+    let at = clock::shown(UnixMillis(row.decided_at_ms));
     say!("  decided {at}, {}, decision {}", row.recording, row.decision_id);
     match &explanation.plan {
         Some(plan) => say!("  from plan {} with {} flights", plan.version, plan.flights),

@@ -12,7 +12,7 @@ use slotkeeper::{
 };
 use slotkeeper_core::{keys::Keyring, time::UnixMillis};
 
-use super::{contracts::instant, runtime};
+use super::runtime;
 use crate::table;
 
 #[derive(Subcommand)]
@@ -61,7 +61,7 @@ impl Keys {
 
 fn new() -> anyhow::Result<ExitCode> {
     say!("SLOTKEEPER_KEYS=1:{}", secret()?);
-    say!("SLOTKEEPER_KEY_ROLES=1:minting:{}", instant(clock::now()));
+    say!("SLOTKEEPER_KEY_ROLES=1:minting:{}", clock::shown(clock::now()));
     say!("SLOTKEEPER_PSEUDONYM_KEY={}", secret()?);
     Ok(ExitCode::SUCCESS)
 }
@@ -80,7 +80,7 @@ fn show(file: &File) -> anyhow::Result<ExitCode> {
 
 fn row(key: &Key, now: UnixMillis) -> [String; 4] {
     let known = key.since.filter(|since| since.0 > 0);
-    let since = known.map_or_else(|| "-".into(), instant);
+    let since = known.map_or_else(|| "-".into(), clock::shown);
     let days = known.map_or_else(|| "-".into(), |since| (now.since_ms(since) / 86_400_000).to_string());
     [key.id.to_string(), key.role.as_str().into(), since, days]
 }
@@ -97,7 +97,7 @@ fn next(keys: &Ring, now: UnixMillis) -> String {
              {minting}, and begins to count the last hours of the key before it"
         ),
         Step::Retire { retiring, not_before } if not_before > now => {
-            format!("from {} on, `keys rotate` takes out key {retiring}", instant(not_before))
+            format!("from {} on, `keys rotate` takes out key {retiring}", clock::shown(not_before))
         }
         Step::Retire { retiring, .. } => format!("`keys rotate` takes out key {retiring}: nothing it sealed is alive"),
     }
@@ -136,7 +136,7 @@ impl Rotate {
             Step::Add => return Ok(None),
             Step::Retire { retiring, not_before } => {
                 return Ok((not_before > now).then(|| {
-                    let (days, until) = (RETIRE_AFTER_MS.div_ceil(86_400_000), instant(not_before));
+                    let (days, until) = (RETIRE_AFTER_MS.div_ceil(86_400_000), clock::shown(not_before));
                     format!("what key {retiring} sealed lives for up to {days} days, until {until}")
                 }));
             }

@@ -18,7 +18,6 @@ use slotkeeper_core::time::UnixMillis;
 use super::{
     Data,
     close::{amount, done, owed},
-    contracts::instant,
 };
 use crate::table;
 
@@ -280,7 +279,7 @@ fn print_one(make_good: &MakeGood, entries: &[Entry]) {
         let note = entry.note.clone();
         [
             entry.entry_id.to_string(),
-            instant(entry.at),
+            clock::shown(entry.at),
             entry.request.kind().into(),
             lines.join(", "),
             entry.status.clone(),
@@ -297,7 +296,7 @@ fn make_good_json(one: &MakeGood) -> serde_json::Value {
         "flight": one.flight,
         "campaign": one.campaign,
         "advertiser": one.advertiser,
-        "ended_at": instant(one.ended_at),
+        "ended_at": clock::shown(one.ended_at),
         "committed": one.committed,
         "delivered": one.state.delivered,
         "shortfall": one.shortfall(),
@@ -323,7 +322,7 @@ fn entry_json(entry: &Entry) -> serde_json::Value {
         "make_good_id": entry.make_good_id,
         "flight": entry.flight,
         "seq": entry.seq,
-        "at": instant(entry.at),
+        "at": clock::shown(entry.at),
         "request": entry.request,
         "idempotency_key": entry.idempotency_key,
         "note": entry.note,
@@ -348,7 +347,7 @@ impl Export {
                         say!(
                             "{},{},{},{},{},{},{},{micros},{}",
                             entry.entry_id,
-                            instant(entry.at),
+                            clock::shown(entry.at),
                             entry.request.kind(),
                             quoted(&entry.flight),
                             entry.status,
@@ -389,8 +388,8 @@ impl Schedule {
             "{}: {} impressions from {} until {}, at no price{}",
             bonus.flight,
             bonus.impressions,
-            instant(bonus.starts_at),
-            instant(bonus.ends_at),
+            clock::shown(bonus.starts_at),
+            clock::shown(bonus.ends_at),
             if mode == Mode::DryRun { "; nothing was written" } else { "; booked, and in the next plan" }
         );
         print_all(&[scheduled.make_good]);

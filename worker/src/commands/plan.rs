@@ -5,6 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use slotkeeper::{
+    clock,
     contracts::Contracts,
     data_dir::DataDir,
     edges::EdgeClient,
@@ -15,7 +16,7 @@ use slotkeeper_core::plan::{FlightSource, PlanSource};
 
 use super::{
     Data, Shared,
-    contracts::{caps, instant, say_unresolved},
+    contracts::{caps, say_unresolved},
     runtime,
 };
 use crate::table;
@@ -124,7 +125,7 @@ impl Show {
 }
 
 fn print_plan(plan: &PlanSource, slug: impl Fn(&FlightSource) -> String) {
-    say!("plan {}, valid until {}, {} titles", plan.version, instant(plan.valid_until), plan.titles.len());
+    say!("plan {}, valid until {}, {} titles", plan.version, clock::shown(plan.valid_until), plan.titles.len());
     let row = |flight: &FlightSource| {
         let class = if flight.class == slotkeeper_core::contract::DemandClass::House { "house" } else { "guaranteed" };
         let ads: Vec<&str> = flight.ads.iter().map(|ad| ad.name.as_str()).collect();

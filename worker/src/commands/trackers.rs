@@ -12,7 +12,7 @@ use slotkeeper::{
     trackers::{Retried, TrackerReport},
 };
 
-use super::{Data, contracts::instant};
+use super::Data;
 use crate::table;
 
 #[derive(Subcommand)]
@@ -127,7 +127,7 @@ impl Dead {
             .into_iter()
             .map(|letter| {
                 let (number, attempts) = (letter.firing_id.to_string(), letter.attempts.to_string());
-                let died_at = instant(letter.died_at);
+                let died_at = clock::shown(letter.died_at);
                 [
                     number,
                     died_at,

@@ -18,6 +18,7 @@ use super::{
     presentation::{self, Extras},
     values,
 };
+use crate::clock;
 
 const NAME_CHARS_MAX: usize = 200;
 const ADVERTISERS_MAX: usize = 50_000;
@@ -296,17 +297,11 @@ fn dates(fields: &Fields<'_>, frequency: &Frequency) -> Option<(UnixMillis, Foun
     let ends_at = fields.required("end", values::instant(&zone));
     let (starts_at, ends_at) = (starts_at?, ends_at?);
     if starts_at.value >= ends_at.value {
-        let (start, end) = (shown(starts_at.value), shown(ends_at.value));
+        let (start, end) = (clock::shown(starts_at.value), clock::shown(ends_at.value));
         fields.faults.note(ends_at.at, &ends_at.path, format!("{end} must be after the start, {start}"));
         return None;
     }
     Some((starts_at.value, ends_at))
-}
-
-/// An instant as messages write it.
-pub(super) fn shown(at: UnixMillis) -> String {
-    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |at| at.to_string())
 }
 
 struct Terms {

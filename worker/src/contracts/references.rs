@@ -12,11 +12,12 @@ use slotkeeper_core::{
 };
 
 use super::{
-    book::{Book, Flight, shown},
+    book::{Book, Flight},
     booked,
     document::{Faults, Found},
     frequency::{Frequency, scope_name},
 };
+use crate::clock;
 
 /// What is booked, as far as references need it. Parents never change: money and caps hang on them.
 #[derive(Debug, Default)]
@@ -208,11 +209,11 @@ fn check_extended(book: &Book, known: &Known, faults: &Faults) {
         let for_life = carried.iter().any(|carried| carried.for_life);
         let latest = booked.ends_at.plus_ms(LIFETIME_GRACE_MS);
         if for_life && flight.ends_at.value > latest {
-            let (new, old) = (shown(flight.ends_at.value), shown(booked.ends_at));
+            let (new, old) = (clock::shown(flight.ends_at.value), clock::shown(booked.ends_at));
             let message = format!(
                 "{new}: it is booked until {old}, and what a cap per \"flight\" counts is kept until {}; \
                  book a new flight",
-                shown(latest)
+                clock::shown(latest)
             );
             faults.note(flight.ends_at.at, &flight.ends_at.path, message);
         }

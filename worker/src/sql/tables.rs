@@ -1,38 +1,6 @@
 //! The tables that are folded from nothing: what is booked, as it was when, and who watches.
 
-use slotkeeper_lake::tables::{Column, Kind, Table};
-
-const fn column(name: &'static str, kind: Kind, nullable: bool, about: &'static str) -> Column {
-    Column { name, kind, nullable, about }
-}
-
-const fn text(name: &'static str, about: &'static str) -> Column {
-    column(name, Kind::Text, false, about)
-}
-
-const fn text_or_null(name: &'static str, about: &'static str) -> Column {
-    column(name, Kind::Text, true, about)
-}
-
-const fn int(name: &'static str, about: &'static str) -> Column {
-    column(name, Kind::Int, false, about)
-}
-
-const fn int_or_null(name: &'static str, about: &'static str) -> Column {
-    column(name, Kind::Int, true, about)
-}
-
-const fn time(name: &'static str, about: &'static str) -> Column {
-    column(name, Kind::Time, false, about)
-}
-
-const fn time_or_null(name: &'static str, about: &'static str) -> Column {
-    column(name, Kind::Time, true, about)
-}
-
-const fn bool(name: &'static str, about: &'static str) -> Column {
-    column(name, Kind::Bool, false, about)
-}
+use slotkeeper_lake::tables::{Column, Table, bool, int, int_or_null, text, text_or_null, time, time_or_null};
 
 const VALID_FROM: Column =
     time("valid_from", "From when it was booked so; 1970 of what was booked before there was a history");
