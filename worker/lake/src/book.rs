@@ -1,8 +1,8 @@
 //! `lake.db`: the lake's book. Every function is a statement or two; what belongs together is in one transaction of the caller's.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, str::FromStr, time::Duration};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params, types::Type};
 use slotkeeper_core::{
     contract::RegistryRecord,
     id::{RecordId, SessionKey},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The schema's number, in `PRAGMA user_version`. To be raised with every change of `schema.sql`.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 /// To be raised with every change of what the fold writes: all hours are folded again.
 const FOLD_VERSION: u32 = 1;
 /// How long one statement waits for another process that reads or writes.
@@ -42,25 +42,37 @@ pub struct RawFile {
     pub last_seq: u64,
 }
 
-pub(crate) fn open(path: &Path) -> Result<Connection, LakeError> {
+/// Of books without `breaks`.
+const BEFORE_BREAKS: u32 = 1;
+
+/// The book, and whether it was made before it knew the hours of breaks: then [`breaks_noted`] is to be called once it does.
+pub(crate) fn open(path: &Path) -> Result<(Connection, bool), LakeError> {
     let db = Connection::open(path)?;
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     // The files that it lists are on disk before it says so, and so is it. Unit tests, whose disk nobody pulls, need not wait.
     db.pragma_update(None, "synchronous", if cfg!(test) { "OFF" } else { "FULL" })?;
-    let found = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let found: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > SCHEMA_VERSION {
         return Err(LakeError::LaterSchema { found, makes: SCHEMA_VERSION });
     }
     db.execute_batch(&format!("BEGIN IMMEDIATE; {}; COMMIT;", include_str!("schema.sql")))?;
-    db.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    let knows_no_breaks = found == BEFORE_BREAKS;
+    if !knows_no_breaks {
+        db.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    }
     db.set_prepared_statement_cache_capacity(64);
     let transaction = db.unchecked_transaction()?;
     if transaction.execute("UPDATE lake_offset SET fold_version = ?1 WHERE fold_version <> ?1", [FOLD_VERSION])? > 0 {
         transaction.execute("UPDATE hours SET folded_version = 0", [])?;
     }
     transaction.commit()?;
-    Ok(db)
+    Ok((db, knows_no_breaks))
+}
+
+/// The book knows the hours of breaks from the commit of this on.
+pub(crate) fn breaks_noted(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update(None, "user_version", SCHEMA_VERSION)
 }
 
 /// For reading only, while another process may write. `None` if there is none yet.
@@ -215,12 +227,7 @@ pub(crate) fn folded(
 
 /// Ads as sold that some hour waits for.
 pub(crate) fn unknown_records(db: &Connection) -> rusqlite::Result<Vec<RecordId>> {
-    db.prepare_cached("SELECT DISTINCT record_id FROM unknown_records")?
-        .query_map([], |row| {
-            let text: String = row.get(0)?;
-            text.parse().map_err(|error| conversion(0, error))
-        })?
-        .collect()
+    db.prepare_cached("SELECT DISTINCT record_id FROM unknown_records")?.query_map([], |row| parsed(row, 0))?.collect()
 }
 
 /// Lets the hours that wait for an ad be folded again.
@@ -277,6 +284,9 @@ pub(crate) fn clear(db: &Connection) -> rusqlite::Result<()> {
         "lake_offset",
         "raw_files",
         "hours",
+        "breaks",
+        "breaks_apart",
+        "rivals",
         "flight_totals",
         "slot_totals",
         "auction_records",
@@ -293,11 +303,16 @@ pub(crate) fn clear(db: &Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-fn hour_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Hour> {
+pub(crate) fn hour_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Hour> {
     let at = UnixMillis(row.get(column)?);
     Hour::of(at).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, i64::try_from(at.0).unwrap_or(i64::MAX)))
 }
 
-fn conversion(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+/// Reads what has a text form from a text column.
+pub(crate) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }

@@ -18,6 +18,7 @@ use rusqlite::Connection;
 use slotkeeper_core::{contract::RegistryRecord, id::RecordId};
 
 use crate::{
+    apart::{self, Apart},
     book::{self, RawFile},
     error::LakeError,
     file,
@@ -25,7 +26,7 @@ use crate::{
     hour::Hour,
     raw::{LogEntry, RAW, Sorted},
     store::{Files, PART, name_in},
-    tables::Table,
+    tables::{RAW_OPPORTUNITIES, Table},
 };
 
 /// About how many bytes of batches are in memory at once.
@@ -128,10 +129,25 @@ impl Lake {
     /// Opens the lake of a folder with its book, or starts one. What a killed run left unlisted is taken away.
     pub fn open(folder: &Path, book: &Path) -> Result<Self, LakeError> {
         let lock = lock(&book.with_extension("lock"))?;
-        let lake =
-            Self { files: Files::in_folder(folder)?, db: book::open(book)?, bounds: Bounds::default(), _lock: lock };
+        let (db, knows_no_breaks) = book::open(book)?;
+        let mut lake = Self { files: Files::in_folder(folder)?, db, bounds: Bounds::default(), _lock: lock };
         lake.sweep()?;
+        if knows_no_breaks {
+            lake.note_breaks()?;
+        }
         Ok(lake)
+    }
+
+    /// Notes the hours of all breaks, in a book of before they were.
+    fn note_breaks(&mut self) -> Result<(), LakeError> {
+        let commit = self.db.transaction()?;
+        for file in book::files(&commit, RAW_OPPORTUNITIES.name, None)? {
+            let path = name_in(&RAW_OPPORTUNITIES, file.hour, &file.name);
+            let rows = file::read(&apart::IDS, self.files.get(&path)?).map_err(LakeError::file(&path))?;
+            apart::note(&commit, file.hour, &apart::breaks_of(&rows))?;
+        }
+        book::breaks_noted(&commit)?;
+        Ok(commit.commit()?)
     }
 
     /// How far the log is in the lake.
@@ -199,6 +215,7 @@ impl Lake {
         }
         for (hour, rows) in &sorted.hours {
             book::dirty(&commit, *hour, rows.late)?;
+            apart::note(&commit, *hour, &apart::breaks_of(&rows.tables[0]))?;
         }
         book::add_auctions(&commit, &sorted.auctions)?;
         book::add_losses(&commit, &sorted.losses)?;
@@ -244,7 +261,7 @@ impl Lake {
             for table in RAW {
                 raw.tables.insert(table.name, book::files(&self.db, table.name, Some(hour))?);
             }
-            inputs.push((hour, version, raw));
+            inputs.push((hour, version, raw, apart::of_hour(&self.db, hour)?));
         }
         let (count, db) = (inputs.len(), Mutex::new((&mut self.db, registry)));
         let ask = |id: RecordId| {
@@ -255,24 +272,25 @@ impl Lake {
             }
         };
         let (files, pass_rows) = (&self.files, self.bounds.pass_rows);
-        let fold_one = |hour: Hour, raw: &HourFiles<'_>| {
-            let folded = fold::fold_hour(hour, raw, raw.rows(), pass_rows, &mut |id| ask(id))?;
-            let Folded { files: parts, totals, tally, unknown } = folded;
+        let fold_one = |hour: Hour, raw: &HourFiles<'_>, apart: &Apart| {
+            let folded = fold::fold_hour(hour, raw, raw.rows(), pass_rows, apart, &mut |id| ask(id))?;
+            let Folded { files: parts, totals, tally, unknown, rivals } = folded;
             for (table, bytes) in DERIVED.iter().zip(parts) {
                 files.put(&name_in(table, hour, PART), bytes)?;
             }
-            Ok::<_, LakeError>((totals, tally, unknown))
+            Ok::<_, LakeError>((totals, tally, unknown, rivals))
         };
-        let folded = in_parallel(self.bounds.threads_max, inputs, |(hour, version, raw)| {
-            Ok(fold_one(hour, &raw).map(|folded| (hour, version, folded)))
+        let folded = in_parallel(self.bounds.threads_max, inputs, |(hour, version, raw, apart)| {
+            Ok(fold_one(hour, &raw, &apart).map(|folded| (hour, version, apart.breaks, folded)))
         })?;
         // An hour that cannot be folded keeps no other from being so: it stays as it was, and is told.
         let (folded, failed): (Vec<_>, Vec<Result<_, LakeError>>) = folded.into_iter().partition(Result::is_ok);
         let commit = self.db.transaction()?;
         let mut folded_rows = 0;
-        for (hour, version, (totals, tally, unknown)) in folded.into_iter().flatten() {
+        for (hour, version, breaks, (totals, tally, unknown, rivals)) in folded.into_iter().flatten() {
             folded_rows += tally.unique + tally.duplicate + tally.refused;
             book::folded(&commit, hour, version, &totals, tally, unknown.into_iter())?;
+            apart::tell(&commit, hour, &breaks, &rivals)?;
         }
         self.files.step()?;
         commit.commit()?;

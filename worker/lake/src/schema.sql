@@ -38,6 +38,35 @@ CREATE TABLE IF NOT EXISTS hours (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS hours_to_fold ON hours (hour_at_ms) WHERE folded_version <> raw_version;
 
+-- In which hours (counted from 1970) there are rows of each break, by the first eight bytes of its id: so that a break whose tries
+-- opened in several hours is noticed when the second is written.
+CREATE TABLE IF NOT EXISTS breaks (
+    break_key INTEGER NOT NULL,
+    hour_no INTEGER NOT NULL CHECK (hour_no >= 0),
+    PRIMARY KEY (break_key, hour_no)
+) STRICT, WITHOUT ROWID;
+
+-- Of those in several hours, by hour.
+CREATE TABLE IF NOT EXISTS breaks_apart (
+    hour_at_ms INTEGER NOT NULL CHECK (hour_at_ms % 3600000 = 0),
+    break_key INTEGER NOT NULL,
+    PRIMARY KEY (hour_at_ms, break_key)
+) STRICT, WITHOUT ROWID;
+
+-- What each of their hours told the others of its rows when it was folded: what an election needs.
+CREATE TABLE IF NOT EXISTS rivals (
+    break_key INTEGER NOT NULL,
+    hour_at_ms INTEGER NOT NULL CHECK (hour_at_ms % 3600000 = 0),
+    break_id TEXT NOT NULL CHECK (length(break_id) = 32),
+    slot_index INTEGER NOT NULL CHECK (slot_index BETWEEN 0 AND 255),
+    content_hash TEXT NOT NULL CHECK (length(content_hash) = 32),
+    recording TEXT NOT NULL CHECK (recording IN ('committed', 'uncommitted')),
+    decision_id TEXT NOT NULL CHECK (length(decision_id) = 32),
+    decided_at_ms INTEGER NOT NULL CHECK (decided_at_ms >= 0),
+    began INTEGER NOT NULL CHECK (began IN (0, 1)),
+    PRIMARY KEY (break_key, hour_at_ms, break_id, slot_index, content_hash)
+) STRICT, WITHOUT ROWID;
+
 -- One row for every quarter of an hour (UTC) and flight with anything in it. Flight 0 is what auctions sold; the currency is empty
 -- where the ad as sold is not known. `delivered` is what counts for the contract: past its threshold, and a viewer's.
 CREATE TABLE IF NOT EXISTS flight_totals (

@@ -236,7 +236,7 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
     let heard = heard.prop_map(|(event, at, session, is_crawlers)| Of::Beacon { event, at, session, is_crawlers });
     let loss = (1u8..3, 0u32..4).prop_map(|(session, lost)| Of::Loss { session, lost });
     let of = prop_oneof![5 => row, 9 => heard, 1 => loss];
-    let opened = prop::sample::select(vec![0, 0, 0, 5_000, 20 * 60_000, HOUR_MS]);
+    let opened = prop::sample::select(vec![0, 0, 0, 5_000, 20 * 60_000, HOUR_MS, 50 * HOUR_MS]);
     let ads = prop::sample::select(vec![1, 1, 2, LATE, 9]);
     let drawn = (0u32..4, 0u8..3, opened, ads, of);
     let drawn =
@@ -283,6 +283,95 @@ proptest! {
         in_pieces.advance();
         prop_assert!(in_pieces.derived() == one, "made anew");
     }
+
+    #[test]
+    fn a_break_whose_tries_opened_in_several_hours_stands_once_whatever_comes_first(
+        facts in facts(), batch in 1usize..20, order in any::<prop::sample::Index>(),
+    ) {
+        let mut at_once = World::new();
+        at_once.log.append("edge-1", &facts);
+        at_once.advance();
+        let one = at_once.derived();
+        prop_assert_eq!(decided_twice(&at_once), Vec::<String>::new());
+
+        let mut facts = facts;
+        let middle = order.index(facts.len());
+        facts.rotate_left(middle);
+        facts[middle / 2..].reverse();
+        let mut in_pieces = World::new();
+        in_pieces.bounds = Bounds { pass_rows: 9, files_max: 3, threads_max: 2, ..Bounds::default() };
+        for facts in facts.chunks(batch) {
+            in_pieces.log.append("edge-1", facts);
+            in_pieces.advance();
+        }
+        let other = in_pieces.derived();
+        for (name, bytes) in &one {
+            prop_assert!(bytes == &other[name], "{} differs", name);
+        }
+    }
+}
+
+/// The breaks of which rows of several decisions stand, or several of one slot.
+fn decided_twice(world: &World) -> Vec<String> {
+    let mut standing: BTreeMap<String, Vec<(String, Option<i64>)>> = BTreeMap::new();
+    let db = Connection::open(world.book()).unwrap();
+    let mut select = db.prepare("SELECT hour_at_ms FROM hours").unwrap();
+    for at in select.query_map([], |row| row.get::<_, u64>(0)).unwrap() {
+        let rows = world.rows(&OPPORTUNITIES, Hour::of(UnixMillis(at.unwrap())).unwrap());
+        for row in 0..rows.len() {
+            let text = |name| rows.column(name).text(row).unwrap().to_owned();
+            let decision = text("recording") + &text("decision_id");
+            standing.entry(text("break_id")).or_default().push((decision, rows.column("slot_index").int(row)));
+        }
+    }
+    let is_twice = |rows: &Vec<(String, Option<i64>)>| {
+        rows.iter().enumerate().any(|(n, one)| rows[..n].iter().any(|other| one.0 != other.0 || one.1 == other.1))
+    };
+    standing.into_iter().filter(|(_, rows)| is_twice(rows)).map(|(id, _)| id).collect()
+}
+
+#[test]
+fn what_is_told_late_of_one_hour_changes_the_election_in_another() {
+    let mut world = World::new();
+    let (first, sold) = (opened(filled(1, 0, &record(1)), 0), record(1));
+    let again = Opportunity { decision_id: DecisionId([9; 16]), ..opened(filled(1, 0, &record(2)), HOUR_MS) };
+    world.log.append("edge-1", &[committed(&first), committed(&opened(unfilled(2, 0), 0))]);
+    world.advance();
+    world.log.append("edge-1", &[committed(&again)]);
+    world.advance();
+    let [here, there] = [0, HOUR_MS].map(|after| Hour::of(NOW.plus_ms(after)).unwrap());
+    let stand = |world: &World| [here, there].map(|hour| world.rows(&OPPORTUNITIES, hour).len());
+    assert_eq!(stand(&world), [2, 0], "the earlier stands");
+    world.log.append("edge-1", &[beacon(&again, &record(2), Event::Start, HOUR_MS)]);
+    world.advance();
+    assert_eq!(stand(&world), [1, 1], "the one that began does");
+    assert_eq!(
+        dump_of(&Connection::open(world.book()).unwrap(), "SELECT sum(slots) FROM slot_totals"),
+        "Integer(2)|\n"
+    );
+    world.log.append("edge-1", &[beacon(&first, &sold, Event::Start, 1)]);
+    world.advance();
+    assert_eq!(stand(&world), [2, 0], "of two that began the earlier");
+    assert_eq!(world.lake().dirty_hours().unwrap(), 0);
+}
+
+#[test]
+fn a_book_of_before_it_knew_the_hours_of_breaks_learns_them_and_elects_again() {
+    let mut world = World::new();
+    let first = opened(filled(1, 0, &record(1)), 0);
+    let again = Opportunity { decision_id: DecisionId([9; 16]), ..opened(filled(1, 0, &record(2)), HOUR_MS) };
+    world.log.append("edge-1", &[committed(&first), committed(&again)]);
+    world.advance();
+    let expected = world.derived();
+    let forgets =
+        "DELETE FROM breaks; DELETE FROM breaks_apart; DELETE FROM rivals; UPDATE hours SET folded_version = 0;";
+    Connection::open(world.book()).unwrap().execute_batch(forgets).unwrap();
+    world.advance();
+    assert!(world.derived() != expected, "as a build of before folded it");
+    Connection::open(world.book()).unwrap().execute_batch("PRAGMA user_version = 1").unwrap();
+    world.advance();
+    assert!(world.derived() == expected);
+    assert_eq!(decided_twice(&world), Vec::<String>::new());
 }
 
 fn files_of_raw(world: &World) -> Vec<String> {

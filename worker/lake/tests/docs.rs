@@ -34,10 +34,10 @@ counted by day here is counted on the day the break opened.
 for byte. Only these make them other: a fact that came since; an ad as sold that became known since (its hours are folded again).
 
 **Breaks decided twice.** Of a break that was decided more than once, the rows of one decision stand: the one of which most ads began to
-play, then an uncommitted one before a committed one, then the earlier, then the smaller hash. An hour knows of no other hour. A
-request id that is a UUID version 7 dates its break, and every retry is in its hour. Of any other request id, a retry that is
-decided anew after the turn of an hour (which takes a store that was down, or a retry after a day) is a break of its own here: each
-hour elects, and the break counts as two. `slotkeeper audit` names such breaks.
+play, then an uncommitted one before a committed one, then the earlier, then the smaller hash. That is so also if its tries opened in
+different hours, however far apart: of a request id that is a UUID version 7 every retry is in its hour, of any other a retry that is decided
+anew (which takes a store that was down, or a retry after a day) opens when it comes. Each such hour tells the others what their elections
+need, in `lake.db` (`rivals`), and is folded again when it is told something new. So one request id is one break, as in the live tables.
 
 **As they came, or once.** In the `raw_…` tables a fact is as often as it was delivered. In the others it counts once: a row by the hash
 of its content, an event by slot, ad, record, event, session and whether a crawler reported it.

@@ -17,8 +17,6 @@ use crate::{
     fold::parsed,
 };
 
-/// How many breaks are named that were decided apart in two hours.
-const BREAKS_NAMED_MAX: usize = 20;
 const QUARTER_MS: i64 = 900_000;
 
 /// The standing rows, and the impressions, as the live tables hold them. Columns have the lake's names; the break comes first.
@@ -58,12 +56,6 @@ pub(super) fn check(data: &DataDir, tables: &Connection, consumed_seq: u64) -> R
     }
     let book = data_dir::connect_read_only(&data.lake_db())?;
     let lake = LakeReader::open(&data.lake())?;
-    let apart = decided_apart(tables)?;
-    for (break_id, hours) in apart.iter().take(BREAKS_NAMED_MAX) {
-        let hours: Vec<String> = hours.iter().map(Hour::to_string).collect();
-        law.notes.push(format!("break {break_id} was decided in the hours {}: it is one in each", hours.join(", ")));
-    }
-    law.note(apart.len().saturating_sub(BREAKS_NAMED_MAX), "more breaks were decided in several hours");
     let (mut rows, hours) = (0, hours_of(&book, tables)?);
     for hour in &hours {
         let mut sums = Sums::default();
@@ -77,7 +69,7 @@ pub(super) fn check(data: &DataDir, tables: &Connection, consumed_seq: u64) -> R
             };
             rows += found.len();
             sums.add(table, &found);
-            compare(table, live, *hour, &found, tables, &apart, &mut law)?;
+            compare(table, live, *hour, &found, tables, &mut law)?;
         }
         sums.compare(&book, *hour, &mut law)?;
     }
@@ -105,26 +97,8 @@ fn hours_of(book: &Connection, tables: &Connection) -> Result<BTreeSet<Hour>, Au
     Ok(hours)
 }
 
-/// Breaks that have rows in several hours: an hour knows of no other, so each elects for itself. Of such a break, some row is
-/// superseded in the tables, which know all of it.
-fn decided_apart(tables: &Connection) -> Result<BTreeMap<String, BTreeSet<Hour>>, AuditError> {
-    let mut select = tables.prepare(
-        "SELECT break_id, opportunity_id FROM opportunities_superseded
-         UNION SELECT break_id, opportunity_id FROM fct_ad_opportunities
-             WHERE break_id IN (SELECT break_id FROM opportunities_superseded)",
-    )?;
-    let mut breaks: BTreeMap<String, BTreeSet<Hour>> = BTreeMap::new();
-    let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, parsed::<OpportunityId>(row, 1)?)))?;
-    for row in rows {
-        let (break_id, id) = row?;
-        breaks.entry(break_id).or_default().extend(Hour::of_slot(id));
-    }
-    breaks.retain(|_, hours| hours.len() > 1);
-    Ok(breaks)
-}
-
-/// A row's break, its id, and the cells of the columns compared.
-type Cells = (String, String, Vec<String>);
+/// A row's id, and the cells of the columns compared.
+type Cells = (String, Vec<String>);
 
 fn compare(
     table: &'static Table,
@@ -132,7 +106,6 @@ fn compare(
     hour: Hour,
     found: &Rows,
     tables: &Connection,
-    apart: &BTreeMap<String, BTreeSet<Hour>>,
     law: &mut Law,
 ) -> Result<(), AuditError> {
     let mut select = tables.prepare_cached(live)?;
@@ -142,30 +115,29 @@ fn compare(
     let should = select
         .query_map([from, until], |row| {
             let cells = (0..count).map(|column| Ok(cell(row.get_ref(column)?))).collect::<rusqlite::Result<_>>()?;
-            Ok((row.get(0)?, row.get(1)?, cells))
+            Ok((row.get(1)?, cells))
         })?
         .collect::<rusqlite::Result<Vec<Cells>>>()?;
     let is = (0..found.len()).map(|row| cells(found, &names, row)).collect::<Vec<Cells>>();
-    let whole = |row: &&Cells| !apart.contains_key(&row.0);
-    let (mut is, mut should) = (is.iter().filter(whole).peekable(), should.iter().filter(whole).peekable());
+    let (mut is, mut should) = (is.iter().peekable(), should.iter().peekable());
     loop {
         match (is.peek(), should.peek()) {
             (None, None) => return Ok(()),
-            (Some(one), other) if other.is_none_or(|other| one.1 < other.1) => {
-                law.finds("lake_row_surplus", &one.1, format!("it is in {} of the lake alone", table.name));
+            (Some(one), other) if other.is_none_or(|other| one.0 < other.0) => {
+                law.finds("lake_row_surplus", &one.0, format!("it is in {} of the lake alone", table.name));
                 is.next();
             }
-            (one, Some(other)) if one.is_none_or(|one| one.1 > other.1) => {
-                law.finds("lake_row_missing", &other.1, format!("it is not in {} of the lake", table.name));
+            (one, Some(other)) if one.is_none_or(|one| one.0 > other.0) => {
+                law.finds("lake_row_missing", &other.0, format!("it is not in {} of the lake", table.name));
                 should.next();
             }
             (Some(one), Some(other)) => {
-                let differs = (0..count).find(|column| one.2[*column] != other.2[*column]);
+                let differs = (0..count).find(|column| one.1[*column] != other.1[*column]);
                 if let Some(column) = differs {
-                    let (name, one_says, other_says) = (&names[column], &one.2[column], &other.2[column]);
+                    let (name, one_says, other_says) = (&names[column], &one.1[column], &other.1[column]);
                     let message =
                         format!("{}.{name} is {one_says} in the lake, {other_says} in the tables", table.name);
-                    law.finds("lake_row_differs", &one.1, message);
+                    law.finds("lake_row_differs", &one.0, message);
                 }
                 is.next();
                 should.next();
@@ -194,7 +166,7 @@ fn cells(rows: &Rows, names: &[String], row: usize) -> Cells {
         }
     };
     let text = |name| rows.column(name).text(row).unwrap_or_default().to_owned();
-    (text("break_id"), text("opportunity_id"), names.iter().map(cell).collect())
+    (text("opportunity_id"), names.iter().map(cell).collect())
 }
 
 fn cell(value: ValueRef<'_>) -> String {

@@ -1,7 +1,7 @@
 //! The fold of one hour: from its facts as they came, and the ads as sold, to its tables and totals. Pure.
 //!
 //! The rules are those of the live fold (`worker/src/fold`), which the tests hold it against: of every break one decision stands
-//! ([`election`]), and what is shown of its slots is a join over their beacons ([`beacons`]).
+//! ([`election`]), also if some of its rows are of other hours, and what is shown of its slots is a join over their beacons ([`beacons`]).
 //!
 //! **Memory.** An hour of more than [`PASS_ROWS`] facts is folded in passes, by ranges of the bucket that every slot's id carries: so
 //! all facts of a break are in one pass. What the passes made is merged. The files are the same, whichever the number of passes.
@@ -23,6 +23,7 @@ use slotkeeper_core::{
 };
 
 use crate::{
+    apart::Apart,
     columns::Rows,
     error::LakeError,
     file::{FileGroups, FileWriter},
@@ -30,6 +31,7 @@ use crate::{
     tables::{EVENTS, HOURLY, IMPRESSIONS, OPPORTUNITIES, RAW_BEACONS, RAW_OPPORTUNITIES, Table},
 };
 use beacons::Beacons;
+pub(crate) use election::Rival;
 use hourly::Hourly;
 use slots::Slots;
 pub(crate) use totals::Totals;
@@ -59,6 +61,8 @@ pub(crate) struct Folded {
     pub(crate) tally: Tally,
     /// Ads as sold that are not known.
     pub(crate) unknown: BTreeSet<RecordId>,
+    /// What elections in other hours need of its rows.
+    pub(crate) rivals: Vec<Rival>,
 }
 
 /// What became of an hour's facts.
@@ -116,18 +120,31 @@ pub(crate) fn fold_hour(
     raw: &dyn Raw,
     raw_rows: u64,
     pass_rows: u64,
+    apart: &Apart,
     terms: Terms<'_>,
 ) -> Result<Folded, LakeError> {
     let of = u32::try_from(raw_rows.div_ceil(pass_rows).clamp(1, 1 << 16)).unwrap_or(1);
     let mut terms = KnownTerms { ask: terms, known: HashMap::new() };
     let (mut totals, mut tally, mut hourly) = (Totals::default(), Tally::default(), Hourly::default());
-    let mut runs = Vec::new();
+    let (mut runs, mut rivals) = (Vec::new(), Vec::new());
     for index in 0..of {
         let pass = Pass { index, of };
         let mut outputs = Outputs::new(if of == 1 { None } else { Some(merge::RUN_GROUP_ROWS) })?;
         let slots = Slots::read(raw, pass, &mut tally)?;
         let beacons = Beacons::read(raw, pass)?;
-        tables::write_pass(hour, &slots, &beacons, &mut terms, &mut outputs, &mut hourly, &mut totals, &mut tally)?;
+        rivals.extend(slots.told(&apart.breaks, &beacons));
+        let standing = election::standing(&slots, &beacons, &apart.rivals);
+        tables::write_pass(
+            hour,
+            &slots,
+            &standing,
+            &beacons,
+            &mut terms,
+            &mut outputs,
+            &mut hourly,
+            &mut totals,
+            &mut tally,
+        )?;
         runs.push(outputs.finish()?);
     }
     let files = match runs.len() {
@@ -137,7 +154,7 @@ pub(crate) fn fold_hour(
     totals.check(hour, &hourly)?;
     let [opportunities, impressions, events] = files;
     let hourly = hourly.write(hour)?;
-    Ok(Folded { files: [opportunities, impressions, events, hourly], totals, tally, unknown: terms.unknown() })
+    Ok(Folded { files: [opportunities, impressions, events, hourly], totals, tally, unknown: terms.unknown(), rivals })
 }
 
 impl Outputs {

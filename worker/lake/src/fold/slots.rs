@@ -1,11 +1,16 @@
 //! The rows of slots of a pass, each different one once.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 
 use slotkeeper_core::id::{AdId, BreakId, DecisionId, OpportunityId, RecordId};
 
-use super::{Pass, Raw, Tally, for_each_group, parsed};
-use crate::{columns::Rows, error::LakeError, tables::RAW_OPPORTUNITIES};
+use super::{
+    Pass, Raw, Tally,
+    beacons::Beacons,
+    election::{self, Rival},
+    for_each_group, parsed,
+};
+use crate::{apart::BreakKey, columns::Rows, error::LakeError, tables::RAW_OPPORTUNITIES};
 
 /// Where a row is: in which group, and where in it.
 pub(super) type Place = (usize, usize);
@@ -140,6 +145,15 @@ impl Slots {
         if tells_more {
             row.context = place;
         }
+    }
+
+    /// What elections in other hours need of the rows of these breaks.
+    pub(super) fn told(&self, breaks: &BTreeSet<BreakKey>, beacons: &Beacons) -> Vec<Rival> {
+        if breaks.is_empty() {
+            return Vec::new();
+        }
+        let theirs = self.rows.iter().filter(|row| breaks.contains(&BreakKey::of(row.break_id)));
+        theirs.map(|row| election::as_rival(row, beacons)).collect()
     }
 
     /// What a row's column holds.

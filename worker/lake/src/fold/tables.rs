@@ -12,7 +12,6 @@ use slotkeeper_core::{
 use super::{
     KnownTerms, Outputs, Tally,
     beacons::{self, Beacon, Beacons},
-    election,
     hourly::{Hourly, Slot},
     slots::{CONTEXT, SlotRow, Slots, place_of},
     totals::Totals,
@@ -61,6 +60,7 @@ struct Played {
 pub(super) fn write_pass(
     hour: Hour,
     slots: &Slots,
+    standing: &[&SlotRow],
     beacons: &Beacons,
     terms: &mut KnownTerms<'_>,
     outputs: &mut Outputs,
@@ -68,11 +68,10 @@ pub(super) fn write_pass(
     totals: &mut Totals,
     tally: &mut Tally,
 ) -> Result<(), LakeError> {
-    let standing = election::standing(slots, beacons);
-    check_one_row_a_slot(hour, &standing)?;
+    check_one_row_a_slot(hour, standing)?;
     let (of_slots, of_impressions) = (sources(&OPPORTUNITIES), sources(&IMPRESSIONS));
     let invalid = const { place_of("invalid_traffic") };
-    for row in &standing {
+    for row in standing {
         check_filled_xor_unfilled(hour, slots, row)?;
         let is_valid = slots.text(row.place, invalid).is_none();
         let (played, currency) = match row.token {
@@ -93,7 +92,7 @@ pub(super) fn write_pass(
         hourly.add(hour, &slot)?;
         totals.add(hour, row.id, &slot)?;
     }
-    write_events(slots, &standing, beacons, outputs, tally)
+    write_events(slots, standing, beacons, outputs, tally)
 }
 
 /// What a fill has come to: `None` while it may yet be anything.
