@@ -168,6 +168,20 @@ pub fn connect_read_only(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
+/// Makes a database as small as what it holds, and leaves nothing of before in it or beside it. `false` if somebody reads it for longer
+/// than a statement waits: then what was there before is still beside it.
+pub(crate) fn leave_nothing_behind(db: &Connection) -> rusqlite::Result<bool> {
+    db.pragma_update(None, "secure_delete", true)?;
+    db.execute_batch("VACUUM")?;
+    empty_wal(db)
+}
+
+/// Empties a database's log of writes; `false` if somebody reads from it for longer than a statement waits.
+pub(crate) fn empty_wal(db: &Connection) -> rusqlite::Result<bool> {
+    let is_busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(!is_busy)
+}
+
 /// Puts `bytes` in the place of a file, if they differ, and syncs them: whoever reads it, and whenever the machine dies, there is the
 /// file of before or this one, whole. Makes its folder if there is none.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {

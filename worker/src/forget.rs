@@ -32,8 +32,9 @@ use slotkeeper_core::{
 use slotkeeper_lake::LakeError;
 
 use crate::{
-    data_dir::{DataDir, DataDirError},
+    data_dir::{self, DataDir, DataDirError},
     log::{LogError, SqliteLog},
+    sql::SPILL,
 };
 use found::Found;
 use receipts::Unfinished;
@@ -71,6 +72,18 @@ pub enum ForgetError {
     /// The lake.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// What was there before is still beside a database.
+    #[error(
+        "{0}: somebody reads it, so what was there before cannot be erased; end that (a question, a backup, an SQL shell), and run \
+         this again: it does what is left"
+    )]
+    BeingRead(PathBuf),
+    /// What only the lake has cannot be looked through.
+    #[error(
+        "{0}: there is none, and the log does not reach back to its first entry: what was dropped of it is in the lake's files alone, \
+         and they cannot be read without their book; put the lake.db of a backup back, and run this again"
+    )]
+    NoBook(PathBuf),
     /// No new name could be drawn.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
@@ -116,7 +129,7 @@ pub enum Step {
 /// What the log of `data` holds of a viewer. Nothing is written.
 pub fn look(data: &DataDir, viewer: ViewerKey, progress: Progress<'_>) -> Result<Forgotten, ForgetError> {
     has_log(data)?;
-    Ok(Found::read(&SqliteLog::open_read_only(&data.log())?, viewer, progress)?.summary(None))
+    Ok(find(data, &SqliteLog::open_read_only(&data.log())?, viewer, progress)?.summary(None))
 }
 
 /// Forgets a viewer, after it has done what a killed run left undone.
@@ -144,8 +157,7 @@ pub fn forget_watched(
         progress(&format!("finishing what receipt {} left undone", unfinished.receipt_id));
         finish(data, &log, &unfinished, now, progress, watch)?;
     }
-    let mut found = Found::read(&log, viewer, progress)?;
-    found.breaks.extend(lake::breaks_behind_the_log(data, &log, viewer, progress)?);
+    let found = find(data, &log, viewer, progress)?;
     if found.is_nothing() {
         return Ok(found.summary(None));
     }
@@ -160,6 +172,12 @@ pub fn forget_watched(
         finish(data, &log, &unfinished, now, progress, watch)?;
     }
     Ok(found.summary(Some(receipt_id)))
+}
+
+/// What there is of a viewer, in the log and behind it.
+fn find(data: &DataDir, log: &SqliteLog, viewer: ViewerKey, progress: Progress<'_>) -> Result<Found, ForgetError> {
+    let behind = |known: &BTreeSet<BreakId>| lake::traces_behind_the_log(data, log, viewer, known);
+    Found::read(log, viewer, behind, progress)
 }
 
 /// Whether a forgetting is not done everywhere yet.
@@ -192,6 +210,7 @@ fn finish(
     let stems: BTreeSet<BreakStem> = unfinished.breaks.iter().map(BreakId::stem).collect();
     calls::drop_calls(&data.trackers(), log, &stems, now)?;
     watch(Step::CallsDropped)?;
+    remove_spilled(data)?;
     lake::rewrite(data, log, unfinished, progress)?;
     watch(Step::LakeRewritten)?;
     receipts::finish(log, &unfinished.receipt_id)?;
@@ -229,6 +248,20 @@ fn rewrite_log(log: &mut SqliteLog, found: &Found, now: UnixMillis) -> Result<St
 fn remove_tables(data: &DataDir) -> Result<(), ForgetError> {
     remove_old_tables(data)?;
     remove_database(&data.fold())
+}
+
+/// Leaves nothing in a database or beside it of what it held before.
+fn erase(db: &rusqlite::Connection, path: &Path) -> Result<(), ForgetError> {
+    if data_dir::leave_nothing_behind(db)? { Ok(()) } else { Err(ForgetError::BeingRead(path.into())) }
+}
+
+/// What questions that were broken off left beside the lake's files.
+fn remove_spilled(data: &DataDir) -> Result<(), ForgetError> {
+    let path = data.lake().join(SPILL);
+    match fs::remove_dir_all(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(ForgetError::Io { path, source }),
+        _ => Ok(()),
+    }
 }
 
 /// The tables of an earlier build, put aside.

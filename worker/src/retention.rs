@@ -159,8 +159,7 @@ fn give_back(data: &DataDir, log: &SqliteLog) -> Result<bool, RetentionError> {
         let mut pages = vacuum.query([])?;
         while pages.next()?.is_some() {} // each row is a page given back
     }
-    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    Ok(true)
+    Ok(data_dir::empty_wal(db)?)
 }
 
 fn pragma(db: &Connection, name: &str) -> rusqlite::Result<u64> {

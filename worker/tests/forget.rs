@@ -445,6 +445,50 @@ fn what_names_the_viewer_in_an_entry_that_cannot_be_read_goes_too() {
 }
 
 #[test]
+fn a_forgetting_is_not_done_while_somebody_reads_what_was_there_before() {
+    // Each waits its ten seconds for the reader; so all of them at once.
+    let waits = |file: &'static str| {
+        std::thread::spawn(move || {
+            let told = told();
+            advance_lake(&told.world, told.world.folder.path());
+            let registry = Registry::open(&told.world.data().contracts()).unwrap();
+            let log = SqliteLog::open(&told.world.data().log()).unwrap();
+            drop(Store::open(&told.world.data().trackers(), registry, &log, Limits::default()).unwrap());
+            drop(log);
+            let reader = connect_read_only(&told.world.folder.path().join(file)).unwrap();
+            reader.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").unwrap();
+            let refused = forget(&told.world.data(), told.ada, told.world.now, &quiet).unwrap_err().to_string();
+            assert!(refused.contains("somebody reads") && refused.contains(file), "{refused}");
+            assert!(receipts(&told.world)[0].contains("log_rewritten"), "it is not done");
+            drop(reader);
+            forget(&told.world.data(), told.ada, told.world.now, &quiet).unwrap();
+            assert!(receipts(&told.world)[0].contains("done"));
+            assert_eq!(files_with_text(told.world.folder.path(), &told), Vec::<PathBuf>::new(), "{file}");
+        })
+    };
+    for waiting in ["log.db", "trackers.db", "lake.db"].map(waits) {
+        waiting.join().unwrap();
+    }
+}
+
+#[test]
+fn a_lake_without_its_book_and_what_a_question_left_are_emptied() {
+    let told = told();
+    let folder = told.world.folder.path();
+    advance_lake(&told.world, folder);
+    let spilled = told.world.data().lake().join(".spill");
+    fs::create_dir(&spilled).unwrap();
+    fs::write(spilled.join("left"), told.ada.to_string()).unwrap();
+    for file in ["lake.db", "lake.db-wal", "lake.db-shm"] {
+        let _ = fs::remove_file(folder.join(file)); // the last two are there only at times
+    }
+    forgotten(&told);
+    assert_eq!(files_with_text(folder, &told), Vec::<PathBuf>::new());
+    advance_lake(&told.world, folder);
+    assert!(lake_totals(folder).iter().any(|total| total.contains("EUR")));
+}
+
+#[test]
 fn what_an_auction_sold_still_earns_and_nothing_else_of_its_decision_is_kept() {
     let told = told();
     forgotten(&told);

@@ -4,14 +4,14 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use rusqlite::Connection;
 use slotkeeper::{
     audit::{AuditError, Options, audit},
     backup::back_up,
     fold::{Fold, FoldError},
-    forget::forget,
+    forget::{self, ForgetError, Forgotten, forget},
     lake::{AdvanceError, Advancing},
     log::{Log as _, Received, SqliteLog},
     registry::Registry,
@@ -20,13 +20,19 @@ use slotkeeper::{
 use slotkeeper_core::{
     beacon::Event::{Complete, FirstQuartile, Midpoint, Start, ThirdQuartile},
     contract::BreakPosition::Preroll,
+    decision::Decision,
+    fact::{BeaconFact, ClientLoss, Fact},
+    id::{OpportunityId, SessionKey},
     time::UnixMillis,
 };
 use slotkeeper_lake::{
-    Lake,
+    DERIVED, Lake, RAW, Traces, file,
     tables::{RAW_BEACONS, RAW_OPPORTUNITIES},
 };
-use support::{deciding::World, program};
+use support::{
+    deciding::{World, beacon},
+    program,
+};
 
 const DAY_MS: u64 = 24 * 3_600_000;
 
@@ -129,6 +135,10 @@ fn a_lake_whose_book_is_lost_keeps_the_only_copy_of_what_the_log_has_no_more() {
         let refused = Advancing::open(&world.data()).err().unwrap();
         assert!(matches!(refused, AdvanceError::LogBeginsLater { first: 37, consumed: 0 }), "{refused}");
         assert_eq!(files(), before, "nothing is taken for left over");
+        let viewer = slotkeeper_core::id::ViewerKey([1; 16]);
+        let refused = forget(&world.data(), viewer, world.now, &|_| {}).unwrap_err();
+        assert!(matches!(refused, ForgetError::NoBook(_)), "{refused}");
+        assert_eq!(files(), before, "nor by a forgetting");
     }
     fs::write(&book, kept).unwrap();
     assert!(Advancing::open(&world.data()).is_ok());
@@ -212,12 +222,104 @@ fn who_is_forgotten_after_the_log_was_shortened_is_in_neither_tables_nor_lake() 
         0
     );
     let opened = Lake::open(&world.folder.path().join("lake"), &lake).unwrap();
-    assert!(opened.breaks_of(viewer).unwrap().is_empty());
+    assert_eq!(opened.traces_of(viewer, &BTreeSet::new(), u64::MAX).unwrap(), Traces::default());
     drop(opened);
     world.log(vec![]);
     world.fold();
     advance_lake(&world);
     assert_eq!(count(&world.data().fold(), revenue), before.1);
+}
+
+/// Whatever of `wanted` is anywhere below a folder: in any file's bytes, in what its Parquet files say, in the log's entries.
+fn found_below(world: &World, wanted: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut look = |at: &Path, bytes: &[u8]| {
+        for one in wanted {
+            let raw: Vec<u8> =
+                (0..one.len() / 2).map(|n| u8::from_str_radix(&one[2 * n..2 * n + 2], 16).unwrap()).collect();
+            let forms = [one.as_bytes(), raw.as_slice()];
+            if forms.iter().any(|form| bytes.windows(form.len()).any(|window| window == *form)) {
+                found.push(format!("{one} in {}", at.display()));
+            }
+        }
+    };
+    let mut folders = vec![world.folder.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path != world.store() {
+                look(&path, &fs::read(&path).unwrap());
+                for table in RAW
+                    .into_iter()
+                    .chain(DERIVED)
+                    .filter(|table| path.to_string_lossy().contains(&format!("/{}/", table.name)))
+                {
+                    let rows = file::read(table, fs::File::open(&path).unwrap()).unwrap();
+                    let texts =
+                        rows.columns().iter().flat_map(|column| (0..rows.len()).filter_map(|row| column.text(row)));
+                    texts.for_each(|text| look(&path, text.as_bytes()));
+                }
+            }
+        }
+    }
+    for entry in SqliteLog::open_read_only(&world.data().log()).unwrap().read(0, 10_000).unwrap() {
+        look(Path::new("the log's entries"), &entry.received.bytes);
+    }
+    found
+}
+
+#[test]
+fn of_who_is_forgotten_nothing_is_left_wherever_the_cut_of_the_log_went_through() {
+    let mut world = World::new();
+    let [dropped_session, late_session, decided_session] =
+        [b"dropped1", b"latecame", b"decided1"].map(|key| SessionKey(*key));
+    let in_session = |fact: Fact, session| match fact {
+        Fact::Beacon(beacon) => Fact::Beacon(BeaconFact { session: Some(session), ..beacon }),
+        other => other,
+    };
+    let lost = |session| Fact::ClientLoss(ClientLoss { session, lost: 2 });
+    let pod = world.open("ada", Preroll, 2);
+    let shown = pod.slots.iter().find(|row| row.fill().is_some()).unwrap().clone();
+    let reported = |event, session, at| in_session(beacon(&shown, shown.opportunity_id, event, at), session);
+    world.log(vec![reported(Start, dropped_session, world.now), lost(dropped_session)]);
+    // A decision whose rows never came, and what was reported of one of them.
+    let (undelivered, _) = world.decide("ada", Preroll, 1);
+    let undelivered = undelivered.decision.clone();
+    let undelivered = Decision { session: Some(decided_session), ..undelivered };
+    let slot = OpportunityId::mint(undelivered.break_id, 0, undelivered.opened_at);
+    let unheard = in_session(beacon(&shown, slot, Start, world.now), late_session);
+    world.log(vec![Fact::Decision(Box::new(undelivered)), unheard]);
+    world.tamper("log.db", "UPDATE entries SET received_at_ms = 1");
+    world.open("bob", Preroll, 1);
+    world.fold();
+    advance_lake(&world);
+    assert_eq!(dropped(&world, 1).unwrap().first_kept_seq, 4, "all of ada's is dropped");
+    // What comes late of what was dropped, and names nobody but a session.
+    world.log(vec![reported(Complete, late_session, world.now), lost(late_session), lost(dropped_session)]);
+    world.fold();
+    advance_lake(&world);
+
+    let ada = pod.decision.viewer;
+    let sessions = [dropped_session, late_session, decided_session].map(|session| session.to_string());
+    let wanted: Vec<String> = [ada.to_string()].into_iter().chain(sessions).collect();
+    let before = found_below(&world, &wanted);
+    assert!(wanted.iter().all(|one| before.iter().any(|found| found.starts_with(one))), "{before:?}");
+    let seen = forget::look(&world.data(), ada, &|_| {}).unwrap();
+    let done = forget(&world.data(), ada, world.now, &|_| {}).unwrap();
+    assert_eq!((done.breaks, done.beacons, done.losses), (2, 1, 2), "{done:?}");
+    assert_eq!(Forgotten { receipt_id: None, ..done }, seen);
+    assert_eq!(found_below(&world, &wanted), Vec::<String>::new());
+    world.log(vec![]);
+    world.fold();
+    advance_lake(&world);
+    assert_eq!(found_below(&world, &wanted), Vec::<String>::new());
+    assert_eq!(
+        forget(&world.data(), ada, world.now, &|_| {}).unwrap(),
+        Forgotten::default(),
+        "and it is known to be done"
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::{
     columns::Rows,
     fold::Rival,
     hour::{HOUR_MS, Hour},
-    tables::{Column, RAW_OPPORTUNITIES, Table},
+    tables::{Column, RAW_OPPORTUNITIES, Table, place_in},
 };
 
 /// As much of a break's id as the book keeps, and as its opportunity ids carry. Two that share it are looked at together, and told
@@ -35,7 +35,7 @@ impl BreakKey {
 
 /// Of [`RAW_OPPORTUNITIES`] only what tells the breaks.
 pub(crate) const IDS: Table = Table { columns: ID, ..RAW_OPPORTUNITIES };
-const ID: &[Column] = &[RAW_OPPORTUNITIES.columns[0]];
+const ID: &[Column] = &[RAW_OPPORTUNITIES.columns[place_in(&RAW_OPPORTUNITIES, "opportunity_id")]];
 
 /// The breaks of some rows of slots.
 pub(crate) fn breaks_of(rows: &Rows) -> BTreeSet<BreakKey> {

@@ -64,6 +64,12 @@ pub enum LakeError {
     /// Another process writes it.
     #[error("lake: another process advances {0}: `slotkeeper serve` does, all the time")]
     InUse(PathBuf),
+    /// What was in its book before is still beside it.
+    #[error(
+        "lake: somebody reads lake.db, so what was there before cannot be erased; end that (a question, a backup, an SQL shell), and \
+         run this again: it does what is left"
+    )]
+    BeingRead,
     /// A law of the tables would be broken. Nothing of the hour was written.
     #[error("lake: hour {hour}, {table}, row {row}: {what}")]
     Law {

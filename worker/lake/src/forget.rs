@@ -21,6 +21,7 @@ use crate::{
     raw::RAW,
     store::name_in,
     tables::{RAW_BEACONS, RAW_DECISIONS, RAW_OPPORTUNITIES, Table},
+    traces::break_of,
 };
 
 /// What of a row depends on its decision, and is not known without it.
@@ -112,22 +113,8 @@ impl Lake {
         }
         while self.fold_next(registry)?.hours > 0 {}
         self.db.execute_batch("VACUUM")?;
-        self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        Ok(())
-    }
-
-    /// The rows of a viewer: of which break, and in which hour. Reads all there is.
-    pub fn breaks_of(&self, viewer: ViewerKey) -> Result<BTreeSet<(BreakId, Hour)>, LakeError> {
-        let (name, mut found) = (viewer.to_string(), BTreeSet::new());
-        for file in book::files(&self.db, RAW_OPPORTUNITIES.name, None)? {
-            self.each_group(&RAW_OPPORTUNITIES, &file, |rows| {
-                for index in (0..rows.len()).filter(|index| rows.column("viewer").text(*index) == Some(&name)) {
-                    found.extend(parsed::<BreakId>(rows, "break_id", index).map(|break_id| (break_id, file.hour)));
-                }
-                Ok(())
-            })?;
-        }
-        Ok(found)
+        let is_busy: bool = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if is_busy { Err(LakeError::BeingRead) } else { Ok(()) }
     }
 
     /// What the rows of the breaks hold: of decisions, the terms of what was sold are left.
@@ -212,10 +199,7 @@ fn changes(
     let mut changes = BTreeMap::new();
     if table.name == RAW_BEACONS.name {
         let slot = parsed::<OpportunityId>(rows, "opportunity_id", index);
-        let is_theirs = slot.is_some_and(|slot| {
-            let (least, greatest) = slot.break_stem().range();
-            forgetting.breaks.range(least..=greatest).next().is_some()
-        });
+        let is_theirs = slot.is_some_and(|slot| break_of(forgetting.breaks, slot).is_some());
         if is_theirs && rows.column("session").is_present(index) {
             changes.insert("session", None);
         }

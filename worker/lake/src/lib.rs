@@ -26,6 +26,7 @@ mod store;
 pub mod tables;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 pub use book::RawFile;
 pub use error::LakeError;
@@ -36,3 +37,4 @@ pub use raw::{LogEntry, RAW};
 pub use reader::LakeReader;
 pub use status::{RawTable, Status};
 pub use store::PART;
+pub use traces::Traces;

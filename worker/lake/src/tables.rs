@@ -47,6 +47,26 @@ impl Table {
     }
 }
 
+/// Where a table's column of this name is; for when it is compiled.
+pub(crate) const fn place_in(table: &Table, name: &str) -> usize {
+    let mut place = 0;
+    while place < table.columns.len() {
+        if is_same(table.columns[place].name.as_bytes(), name.as_bytes()) {
+            return place;
+        }
+        place += 1;
+    }
+    panic!("the table has no such column")
+}
+
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let mut index = 0;
+    while index < a.len() && index < b.len() && a[index] == b[index] {
+        index += 1;
+    }
+    index == a.len() && index == b.len()
+}
+
 const fn column(name: &'static str, kind: Kind, nullable: bool, about: &'static str) -> Column {
     Column { name, kind, nullable, about }
 }

@@ -30,7 +30,6 @@ pub(super) fn drop_calls(
     if !data_dir::has_table(&db, "consumed")? {
         return Ok(());
     }
-    db.pragma_update(None, "secure_delete", true)?;
     let commit = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let is_theirs = |id: OpportunityId| breaks.contains(&id.break_stem());
     let waiting = "SELECT opportunity_id, firing_id, vendor FROM firings WHERE state <> 'delivered'";
@@ -64,8 +63,7 @@ pub(super) fn drop_calls(
         commit.execute("UPDATE consumed SET entry_hash = ?1", [hash])?;
     }
     commit.commit()?;
-    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    Ok(())
+    super::erase(&db, path)
 }
 
 fn rows<T>(

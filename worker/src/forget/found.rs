@@ -1,17 +1,17 @@
 //! What the log holds of a viewer.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use slotkeeper_core::{
-    api::SLOTS_MAX,
     auction::is_sold_by_auction,
     fact::{Fact, FactBatch},
-    id::{BreakId, OpportunityId, RecordId, SessionKey, ViewerKey},
+    id::{BreakId, BreakStem, OpportunityId, RecordId, SessionKey, ViewerKey},
     pod::Opportunity,
     time::UnixMillis,
 };
+use slotkeeper_lake::Traces;
 
-use super::{Progress, receipts::hour_of};
+use super::{ForgetError, Progress, receipts::hour_of};
 use crate::log::{Entry, Log, LogError};
 
 /// How many entries are read at once.
@@ -32,12 +32,19 @@ pub(super) struct Found {
     pub(super) entries: BTreeSet<u64>,
     /// What auctions sold them: money depends on it.
     pub(super) sold: HashSet<RecordId>,
-    slots: HashSet<OpportunityId>,
+    /// The breaks by what ids of slots tell of them.
+    stems: HashMap<BreakStem, BreakId>,
 }
 
 impl Found {
-    /// Reads all of the log, twice: beacons may come before the rows that say whose they are.
-    pub(super) fn read(log: &dyn Log, viewer: ViewerKey, progress: Progress<'_>) -> Result<Self, LogError> {
+    /// Reads all of the log, twice: beacons may come before the rows that say whose they are. In between, `behind` is asked what else
+    /// is known of the viewer and of their breaks.
+    pub(super) fn read(
+        log: &dyn Log,
+        viewer: ViewerKey,
+        behind: impl FnOnce(&BTreeSet<BreakId>) -> Result<Traces, ForgetError>,
+        progress: Progress<'_>,
+    ) -> Result<Self, ForgetError> {
         let mut found = Self {
             viewer,
             rows: 0,
@@ -48,7 +55,7 @@ impl Found {
             sessions: BTreeSet::new(),
             entries: BTreeSet::new(),
             sold: HashSet::new(),
-            slots: HashSet::new(),
+            stems: HashMap::new(),
         };
         let name = viewer.to_string();
         each_entry(log, &|seq| progress(&format!("looking for the viewer: entry {seq} of the log")), |entry| {
@@ -59,6 +66,11 @@ impl Found {
                 }
             }
         })?;
+        let traces = behind(&found.breaks.iter().map(|(id, _)| *id).collect())?;
+        for (break_id, hour) in traces.breaks {
+            found.take_break(break_id, hour.begin());
+        }
+        found.sessions.extend(traces.sessions);
         if found.is_nothing() {
             return Ok(found);
         }
@@ -70,6 +82,9 @@ impl Found {
                 for fact in facts_of(entry) {
                     match fact {
                         Fact::Beacon(beacon) if found.is_theirs(beacon.opportunity_id) => {
+                            let slot = beacon.opportunity_id;
+                            let break_id = found.stems[&slot.break_stem()];
+                            found.take_break(break_id, hour_of(slot)); // a try of it that nothing else may tell of
                             found.entries.insert(entry.seq);
                             found.sessions.extend(beacon.session);
                             found.beacons += 1;
@@ -88,12 +103,12 @@ impl Found {
 
     /// Whether the log does not know the viewer.
     pub(super) fn is_nothing(&self) -> bool {
-        self.entries.is_empty() && self.breaks.is_empty()
+        self.entries.is_empty() && self.breaks.is_empty() && self.sessions.is_empty()
     }
 
-    /// Whether a slot is one of the viewer's.
+    /// Whether a slot is of one of the viewer's breaks, whenever that opened.
     pub(super) fn is_theirs(&self, slot: OpportunityId) -> bool {
-        self.slots.contains(&slot)
+        self.stems.contains_key(&slot.break_stem())
     }
 
     fn take_row_or_decision(&mut self, fact: &Fact) {
@@ -103,9 +118,8 @@ impl Found {
                 self.decisions += 1;
                 self.sessions.extend(decision.session);
                 // Its rows may not have come, and what was reported of them all the same.
-                for slot in 0..u8::try_from(SLOTS_MAX).unwrap_or(u8::MAX) {
-                    self.take_slot(decision.break_id, OpportunityId::mint(decision.break_id, slot, decision.opened_at));
-                }
+                let slot = OpportunityId::mint(decision.break_id, 0, decision.opened_at);
+                self.take_break(decision.break_id, hour_of(slot));
             }
             _ => {}
         }
@@ -113,7 +127,7 @@ impl Found {
 
     fn take_row(&mut self, row: &Opportunity) {
         self.rows += 1;
-        self.take_slot(row.break_id, row.opportunity_id);
+        self.take_break(row.break_id, hour_of(row.opportunity_id));
         let Some(fill) = row.fill() else { return };
         self.sessions.extend(fill.claim.and_then(|claim| claim.session));
         if is_sold_by_auction(fill.ad_id) {
@@ -121,9 +135,9 @@ impl Found {
         }
     }
 
-    fn take_slot(&mut self, break_id: BreakId, slot: OpportunityId) {
-        self.breaks.insert((break_id, hour_of(slot)));
-        self.slots.insert(slot);
+    fn take_break(&mut self, break_id: BreakId, hour: UnixMillis) {
+        self.breaks.insert((break_id, hour));
+        self.stems.insert(break_id.stem(), break_id);
     }
 }
 

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use slotkeeper_core::{
     decision::Decision,
     id::{BreakId, ViewerKey},
-    time::UnixMillis,
 };
-use slotkeeper_lake::{Forgetting, Lake, hour::Hour};
+use slotkeeper_lake::{Forgetting, Lake, Traces, hour::Hour};
 
 use super::{
     ForgetError, Progress,
@@ -23,7 +22,7 @@ pub(super) fn rewrite(
     unfinished: &Unfinished,
     progress: Progress<'_>,
 ) -> Result<(), ForgetError> {
-    let Some(mut lake) = open(data)? else { return Ok(()) };
+    let Some(mut lake) = open(data, log)? else { return Ok(()) };
     progress(&format!("rewriting {} hours of the lake", unfinished.hours.len()));
     let hours: BTreeSet<Hour> = unfinished.hours.iter().filter_map(|at| Hour::of(*at)).collect();
     let forgetting = Forgetting {
@@ -40,22 +39,35 @@ pub(super) fn rewrite(
     Ok(lake.forget(&forgetting, &mut registry)?)
 }
 
-/// The breaks of a viewer that only the lake knows, because the log begins later: what it begins with was dropped for its age.
-pub(super) fn breaks_behind_the_log(
+/// What the lake alone tells of a viewer, and of breaks that the log says are theirs, because the log begins later: what it began with
+/// was dropped for its age.
+pub(super) fn traces_behind_the_log(
     data: &DataDir,
     log: &SqliteLog,
     viewer: ViewerKey,
-    progress: Progress<'_>,
-) -> Result<BTreeSet<(BreakId, UnixMillis)>, ForgetError> {
-    if log.is_whole()? {
-        return Ok(BTreeSet::new());
+    known: &BTreeSet<BreakId>,
+) -> Result<Traces, ForgetError> {
+    let first = log.first_seq()?;
+    if first <= 1 {
+        return Ok(Traces::default());
     }
-    let Some(lake) = open(data)? else { return Ok(BTreeSet::new()) };
-    progress("looking for the viewer in the lake, which goes back further than the log");
-    Ok(lake.breaks_of(viewer)?.into_iter().map(|(break_id, hour)| (break_id, hour.begin())).collect())
+    has_book_or_log(data, log)?;
+    Ok(Traces::look(&data.lake(), &data.lake_db(), viewer, known, first)?)
 }
 
-fn open(data: &DataDir) -> Result<Option<Lake>, ForgetError> {
-    let book = data.lake_db();
-    Ok(if book.exists() { Some(Lake::open(&data.lake(), &book)?) } else { None })
+fn open(data: &DataDir, log: &SqliteLog) -> Result<Option<Lake>, ForgetError> {
+    let (folder, book) = (data.lake(), data.lake_db());
+    if book.exists() {
+        return Ok(Some(Lake::open(&folder, &book)?));
+    }
+    if folder.exists() {
+        has_book_or_log(data, log)?;
+        Lake::open(&folder, &book)?.clear()?; // without its book nobody knows what is in it; it is made again from the log
+    }
+    Ok(None)
+}
+
+/// Where the lake alone has what the log began with, nothing of it may be taken for left over.
+fn has_book_or_log(data: &DataDir, log: &SqliteLog) -> Result<(), ForgetError> {
+    if data.lake_db().exists() || log.is_whole()? { Ok(()) } else { Err(ForgetError::NoBook(data.lake_db())) }
 }

@@ -56,10 +56,12 @@ pub(super) fn without(
     mut renamed: impl FnMut(DecisionId, DecisionId),
 ) -> Vec<u8> {
     let Ok(mut batch) = serde_json::from_slice::<FactBatch>(bytes) else {
-        // Of a build that this one cannot read: the name at least goes.
-        return String::from_utf8_lossy(bytes)
-            .replace(&found.viewer.to_string(), &names.viewer.to_string())
-            .into_bytes();
+        // Of a build that this one cannot read: the names at least go.
+        let mut text = String::from_utf8_lossy(bytes).replace(&found.viewer.to_string(), &names.viewer.to_string());
+        for (before, now) in &names.sessions {
+            text = text.replace(&before.to_string(), &now.to_string());
+        }
+        return text.into_bytes();
     };
     batch.facts.retain_mut(|fact| {
         let before = hash_of(fact);

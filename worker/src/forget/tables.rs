@@ -23,7 +23,6 @@ pub(super) fn rewrite(path: &Path, log: &SqliteLog, unfinished: &Unfinished) -> 
     if !data_dir::has_table(&db, "fold_offset")? {
         return Ok(());
     }
-    db.pragma_update(None, "secure_delete", true)?;
     let commit = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for break_id in &unfinished.breaks {
         rows(&commit, unfinished, *break_id)?;
@@ -43,9 +42,7 @@ pub(super) fn rewrite(path: &Path, log: &SqliteLog, unfinished: &Unfinished) -> 
         commit.execute("UPDATE fold_last_entry SET hash = ?1", [now])?;
     }
     commit.commit()?;
-    db.execute_batch("VACUUM")?;
-    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    Ok(())
+    super::erase(&db, path)
 }
 
 fn rows(db: &rusqlite::Connection, unfinished: &Unfinished, break_id: BreakId) -> rusqlite::Result<()> {

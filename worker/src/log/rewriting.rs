@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use slotkeeper_core::time::UnixMillis;
 
 use super::{Entry, LogError, Received, SqliteLog, packed};
+use crate::data_dir;
 
 /// A change of the log that is not committed yet.
 pub(crate) struct Rewriting<'a>(Transaction<'a>);
@@ -44,10 +45,7 @@ impl SqliteLog {
 
     /// Makes the file as small as what it holds, and leaves nothing of before in it or beside it.
     pub(crate) fn leave_nothing_behind(&self) -> Result<(), LogError> {
-        self.db.pragma_update(None, "secure_delete", true)?;
-        self.db.execute_batch("VACUUM")?;
-        let busy: bool = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if busy {
+        if !data_dir::leave_nothing_behind(&self.db)? {
             return Err(LogError(
                 "somebody reads log.db, so what was there before cannot be erased; end that, and try again".into(),
             ));

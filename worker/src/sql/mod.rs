@@ -23,6 +23,9 @@ use crate::{
 /// How much memory an answer may take before it goes to disk.
 const MEMORY_MAX_BYTES: u64 = 2 << 30;
 
+/// Below the lake's folder: where it does so. Emptied when it is done.
+pub(crate) const SPILL: &str = ".spill";
+
 /// What an answer over HTTP may be.
 pub const API_BOUNDS: Bounds = Bounds { rows_max: 10_000, time_max: Some(Duration::from_secs(20)) };
 
@@ -42,7 +45,7 @@ pub fn start(data: &DataDir, folders: Vec<PathBuf>, files: Vec<PathBuf>) -> Resu
     let duckdb = DuckDb::load()?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let settings =
-        Settings { threads, memory_max_bytes: MEMORY_MAX_BYTES, spill: data.lake().join(".spill"), folders, files };
+        Settings { threads, memory_max_bytes: MEMORY_MAX_BYTES, spill: data.lake().join(SPILL), folders, files };
     Ok(Session::start(&duckdb, &settings, &data.lake(), &views(data)?)?)
 }
 

@@ -10,7 +10,12 @@ use super::{
     election::{self, Rival},
     for_each_group, parsed,
 };
-use crate::{apart::BreakKey, columns::Rows, error::LakeError, tables::RAW_OPPORTUNITIES};
+use crate::{
+    apart::BreakKey,
+    columns::Rows,
+    error::LakeError,
+    tables::{RAW_OPPORTUNITIES, place_in},
+};
 
 /// Where a row is: in which group, and where in it.
 pub(super) type Place = (usize, usize);
@@ -57,23 +62,7 @@ pub(super) struct Columns {
 
 /// Where a column is. Asked for every row, so to be asked when it is compiled: `const { place_of("…") }`.
 pub(super) const fn place_of(name: &str) -> usize {
-    let columns = RAW_OPPORTUNITIES.columns;
-    let mut place = 0;
-    while place < columns.len() {
-        if is_same(columns[place].name.as_bytes(), name.as_bytes()) {
-            return place;
-        }
-        place += 1;
-    }
-    panic!("raw_opportunities has no such column")
-}
-
-const fn is_same(a: &[u8], b: &[u8]) -> bool {
-    let mut index = 0;
-    while index < a.len() && index < b.len() && a[index] == b[index] {
-        index += 1;
-    }
-    index == a.len() && index == b.len()
+    place_in(&RAW_OPPORTUNITIES, name)
 }
 
 /// The columns that come from the decision.
