@@ -4,6 +4,9 @@
 //! fact in the log names an ad or a flight that the contracts do not have. What came meanwhile is in the log's copy, and is folded
 //! again after a restore.
 //!
+//! That holds while facts come. Nobody takes any away meanwhile: a forgetting, a retention and a lake made anew wait for the backup's
+//! end, and it for theirs.
+//!
 //! A backup appears whole or not at all: it is made in a folder beside, which takes its name once every file is synced. So does a
 //! restored directory.
 
@@ -17,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use slotkeeper_core::time::UnixMillis;
 
 use crate::{
-    data_dir::connect_read_only,
+    data_dir::{DataDir, DataDirError, connect_read_only},
     log::{LogError, SqliteLog},
     sql::raw_files,
 };
@@ -63,6 +66,9 @@ pub enum BackupError {
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// It cannot be used, or is being rewritten.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
     /// Nothing to back up.
     #[error("{0}: no data directory of an origin: it has no log.db")]
     NoOrigin(PathBuf),
@@ -120,6 +126,7 @@ pub fn back_up(data: &Path, to: &Path, now: UnixMillis, progress: &dyn Fn(&str))
     if !data.join("log.db").exists() {
         return Err(BackupError::NoOrigin(data.into()));
     }
+    let _past = DataDir::open(data)?.lock_for_copying()?;
     let partial = begin(to)?;
     let mut files = Vec::new();
     let folds_again = SqliteLog::open_read_only(&data.join("log.db"))?.is_whole()?;

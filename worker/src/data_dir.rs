@@ -45,6 +45,14 @@ pub enum DataDirError {
         "data directory {0}: another `slotkeeper close` or `slotkeeper ledger` is writing its books; try again when it is done"
     )]
     BooksInUse(PathBuf),
+    /// Somebody copies what would be rewritten.
+    #[error("data directory {0}: `slotkeeper backup` is copying it; try again when it is done")]
+    BeingCopied(PathBuf),
+    /// Somebody rewrites what would be copied.
+    #[error(
+        "data directory {0}: `slotkeeper forget`, `retention` or `lake rebuild` is rewriting it; try again when it is done"
+    )]
+    BeingRewritten(PathBuf),
 }
 
 /// What a commit survives.
@@ -66,6 +74,12 @@ pub struct ServeLock {
 /// Holds the books for one close; released when dropped, or when the process dies.
 #[derive(Debug)]
 pub struct BooksLock {
+    _file: File,
+}
+
+/// Holds what was written once for whoever copies it, or whoever rewrites it; released when dropped, or when the process dies.
+#[derive(Debug)]
+pub struct PastLock {
     _file: File,
 }
 
@@ -134,12 +148,32 @@ impl DataDir {
         Ok(BooksLock { _file: file.ok_or_else(|| DataDirError::BooksInUse(self.0.clone()))? })
     }
 
+    /// Takes what was written once to copy it: nobody rewrites it meanwhile, but others may copy it too. What comes may come.
+    pub fn lock_for_copying(&self) -> Result<PastLock, DataDirError> {
+        let file = self.lock_as("past.lock", File::try_lock_shared)?;
+        Ok(PastLock { _file: file.ok_or_else(|| DataDirError::BeingRewritten(self.0.clone()))? })
+    }
+
+    /// Takes what was written once to rewrite it: nobody copies it meanwhile.
+    pub fn lock_for_rewriting(&self) -> Result<PastLock, DataDirError> {
+        let file = self.lock("past.lock")?;
+        Ok(PastLock { _file: file.ok_or_else(|| DataDirError::BeingCopied(self.0.clone()))? })
+    }
+
     /// Nothing if somebody else has it.
     fn lock(&self, name: &str) -> Result<Option<File>, DataDirError> {
+        self.lock_as(name, File::try_lock)
+    }
+
+    fn lock_as(
+        &self,
+        name: &str,
+        try_lock: fn(&File) -> Result<(), TryLockError>,
+    ) -> Result<Option<File>, DataDirError> {
         let path = self.0.join(name);
         let io = |source| DataDirError::Io { path: path.clone(), source };
         let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(io)?;
-        match file.try_lock() {
+        match try_lock(&file) {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(io(source)),

@@ -152,6 +152,7 @@ pub fn forget_watched(
 ) -> Result<Forgotten, ForgetError> {
     has_log(data)?;
     let _lock = data.lock_for_serving()?;
+    let _past = data.lock_for_rewriting()?;
     let mut log = SqliteLog::open(&data.log())?;
     while let Some(unfinished) = receipts::unfinished(&log)? {
         progress(&format!("finishing what receipt {} left undone", unfinished.receipt_id));

@@ -80,17 +80,6 @@ impl Advancing {
         Ok(self.lake.compact_next()?)
     }
 
-    /// How many entries of the log are not in the lake, how many hours are to be folded, and how many hours' tables to be merged.
-    pub fn to_do(&self) -> Result<[u64; 3], AdvanceError> {
-        let entries = Log::last_seq(&self.log)?.saturating_sub(self.lake.consumed_seq()?);
-        Ok([entries, self.lake.dirty_hours()? as u64, self.lake.crowded()? as u64])
-    }
-
-    /// The place of the log's first entry; 1 if there is none.
-    pub fn first_seq(&self) -> Result<u64, AdvanceError> {
-        Ok(self.log.first_seq()?)
-    }
-
     /// Empties the lake.
     pub fn clear(&mut self) -> Result<(), AdvanceError> {
         Ok(self.lake.clear()?)

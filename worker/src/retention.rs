@@ -14,7 +14,7 @@ use serde::Serialize;
 use slotkeeper_core::time::UnixMillis;
 
 use crate::{
-    data_dir::{self, DataDir},
+    data_dir::{self, DataDir, DataDirError},
     forget,
     log::{Log as _, LogError, SqliteLog},
 };
@@ -36,6 +36,9 @@ pub enum RetentionError {
     /// What was made of the log, or its file.
     #[error("retention: {0}")]
     Database(#[from] rusqlite::Error),
+    /// The directory cannot be used, or is being copied.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
     /// A viewer is half forgotten.
     #[error("retention: a viewer is forgotten in the log and not everywhere yet; run `slotkeeper forget` again first")]
     Forgetting,
@@ -85,6 +88,7 @@ pub fn drop_old_watched(
     progress: &dyn Fn(&str),
     goes_on: &dyn Fn(u64) -> bool,
 ) -> Result<Dropped, RetentionError> {
+    let _past = data.lock_for_rewriting()?;
     let log = SqliteLog::open(&data.log())?;
     let (last, mut dropped) = droppable(data, &log, days, now)?;
     if dropped.entries > 0 {

@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
 
@@ -13,10 +14,12 @@ use slotkeeper::{
     audit::{Options, audit},
     backup::{BackupError, Manifest, back_up, restore},
     contracts::Contracts,
-    data_dir::{DataDir, connect_read_only},
+    data_dir::{DataDir, DataDirError, connect_read_only},
     fold::Fold,
+    forget::{ForgetError, Step, forget, forget_watched},
     log::{Log as _, Received, SqliteLog},
     registry::Registry,
+    retention::{RetentionError, drop_old},
 };
 use slotkeeper_core::{
     beacon::Event,
@@ -24,10 +27,12 @@ use slotkeeper_core::{
     time::UnixMillis,
 };
 
-use facts::{NOW, beacon, committed, filled, record};
+use support::{
+    facts::{NOW, beacon, committed, filled, record},
+    program,
+};
 
-#[path = "support/facts.rs"]
-mod facts;
+mod support;
 
 fn origin(folder: &Path) -> SqliteLog {
     let data = DataDir::open(folder).unwrap();
@@ -147,4 +152,61 @@ fn nothing_is_written_over_and_what_a_killed_run_left_goes() {
     assert!(!partial.exists() && !backup.join("left").exists());
     assert!(matches!(back_up(&data, &backup, NOW, &quiet), Err(BackupError::NotEmpty(_))));
     assert!(matches!(restore(&backup, &data, &quiet), Err(BackupError::NotEmpty(_))));
+}
+
+#[test]
+fn nothing_is_taken_away_under_a_backup_nor_copied_while_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let mut log = origin(&path);
+    (1..=3).for_each(|number| append(&mut log, number));
+    fold(&path);
+    let data = DataDir::open(&path).unwrap();
+    let viewer = filled(1, 0, &record(1)).viewer;
+    let is_copied = |error: &DataDirError| matches!(error, DataDirError::BeingCopied(_));
+    // `progress` hears of every database before it is copied: so this is in the midst of it, several times.
+    let refused = AtomicUsize::new(0);
+    let in_between = |_: &str| {
+        let forgetting = forget(&data, viewer, NOW, &quiet).unwrap_err();
+        assert!(matches!(&forgetting, ForgetError::DataDir(error) if is_copied(error)), "{forgetting}");
+        let dropping = drop_old(&data, 1, NOW.plus_ms(1 << 40), &quiet).unwrap_err();
+        assert!(matches!(&dropping, RetentionError::DataDir(error) if is_copied(error)), "{dropping}");
+        let rebuilding = program().args(["lake", "rebuild", "--data"]).arg(&path).output().unwrap();
+        assert!(String::from_utf8_lossy(&rebuilding.stderr).contains("is copying it"), "{rebuilding:?}");
+        drop(data.lock_for_copying().unwrap()); // another backup may
+        refused.fetch_add(1, Ordering::Relaxed);
+    };
+    back_up(&path, &folder.path().join("one"), NOW, &in_between).unwrap();
+    assert!(refused.into_inner() >= 2);
+    let rewriting = data.lock_for_rewriting().unwrap();
+    let error = back_up(&path, &folder.path().join("two"), NOW, &quiet).unwrap_err();
+    assert!(matches!(error, BackupError::DataDir(DataDirError::BeingRewritten(_))), "{error}");
+    assert!(!folder.path().join("two").exists());
+    drop(rewriting);
+    backed_up(&path, &folder.path().join("two"));
+    forget(&data, viewer, NOW, &quiet).unwrap();
+}
+
+#[test]
+fn a_backup_of_a_viewer_half_forgotten_is_finished_after_it_is_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, backup, again] = ["data", "backup", "again"].map(|name| folder.path().join(name));
+    let mut log = origin(&path);
+    (1..=3).for_each(|number| append(&mut log, number));
+    let data = DataDir::open(&path).unwrap();
+    let advance = |data: &DataDir| {
+        assert!(program().args(["lake", "advance", "--data"]).arg(data.path()).status().unwrap().success());
+    };
+    advance(&data);
+    let viewer = filled(1, 0, &record(1)).viewer;
+    let killed = |step| if step == Step::LogErased { Err(ForgetError::Stopped(step)) } else { Ok(()) };
+    forget_watched(&data, viewer, NOW, &quiet, &killed).unwrap_err();
+    backed_up(&path, &backup);
+    restore(&backup, &again, &quiet).unwrap();
+    let again = DataDir::open(&again).unwrap();
+    forget(&again, viewer, NOW, &quiet).unwrap();
+    advance(&again);
+    let lake = slotkeeper_lake::Lake::open(&again.lake(), &again.lake_db()).unwrap();
+    assert_eq!(lake.traces_of(viewer, &BTreeSet::new(), u64::MAX).unwrap(), slotkeeper_lake::Traces::default());
+    assert_eq!(lake.consumed_seq().unwrap(), 3);
 }

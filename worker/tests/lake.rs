@@ -237,6 +237,37 @@ fn kill_9_at_any_moment_changes_no_byte_of_the_tables_and_leaves_nothing() {
     assert_eq!(status, Status::read(&whole.lake_db()).unwrap().unwrap(), "seed {seed}");
 }
 
+#[test]
+fn a_dry_run_says_what_would_be_done_and_changes_no_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let batches: Vec<_> = facts(&mut Random(5), 60).chunks(10).map(<[Fact]>::to_vec).collect();
+    let data = data_with(folder.path(), &batches);
+    let run = |what: &str| {
+        let output = program().args(["lake", what, "--dry-run", "--data"]).arg(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let anew = format!("would write {} entries of the log, fold 0 hours", batches.len());
+    assert!(run("rebuild").starts_with(&anew));
+    assert!(!data.lake().exists() && !data.lake_db().exists(), "it makes no lake");
+    advance(&data);
+    // What a killed run left: an opened lake takes it away.
+    for left in ["1-1-left.parquet", "1-1.parquet#1"] {
+        std::fs::write(data.lake().join(RAW[0].name).join(left), "left").unwrap();
+    }
+    let bytes = || (below(&data.lake()), std::fs::read(data.lake_db()).unwrap());
+    let before = bytes();
+    assert!(run("rebuild").starts_with(&anew));
+    assert!(run("advance").starts_with("would write 0 entries"));
+    assert!(run("compact").starts_with("would write 0 entries"));
+    let _advancing = Advancing::open(&data).unwrap();
+    assert!(before != bytes());
+    run("rebuild"); // also while another process advances it
+    let gone =
+        program().args(["lake", "rebuild", "--dry-run", "--data"]).arg(folder.path().join("gone")).output().unwrap();
+    assert!(!gone.status.success() && !folder.path().join("gone").exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_origin_that_serves_keeps_its_lake() {
     let folder = tempfile::tempdir().unwrap();

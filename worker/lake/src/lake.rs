@@ -326,15 +326,6 @@ impl Lake {
         Ok(Step { consumed_seq: self.consumed_seq()?, ..Step::default() })
     }
 
-    /// How many hours' tables have more files than they should.
-    pub fn crowded(&self) -> Result<usize, LakeError> {
-        let mut crowded = 0;
-        for table in RAW {
-            crowded += book::crowded_hours(&self.db, table.name, self.bounds.files_max)?.len();
-        }
-        Ok(crowded)
-    }
-
     fn compact(&mut self, table: &'static Table, hour: Hour) -> Result<usize, LakeError> {
         let old = book::files(&self.db, table.name, Some(hour))?;
         let (Some(first), Some(last)) = (old.first(), old.last()) else { return Ok(0) };

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use crate::{book, error::LakeError};
+use crate::{book, error::LakeError, lake::FILES_MAX, raw::RAW};
 
 /// What is in a lake.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -32,6 +32,8 @@ pub struct Status {
     pub unreadable_batches: u64,
     /// Ads as sold that are not known.
     pub unknown_records: u64,
+    /// Hours' tables of facts that have more files than they should.
+    pub tables_to_merge: u64,
     /// Files of facts, and what is in them.
     pub raw: Vec<RawTable>,
 }
@@ -84,8 +86,17 @@ impl Status {
             refused,
             beside: received.saturating_sub(unique + duplicate + refused),
             unreadable_batches: of_counts("unreadable_batches")?,
+            tables_to_merge: crowded(db)?,
             unknown_records: one("SELECT count(DISTINCT record_id) FROM unknown_records")?,
             raw,
         })
     }
+}
+
+fn crowded(db: &Connection) -> rusqlite::Result<u64> {
+    let mut crowded = 0;
+    for table in RAW {
+        crowded += book::crowded_hours(db, table.name, FILES_MAX)?.len() as u64;
+    }
+    Ok(crowded)
 }

@@ -52,10 +52,10 @@ pub(crate) struct Status {
 impl Lake {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Advance(work) => work.advance(false),
+            Self::Advance(work) => work.advance(),
             Self::Compact(work) => work.compact(),
             Self::Status(status) => status.run(),
-            Self::Rebuild(work) => work.advance(true),
+            Self::Rebuild(work) => work.rebuild(),
         }
     }
 }
@@ -89,53 +89,63 @@ impl Done {
 }
 
 impl Work {
-    fn open(&self) -> anyhow::Result<Advancing> {
-        let data = DataDir::open(&self.data.data)?;
+    /// The directory, which has what a lake is made from.
+    fn data(&self) -> anyhow::Result<DataDir> {
+        let folder = &self.data.data;
+        ensure!(folder.exists(), "{}: there is no such folder", folder.display());
+        let data = DataDir::open(folder)?;
         ensure!(data.log().exists(), "{}: there is no log yet; `slotkeeper serve` makes it", data.log().display());
         ensure!(
             data.contracts().exists(),
             "{}: there are no contracts yet; `slotkeeper serve` or `slotkeeper contracts` makes them",
             data.contracts().display()
         );
-        Ok(Advancing::open(&data)?)
+        Ok(data)
     }
 
-    fn advance(&self, anew: bool) -> anyhow::Result<ExitCode> {
-        let mut advancing = self.open()?;
-        if anew {
-            let first = advancing.first_seq()?;
-            ensure!(
-                first <= 1,
-                "the log begins at entry {first}: what came before is in the lake alone, and would be lost"
-            );
-        }
+    fn advance(&self) -> anyhow::Result<ExitCode> {
+        let data = self.data()?;
         if self.dry_run {
-            let [mut entries, hours, crowded] = advancing.to_do()?;
-            if anew {
-                entries = SqliteLog::last_seq_at(&DataDir::open(&self.data.data)?.log())?;
-            }
-            self.say_plan(entries, hours, crowded)?;
-            return Ok(ExitCode::SUCCESS);
+            let [entries, hours, crowded] = to_do(&data)?;
+            return self.say_plan(entries, hours, crowded);
         }
-        if anew {
-            advancing.clear()?;
+        self.round(&data, Advancing::open(&data)?)
+    }
+
+    fn rebuild(&self) -> anyhow::Result<ExitCode> {
+        let data = self.data()?;
+        let first = SqliteLog::open_read_only(&data.log())?.first_seq()?;
+        ensure!(
+            first <= 1,
+            "the log begins at entry {first}: what came before is in the lake alone, and would be lost"
+        );
+        if self.dry_run {
+            let [_, hours, crowded] = to_do(&data)?;
+            return self.say_plan(SqliteLog::last_seq_at(&data.log())?, hours, crowded);
         }
-        slotkeeper::dims::export(&DataDir::open(&self.data.data)?)?;
+        let _past = data.lock_for_rewriting()?;
+        let mut advancing = Advancing::open(&data)?;
+        advancing.clear()?;
+        self.round(&data, advancing)
+    }
+
+    fn compact(&self) -> anyhow::Result<ExitCode> {
+        let data = self.data()?;
+        if self.dry_run {
+            let [_, _, crowded] = to_do(&data)?;
+            return self.say_plan(0, 0, crowded);
+        }
+        let mut advancing = Advancing::open(&data)?;
+        self.work(|| advancing.compact())
+    }
+
+    fn round(&self, data: &DataDir, mut advancing: Advancing) -> anyhow::Result<ExitCode> {
+        slotkeeper::dims::export(data)?;
         let mut round = advancing.round()?;
         self.work(|| advancing.step(&mut round))
     }
 
-    fn compact(&self) -> anyhow::Result<ExitCode> {
-        let mut advancing = self.open()?;
-        if self.dry_run {
-            let [_, _, crowded] = advancing.to_do()?;
-            self.say_plan(0, 0, crowded)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        self.work(|| advancing.compact())
-    }
-
-    fn say_plan(&self, entries: u64, hours: u64, crowded: u64) -> anyhow::Result<()> {
+    fn say_plan(&self, entries: u64, hours: u64, crowded: u64) -> anyhow::Result<ExitCode> {
         if self.json {
             let plan = serde_json::json!({ "entries": entries, "hours": hours, "tables_to_merge": crowded });
             say!("{}", serde_json::to_string_pretty(&plan)?);
@@ -145,7 +155,7 @@ impl Work {
                  tables of an hour"
             );
         }
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     }
 
     /// Steps until there is nothing more to do.
@@ -169,6 +179,14 @@ impl Work {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// How many entries of the log are not in the lake, how many hours are to be folded, and how many hours' tables to be merged. Nothing is
+/// written.
+fn to_do(data: &DataDir) -> anyhow::Result<[u64; 3]> {
+    let status = LakeStatus::read(&data.lake_db())?.unwrap_or_default();
+    let entries = SqliteLog::last_seq_at(&data.log())?.saturating_sub(status.consumed_seq);
+    Ok([entries, status.hours_to_fold, status.tables_to_merge])
 }
 
 impl Status {
