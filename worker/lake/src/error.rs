@@ -39,6 +39,16 @@ pub enum LakeError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file that no store takes.
+    #[error("lake: {name} has {bytes} bytes, and one object may have {max}: keep this lake in a folder")]
+    TooLarge {
+        /// Which.
+        name: String,
+        /// How large it is.
+        bytes: u64,
+        /// How large it may be.
+        max: u64,
+    },
     /// The log, or the registry.
     #[error(transparent)]
     Outside(Box<dyn std::error::Error + Send + Sync>),

@@ -25,7 +25,7 @@ use crate::{
     fold::{self, DERIVED, Folded, PASS_ROWS, Raw},
     hour::Hour,
     raw::{LogEntry, RAW, Sorted},
-    store::{Files, PART, name_in},
+    store::{Files, PART, Place, name_in},
     tables::{RAW_OPPORTUNITIES, Table},
 };
 
@@ -126,11 +126,11 @@ impl Step {
 }
 
 impl Lake {
-    /// Opens the lake of a folder with its book, or starts one. What a killed run left unlisted is taken away.
-    pub fn open(folder: &Path, book: &Path) -> Result<Self, LakeError> {
+    /// Opens the lake of a place with its book, or starts one. What a killed run left unlisted is taken away.
+    pub fn open(place: impl Into<Place>, book: &Path) -> Result<Self, LakeError> {
         let lock = lock(&book.with_extension("lock"))?;
         let (db, knows_no_breaks) = book::open(book)?;
-        let mut lake = Self { files: Files::in_folder(folder)?, db, bounds: Bounds::default(), _lock: lock };
+        let mut lake = Self { files: Files::at(place)?, db, bounds: Bounds::default(), _lock: lock };
         lake.sweep()?;
         if knows_no_breaks {
             lake.note_breaks()?;

@@ -1,13 +1,11 @@
 //! Reading the tables of a lake, while another process may advance it.
 
-use std::path::Path;
-
 use crate::{
     columns::Rows,
     error::LakeError,
     file,
     hour::Hour,
-    store::{Files, PART, name_in},
+    store::{Files, PART, Place, name_in},
     tables::Table,
 };
 
@@ -17,9 +15,9 @@ pub struct LakeReader {
 }
 
 impl LakeReader {
-    /// Of a folder.
-    pub fn open(folder: &Path) -> Result<Self, LakeError> {
-        Ok(Self { files: Files::in_folder(folder)? })
+    /// Of a place.
+    pub fn open(place: impl Into<Place>) -> Result<Self, LakeError> {
+        Ok(Self { files: Files::at(place)? })
     }
 
     /// The rows of a derived table's hour.

@@ -1,21 +1,61 @@
 //! Where files lie: a folder or an S3-compatible store, behind `object_store`, used without async from any thread.
 //!
-//! A file appears whole or not at all, and is on disk when `put` returns.
+//! **Invariants.** A file appears whole or not at all, and is durable when `put` returns: in a folder it is written beside, synced and
+//! renamed over the one before; in a store it is one PUT, which either is the object from then on or has not been. So a reader sees
+//! the file of before or this one, a killed writer leaves nothing half there, and what is put again is the same bytes under the same
+//! name. What is listed is what was put: the store must answer a listing with all that was put before (S3 does).
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use object_store::{ObjectStore, ObjectStoreExt as _, local::LocalFileSystem, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, local::LocalFileSystem, path::Path};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{error::LakeError, hour::Hour, tables::Table};
 
 /// The one file of a derived table's hour.
 pub const PART: &str = "part.parquet";
+/// The largest object that one PUT makes; of more, a killed writer would leave parts behind that cost money and that nobody lists.
+const OBJECT_BYTES_MAX: u64 = 5 << 30;
+
+/// Where the files of a lake lie.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In a folder, which is made if there is none.
+    Folder(PathBuf),
+    /// In a store of objects.
+    Objects(Arc<dyn ObjectStore>),
+}
+
+impl From<&FilePath> for Place {
+    fn from(folder: &FilePath) -> Self {
+        Self::Folder(folder.into())
+    }
+}
+
+impl From<&PathBuf> for Place {
+    fn from(folder: &PathBuf) -> Self {
+        Self::Folder(folder.clone())
+    }
+}
+
+/// A file that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its path, from where the lake begins, with `/`.
+    pub name: String,
+    /// How large.
+    pub bytes: u64,
+    /// What tells this content from another under the same name; none of a file in a folder.
+    pub e_tag: Option<String>,
+}
 
 /// The files of a lake.
-pub(crate) struct Files {
+pub struct Files {
     store: Arc<dyn ObjectStore>,
     runtime: Blocking,
     /// Of a folder, where.
@@ -25,17 +65,19 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Those of a folder, which is made if there is none.
-    pub(crate) fn in_folder(folder: &std::path::Path) -> Result<Self, LakeError> {
-        let io = |source| LakeError::Io { path: folder.into(), source };
-        std::fs::create_dir_all(folder).map_err(io)?;
-        let store = LocalFileSystem::new_with_prefix(folder)?.with_fsync(!cfg!(test));
-        Self::over(Arc::new(store), Some(folder.into()))
-    }
-
-    fn over(store: Arc<dyn ObjectStore>, folder: Option<PathBuf>) -> Result<Self, LakeError> {
-        let runtime = Builder::new_current_thread().build().map_err(|error| LakeError::Outside(error.into()))?;
-        let runtime = Blocking(Some(runtime));
+    /// Those of a place.
+    pub fn at(place: impl Into<Place>) -> Result<Self, LakeError> {
+        let (store, folder, runtime): (Arc<dyn ObjectStore>, _, _) = match place.into() {
+            Place::Folder(folder) => {
+                let io = |source| LakeError::Io { path: folder.clone(), source };
+                std::fs::create_dir_all(&folder).map_err(io)?;
+                let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(!cfg!(test));
+                (Arc::new(store), Some(folder), Builder::new_current_thread().build())
+            }
+            // Its connections live on a thread of their own, whoever waits for an answer or does not.
+            Place::Objects(store) => (store, None, Builder::new_multi_thread().worker_threads(1).enable_all().build()),
+        };
+        let runtime = Blocking(Some(runtime.map_err(|error| LakeError::Outside(error.into()))?));
         Ok(Self {
             store,
             runtime,
@@ -45,19 +87,42 @@ impl Files {
         })
     }
 
-    pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), LakeError> {
+    /// Puts a file in the place of the one of this name, if there is one.
+    pub fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), LakeError> {
+        if self.folder.is_none() && bytes.len() as u64 > OBJECT_BYTES_MAX {
+            return Err(LakeError::TooLarge { name: name.into(), bytes: bytes.len() as u64, max: OBJECT_BYTES_MAX });
+        }
         self.step()?;
         self.runtime.block_on(self.store.put(&Path::from(name), bytes.into()))?;
         self.step()
     }
 
-    pub(crate) fn get(&self, name: &str) -> Result<Bytes, LakeError> {
+    /// Puts a file if there is none of this name. Whether there was none.
+    pub fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<bool, LakeError> {
+        match self.runtime.block_on(self.store.put_opts(&Path::from(name), bytes.into(), PutMode::Create.into())) {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The content of a file.
+    pub fn get(&self, name: &str) -> Result<Bytes, LakeError> {
         let path = Path::from(name);
         Ok(self.runtime.block_on(async { self.store.get(&path).await?.bytes().await })?)
     }
 
+    /// The content of a file, if there is one.
+    pub fn find(&self, name: &str) -> Result<Option<Bytes>, LakeError> {
+        match self.get(name) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(LakeError::Store(object_store::Error::NotFound { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes a file away; one that is gone is none.
-    pub(crate) fn delete(&self, name: &str) -> Result<(), LakeError> {
+    pub fn delete(&self, name: &str) -> Result<(), LakeError> {
         self.step()?;
         match self.runtime.block_on(self.store.delete(&Path::from(name))) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -65,11 +130,23 @@ impl Files {
         }
     }
 
+    /// All files below a folder of this name, in the order of their names.
+    pub fn below(&self, folder: &str) -> Result<Vec<Listed>, LakeError> {
+        let prefix = Path::from(folder);
+        let found: Vec<_> = self.runtime.block_on(self.store.list(Some(&prefix)).try_collect())?;
+        let listed = found.into_iter().map(|file| Listed {
+            name: file.location.to_string(),
+            bytes: file.size,
+            e_tag: file.e_tag.filter(|_| self.folder.is_none()),
+        });
+        let mut listed: Vec<_> = listed.collect();
+        listed.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(listed)
+    }
+
     /// All files of a table.
     pub(crate) fn list(&self, table: &Table) -> Result<Vec<String>, LakeError> {
-        let prefix = Path::from(table.name);
-        let found: Vec<_> = self.runtime.block_on(self.store.list(Some(&prefix)).try_collect())?;
-        Ok(found.into_iter().map(|file| file.location.to_string()).collect())
+        Ok(self.below(table.name)?.into_iter().map(|file| file.name).collect())
     }
 
     /// Takes away what a killed run left of files that it was writing: they are not listed, by `object_store` either.
@@ -142,6 +219,41 @@ impl Steps {
                 *left -= 1;
                 Ok(())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_the_same_in_a_folder_and_in_a_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = [Place::from(folder.path()), Place::Objects(Arc::new(object_store::memory::InMemory::new()))];
+        for place in places {
+            let is_folder = matches!(place, Place::Folder(_));
+            let files = Files::at(place).unwrap();
+            let [one, other] =
+                ["table/date=2026-11-22/hour=07/part.parquet", "table/date=2026-11-22/hour=06/part.parquet"];
+            assert_eq!(files.find(one).unwrap(), None);
+            files.put(one, b"before".into()).unwrap();
+            files.put(one, b"now".into()).unwrap();
+            files.put(other, b"else".into()).unwrap();
+            files.put("table_of_a_longer_name/part.parquet", b"apart".into()).unwrap();
+            assert_eq!(files.get(one).unwrap(), "now");
+            let listed = files.below("table").unwrap();
+            assert_eq!(
+                listed.iter().map(|file| (file.name.as_str(), file.bytes)).collect::<Vec<_>>(),
+                [(other, 4), (one, 3)]
+            );
+            assert!(listed.iter().all(|file| file.e_tag.is_none() == is_folder));
+            assert!(!files.put_new(one, b"another's".into()).unwrap());
+            assert!(files.put_new("mark", b"mine".into()).unwrap());
+            assert_eq!((files.get(one).unwrap(), files.get("mark").unwrap()), ("now".into(), "mine".into()));
+            files.delete(one).unwrap();
+            files.delete(one).unwrap(); // what is gone is no error
+            assert_eq!(files.find(one).unwrap(), None);
         }
     }
 }
