@@ -12,8 +12,8 @@ use std::{
 };
 
 use slotkeeper_books::ledger::{
-    Account, BonusDelivered, BonusFlight, Closing, Did, Ledger, LedgerError, MakeGood, Mode, Operation,
-    PostgresBackend, SqliteBackend, Status,
+    Account, Backend, BonusDelivered, BonusFlight, Closing, Did, Ledger, LedgerError, MakeGood, Mode, Operation,
+    PostgresBackend, SqliteBackend, Status, Value,
 };
 use slotkeeper_core::{id::FlightId, money::Money};
 
@@ -52,30 +52,48 @@ fn the_ledger_in_postgresql_does_the_same() {
     let url = server.database();
     random_operations(&mut Ledger::open(Some(&url), Path::new("")).unwrap(), RANDOM_OPERATIONS_ON_POSTGRES);
     postgresql_refuses(&server.database());
+    let url = server.database();
+    verifies_one_moment(move || Box::new(PostgresBackend::connect(&url).unwrap()));
+    let url = server.database();
+    let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+    let earlier = include_str!("support/lines_in_a_table_postgres.sql");
+    client.batch_execute(&format!("BEGIN; {earlier}; {EARLIER} COMMIT")).unwrap();
+    goes_on_from_an_earlier_build(Ledger::open(Some(&url), Path::new("")).unwrap());
+    assert_eq!(Ledger::open(Some(&url), Path::new("")).unwrap().all().unwrap().1.len(), 3);
 }
 
-/// What a program that goes around the ledger's code would try.
-const TAMPERING: [(&str, &str); 8] = [
-    ("UPDATE ledger_lines SET amount_micros = 1", "append-only"),
-    ("DELETE FROM ledger_lines", "append-only"),
+/// What a program that goes around the ledger's code would try, in either database.
+const TAMPERING: [(&str, &str); 7] = [
     ("UPDATE ledger_entries SET at_ms = 1", "append-only"),
     ("DELETE FROM ledger_entries", "append-only"),
     ("UPDATE make_goods SET cpm_micros = 1", "append-only"),
     ("DELETE FROM make_goods", "append-only"),
-    (
-        "INSERT INTO ledger_lines (entry_id, make_good_id, account, currency, amount_micros)
-         VALUES (1, 1, 'makegood_settled:credit', 'USD', -1)",
-        "gets no lines later",
-    ),
-    (
-        "INSERT INTO ledger_lines (entry_id, make_good_id, account, currency, amount_micros)
-             VALUES (2, 1, 'makegood_settled:credit', 'USD', -1);
-         INSERT INTO ledger_entries (entry_id, make_good_id, seq, at_ms, kind, idempotency_key, request, note, delivered,
-             scheduled, fulfilled, credited, invoice_adjusted, is_void, status)
-             VALUES (2, 1, 2, 1, 'credit', 'k', '{}', '', 1, 0, 0, 1, 0, 0, 'credited')",
-        "do not balance",
-    ),
+    ("UPDATE ledger_lines SET amount_micros = 1", "view"),
+    ("DELETE FROM ledger_lines", "view"),
+    ("INSERT INTO ledger_lines (entry_id, make_good_id) VALUES (9, 1)", "view"),
 ];
+
+/// An entry as such a program would write it: its number, its make-good, its place, its key, and what it moves from one account to
+/// another.
+fn written_around(verb: &str, [entry, make_good, seq]: [u32; 3], key: &str, pending: i64, credit: i64) -> String {
+    format!(
+        "{verb} INTO ledger_entries (entry_id, make_good_id, seq, at_ms, kind, idempotency_key, request, note, delivered,
+             scheduled, fulfilled, credited, invoice_adjusted, is_void, status, expense_micros, pending_micros,
+             scheduled_micros, additional_delivery_micros, credit_micros, invoice_adjustment_micros, over_remedied_micros)
+         VALUES ({entry}, {make_good}, {seq}, 1, '{}', '{key}', '{{\"kind\":\"credit\",\"impressions\":1}}', '', 400, 0, 0, 1, 0, 0,
+             'pending', 0, {pending}, 0, 0, {credit}, 0, 0)",
+        if seq == 1 { "mint" } else { "credit" }
+    )
+}
+
+/// Entries that neither database takes, with what it says.
+fn bad_entries() -> [(String, &'static str); 3] {
+    [
+        (written_around("INSERT", [2, 1, 2], "k", 5, -4), "the_lines_of_an_entry_balance"),
+        (written_around("INSERT", [2, 1, 3], "k", 5, -5), "have a gap"),
+        (written_around("INSERT", [2, 9, 1], "k", 5, -5), "make"), // of none that there is
+    ]
+}
 
 fn one_make_good(ledger: &mut Ledger) {
     let short = flight(1, 1_000, 25_000_000, "USD");
@@ -85,8 +103,9 @@ fn one_make_good(ledger: &mut Ledger) {
 fn postgresql_refuses(url: &str) {
     one_make_good(&mut Ledger::open(Some(url), Path::new("")).unwrap());
     let mut client = postgres::Client::connect(url, postgres::NoTls).unwrap();
-    let truncate = ("TRUNCATE ledger_lines", "append-only");
-    for (sql, expected) in TAMPERING.into_iter().chain([truncate]) {
+    let truncate = ("TRUNCATE ledger_entries", "append-only");
+    let tampering = TAMPERING.into_iter().chain([truncate]).map(|(sql, expected)| (sql.to_owned(), expected));
+    for (sql, expected) in tampering.chain(bad_entries()) {
         let error = client.batch_execute(&format!("BEGIN; {sql}; COMMIT")).unwrap_err();
         let said = error.as_db_error().unwrap().message().to_owned();
         assert!(said.contains(expected), "{sql}: {said}");
@@ -96,20 +115,39 @@ fn postgresql_refuses(url: &str) {
 }
 
 #[test]
-fn sqlite_itself_refuses_what_changes_deletes_or_does_not_balance() {
+fn sqlite_itself_refuses_what_changes_deletes_replaces_hangs_loose_or_does_not_balance() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     one_make_good(&mut sqlite(&path));
+    let before = sqlite(&path).all().unwrap();
+    // As `sqlite3 ledger.db` opens it: without foreign keys, without recursive triggers.
     let db = rusqlite::Connection::open(&path).unwrap();
-    for (sql, expected) in TAMPERING {
+    for pragma in ["foreign_keys", "recursive_triggers"] {
+        db.pragma_update(None, pragma, false).unwrap();
+    }
+    let make_good = |verb: &str, id: u32, flight: u32| {
+        let values = format!("VALUES ({id}, {flight}, 'f', 1, 'c', 1, 'a', 1, 1, 1, 'USD')");
+        format!("{verb} INTO make_goods {values}")
+    };
+    let replaced = ["REPLACE", "INSERT OR REPLACE"].into_iter().flat_map(|verb| {
+        [
+            (written_around(verb, [1, 1, 1], "k", 5, -5), "append-only: there is an entry of this number"),
+            (written_around(verb, [2, 1, 2], "mint/1/1", 5, -5), "append-only: there is an entry of this key"),
+            (written_around(verb, [2, 1, 1], "k", 5, -5), "have a gap"),
+            (make_good(verb, 1, 7), "append-only: there is a make-good of this number"),
+            (make_good(verb, 7, 1), "append-only: the flight has a make-good"),
+        ]
+    });
+    // 2^63 - 1 twice is a float, and 2 less than it says.
+    let too_much = written_around("INSERT", [2, 1, 2], "k", i64::MAX, i64::MAX);
+    let tampering = TAMPERING.into_iter().map(|(sql, expected)| (sql.to_owned(), expected));
+    let too_much = [(too_much, "the_lines_of_an_entry_balance")];
+    for (sql, expected) in tampering.chain(bad_entries()).chain(replaced).chain(too_much) {
         let error = db.execute_batch(&format!("BEGIN; {sql}; COMMIT")).unwrap_err().to_string();
         assert!(error.contains(expected), "{sql}: {error}");
         db.execute_batch("ROLLBACK").unwrap();
     }
-    db.pragma_update(None, "foreign_keys", true).unwrap();
-    let orphan = "BEGIN; INSERT INTO ledger_lines (entry_id, make_good_id, account, currency, amount_micros)
-        VALUES (9, 1, 'makegood_settled:credit', 'USD', -1); COMMIT";
-    assert!(db.execute_batch(orphan).unwrap_err().to_string().contains("FOREIGN KEY"), "a line without an entry");
+    assert_eq!(sqlite(&path).all().unwrap(), before);
 }
 
 #[test]
@@ -118,18 +156,95 @@ fn what_somebody_writes_around_the_ledger_is_found() {
     let path = folder.path().join("ledger.db");
     one_make_good(&mut sqlite(&path));
     let db = rusqlite::Connection::open(&path).unwrap();
-    db.execute_batch(
-        "BEGIN;
-         INSERT INTO ledger_lines (entry_id, make_good_id, account, currency, amount_micros)
-             VALUES (2, 1, 'makegood_liability:pending', 'USD', 5), (2, 1, 'makegood_settled:credit', 'USD', -5);
-         INSERT INTO ledger_entries (entry_id, make_good_id, seq, at_ms, kind, idempotency_key, request, note, delivered,
-             scheduled, fulfilled, credited, invoice_adjusted, is_void, status)
-             VALUES (2, 1, 2, 1, 'credit', 'k', '{\"kind\":\"credit\",\"impressions\":1}', '', 400, 0, 0, 1, 0, 0, 'pending');
-         COMMIT",
-    )
-    .unwrap();
+    db.execute_batch(&written_around("INSERT", [2, 1, 2], "k", 5, -5)).unwrap();
     let findings = sqlite(&path).verify().unwrap();
     assert!(findings.iter().any(|finding| finding.message.contains("its lines are")), "{findings:?}");
+}
+
+/// A make-good with two entries, as a build wrote it that kept the lines in a table.
+const EARLIER: &str = "
+    INSERT INTO make_goods (flight_id, flight, campaign_id, campaign, advertiser_id, advertiser, ended_at_ms, committed,
+        cpm_micros, currency) VALUES (1, 'f1', 1, 'c', 1, 'a', 1, 1000, 25000000, 'USD');
+    INSERT INTO ledger_lines VALUES (1, 1, 'makegood_expense', 'USD', 15000000),
+        (1, 1, 'makegood_liability:pending', 'USD', -15000000);
+    INSERT INTO ledger_entries VALUES (1, 1, 1, 1, 'mint', 'mint/1/1', '{\"kind\":\"mint\",\"delivered\":400}', '', 400, 0, 0,
+        0, 0, 0, NULL, 'pending');
+    INSERT INTO ledger_lines VALUES (2, 1, 'makegood_liability:pending', 'USD', 2500000),
+        (2, 1, 'makegood_settled:credit', 'USD', -2500000);
+    INSERT INTO ledger_entries VALUES (2, 1, 2, 2, 'credit', 'k', '{\"kind\":\"credit\",\"impressions\":100}', 'n', 400, 0, 0,
+        100, 0, 0, 'credit', 'pending');";
+
+/// A connection whose first question is answered before something else happens to the ledger.
+struct Interrupted {
+    backend: Box<dyn Backend>,
+    interrupt: Option<Box<dyn FnOnce()>>,
+}
+
+impl Backend for Interrupted {
+    fn begin(&mut self) -> Result<(), LedgerError> {
+        self.backend.begin()
+    }
+    fn begin_reading(&mut self) -> Result<(), LedgerError> {
+        self.backend.begin_reading()
+    }
+    fn commit(&mut self) -> Result<(), LedgerError> {
+        self.backend.commit()
+    }
+    fn rollback(&mut self) -> Result<(), LedgerError> {
+        self.backend.rollback()
+    }
+    fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<(), LedgerError> {
+        self.backend.execute(sql, parameters)
+    }
+    fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Vec<Value>>, LedgerError> {
+        let rows = self.backend.query(sql, parameters);
+        if let Some(interrupt) = self.interrupt.take() {
+            interrupt();
+        }
+        rows
+    }
+}
+
+fn verifies_one_moment(open: impl Fn() -> Box<dyn Backend> + Clone + 'static) {
+    one_make_good(&mut Ledger::new(open()));
+    let other = open.clone();
+    let credit = move || {
+        let credit = Operation::Credit { impressions: 100 };
+        Ledger::new(other()).apply(FlightId(1), &credit, "k", "", AT, Mode::Write).unwrap();
+    };
+    let interrupted = Interrupted { backend: open(), interrupt: Some(Box::new(credit)) };
+    let mut ledger = Ledger::new(Box::new(interrupted));
+    assert_eq!(ledger.verify().unwrap(), [], "somebody credits while it is verified");
+    assert_eq!(ledger.all().unwrap().1.len(), 2);
+}
+
+#[test]
+fn what_is_verified_is_of_one_moment_whoever_writes_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    verifies_one_moment(move || Box::new(SqliteBackend::open(&path).unwrap()));
+}
+
+fn goes_on_from_an_earlier_build(mut ledger: Ledger) {
+    assert_eq!(ledger.verify().unwrap(), []);
+    let (make_goods, entries) = ledger.all().unwrap();
+    assert_eq!((make_goods.len(), make_goods[0].liability_micros()), (1, 12_500_000));
+    assert_eq!((entries.len(), entries[1].lines.len(), entries[1].note.as_str()), (2, 2, "n"));
+    let credit = Operation::Credit { impressions: 500 };
+    ledger.apply(FlightId(1), &credit, "l", "", AT, Mode::Write).unwrap();
+    assert_eq!(ledger.verify().unwrap(), []);
+}
+
+#[test]
+fn a_ledger_of_an_earlier_build_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch(&format!("BEGIN; {}; {EARLIER} COMMIT", include_str!("support/lines_in_a_table_sqlite.sql")))
+        .unwrap();
+    drop(db);
+    goes_on_from_an_earlier_build(sqlite(&path));
+    assert_eq!(sqlite(&path).all().unwrap().1.len(), 3, "opened again it is what it was");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::data_dir::{DataDir, replace_file};
 
 /// Writes `lake/makegoods/part.parquet` and `lake/makegood_ledger/part.parquet`.
 pub fn export_ledger(data: &DataDir, ledger: &mut Ledger) -> Result<(), BooksError> {
-    let (make_goods, entries) = (ledger.make_goods()?, ledger.entries()?);
+    let (make_goods, entries) = ledger.all()?;
     let mut rows = Rows::new(&MAKEGOODS);
     for one in &make_goods {
         rows.row()

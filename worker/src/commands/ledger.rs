@@ -12,7 +12,7 @@ use slotkeeper::{
     data_dir::DataDir,
     say, tell,
 };
-use slotkeeper_books::ledger::{Did, Entry, Ledger as Book, MakeGood, Mode, Operation};
+use slotkeeper_books::ledger::{self, Did, Entry, Ledger as Book, MakeGood, Mode, Operation, verify};
 use slotkeeper_core::time::UnixMillis;
 
 use super::{
@@ -171,10 +171,8 @@ impl Ledger {
             Self::Show(show) => show.run(),
             Self::Export(export) => export.run(),
             Self::Schedule(schedule) => schedule.run(),
-            Self::Credit(remedy) => remedy.run("credit", |impressions| Operation::Credit { impressions }),
-            Self::InvoiceAdjustment(remedy) => {
-                remedy.run("invoice_adjustment", |impressions| Operation::InvoiceAdjustment { impressions })
-            }
+            Self::Credit(remedy) => remedy.run(|impressions| Operation::Credit { impressions }),
+            Self::InvoiceAdjustment(remedy) => remedy.run(|impressions| Operation::InvoiceAdjustment { impressions }),
             Self::Void(void) => void.run(),
         }
     }
@@ -182,7 +180,11 @@ impl Ledger {
 
 /// The make-good of the flight of this id.
 fn find(ledger: &mut Book, flight: &str) -> anyhow::Result<MakeGood> {
-    let found = ledger.make_goods()?.into_iter().find(|one| one.flight == flight);
+    of_flight(ledger.make_goods()?, flight)
+}
+
+fn of_flight(all: Vec<MakeGood>, flight: &str) -> anyhow::Result<MakeGood> {
+    let found = all.into_iter().find(|one| one.flight == flight);
     found.with_context(|| {
         format!("flight {flight:?} has no make-good; `slotkeeper ledger show` lists those that have, `slotkeeper close month` makes them")
     })
@@ -191,8 +193,9 @@ fn find(ledger: &mut Book, flight: &str) -> anyhow::Result<MakeGood> {
 impl Verify {
     fn run(self) -> anyhow::Result<ExitCode> {
         let (_, mut ledger) = self.at.open(Mode::DryRun)?;
-        let findings = ledger.verify()?;
-        let entries = ledger.entries()?.len();
+        let (make_goods, entries) = ledger.all()?;
+        let findings = verify(&make_goods, &entries)?;
+        let entries = entries.len();
         if self.json {
             let one = |finding: &slotkeeper_books::ledger::Finding| json!({ "flight": finding.flight, "entry_id": finding.entry_id, "message": finding.message });
             let all: Vec<_> = findings.iter().map(one).collect();
@@ -222,8 +225,8 @@ impl Show {
             }
             return Ok(ExitCode::SUCCESS);
         };
-        let make_good = find(&mut ledger, flight)?;
-        let mut entries = ledger.entries()?;
+        let (make_goods, mut entries) = ledger.all()?;
+        let make_good = of_flight(make_goods, flight)?;
         entries.retain(|entry| entry.make_good_id == make_good.make_good_id);
         if self.json {
             let mut json = make_good_json(&make_good);
@@ -409,14 +412,15 @@ fn point(argument: &str, text: &str, zone: &TimeZone) -> anyhow::Result<UnixMill
 }
 
 impl Remedy {
-    fn run(self, kind: &str, operation: impl FnOnce(u64) -> Operation) -> anyhow::Result<ExitCode> {
+    fn run(self, operation: fn(u64) -> Operation) -> anyhow::Result<ExitCode> {
         let mode = self.said.mode();
         let (data, mut ledger) = self.at.open(mode)?;
         let _lock = data.lock_books()?;
-        let before = find(&mut ledger, &self.flight)?;
-        let operation = operation(self.impressions.unwrap_or_else(|| before.open_impressions()));
-        let key = self.key.unwrap_or_else(|| format!("{kind}/{}/{}", before.flight_id, before.seq + 1));
-        apply(&data, &mut ledger, &before, &operation, &key, &self.said)
+        let flight_id = find(&mut ledger, &self.flight)?.flight_id;
+        let (impressions, key, note) = (self.impressions, self.key.as_deref(), self.said.note.as_str());
+        let remedy = ledger::Remedy { flight_id, operation, impressions, key, note };
+        let done = ledger.remedy(&remedy, clock::now(), mode)?;
+        told(&data, &mut ledger, operation(1).kind(), done, mode)
     }
 }
 
@@ -424,29 +428,28 @@ impl Void {
     fn run(self) -> anyhow::Result<ExitCode> {
         let (data, mut ledger) = self.at.open(self.said.mode())?;
         let _lock = data.lock_books()?;
-        let before = find(&mut ledger, &self.flight)?;
-        let key = format!("void/{}", before.flight_id);
-        apply(&data, &mut ledger, &before, &Operation::Void, &key, &self.said)
+        let flight_id = find(&mut ledger, &self.flight)?.flight_id;
+        let (key, mode) = (format!("void/{flight_id}"), self.said.mode());
+        let done = ledger.apply(flight_id, &Operation::Void, &key, &self.said.note, clock::now(), mode)?;
+        told(&data, &mut ledger, Operation::Void.kind(), done, mode)
     }
 }
 
-fn apply(
+/// Exports what was done, and says it.
+fn told(
     data: &DataDir,
     ledger: &mut Book,
-    before: &MakeGood,
-    operation: &Operation,
-    key: &str,
-    said: &Said,
+    kind: &str,
+    (did, after): (Did, MakeGood),
+    mode: Mode,
 ) -> anyhow::Result<ExitCode> {
-    let mode = said.mode();
-    let (did, after) = ledger.apply(before.flight_id, operation, key, &said.note, clock::now(), mode)?;
     if mode == Mode::Write {
         export_ledger(data, ledger)?;
     }
     if did == Did::Repeated {
-        tell!("slotkeeper: it was done before, under the key {key:?}; nothing was written");
+        tell!("slotkeeper: it was done before, under the same key; nothing was written");
     }
-    say!("{}: {}", operation.kind(), if mode == Mode::DryRun { "nothing was written" } else { done(did) });
+    say!("{kind}: {}", if mode == Mode::DryRun { "nothing was written" } else { done(did) });
     print_all(&[after]);
     Ok(ExitCode::SUCCESS)
 }

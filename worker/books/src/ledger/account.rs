@@ -45,9 +45,16 @@ impl Account {
         }
     }
 
-    /// The account of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|account| account.as_str() == name)
+    /// The column of `ledger_entries` that says what an entry moves on it.
+    pub(super) fn column(self) -> &'static str {
+        match self {
+            Self::Expense => "expense_micros",
+            Self::Pending => "pending_micros",
+            Self::Scheduled => "scheduled_micros",
+            Self::AdditionalDelivery => "additional_delivery_micros",
+            Self::Credit => "credit_micros",
+            Self::InvoiceAdjustment => "invoice_adjustment_micros",
+            Self::OverRemedied => "over_remedied_micros",
+        }
     }
 }

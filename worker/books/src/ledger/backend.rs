@@ -29,6 +29,8 @@ impl Value {
 pub trait Backend {
     /// Begins a transaction that writes. Waits for another that does, for some seconds.
     fn begin(&mut self) -> Result<(), LedgerError>;
+    /// Begins a transaction that only reads: all that it reads is of one moment, whatever is written meanwhile.
+    fn begin_reading(&mut self) -> Result<(), LedgerError>;
     /// Makes what was written since permanent: when it returns, on the disk.
     fn commit(&mut self) -> Result<(), LedgerError>;
     /// Forgets what was written since.

@@ -27,7 +27,7 @@ pub use self::{
     rows::{Entry, MakeGood},
     sqlite::SqliteBackend,
     state::{Balances, State, Status},
-    verify::Finding,
+    verify::{Finding, verify},
 };
 use crate::flight::Flight;
 
@@ -111,6 +111,21 @@ pub struct BonusDelivered {
     pub scheduled: u64,
 }
 
+/// How money is to make good what a flight fell short by.
+#[derive(Clone, Copy, Debug)]
+pub struct Remedy<'a> {
+    /// The flight that fell short.
+    pub flight_id: FlightId,
+    /// What is done with so many impressions of it: [`Operation::Credit`] or [`Operation::InvoiceAdjustment`].
+    pub operation: fn(u64) -> Operation,
+    /// How many; without, what was done under the key before, or else all that are open.
+    pub impressions: Option<u64>,
+    /// What names this very operation; without, it is done each time.
+    pub key: Option<&'a str>,
+    /// What to remember with it.
+    pub note: &'a str,
+}
+
 /// What an operation did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Did {
@@ -189,6 +204,12 @@ impl Ledger {
         self.transaction(mode, |ledger| ledger.apply_one(flight_id, operation, Some(key), note, at))
     }
 
+    /// Makes good by money what is open of a make-good, or some of it, once: under a key that was used for it before, it does
+    /// nothing, however much is open by now.
+    pub fn remedy(&mut self, remedy: &Remedy<'_>, at: UnixMillis, mode: Mode) -> Result<(Did, MakeGood), LedgerError> {
+        self.transaction(mode, |ledger| ledger.remedy_one(remedy, at))
+    }
+
     /// Every make-good as it stands, in the order of the flights' numbers.
     pub fn make_goods(&mut self) -> Result<Vec<MakeGood>, LedgerError> {
         rows::make_goods(self.backend.as_mut(), None)
@@ -214,10 +235,18 @@ impl Ledger {
         Ok(entries.into_iter().filter_map(of).collect())
     }
 
+    /// Every make-good as it stands and every entry, of one moment, whoever writes meanwhile.
+    pub fn all(&mut self) -> Result<(Vec<MakeGood>, Vec<Entry>), LedgerError> {
+        self.backend.begin_reading()?;
+        let all = self.make_goods().and_then(|make_goods| Ok((make_goods, self.entries()?)));
+        self.backend.rollback()?;
+        all
+    }
+
     /// Makes every entry again, from the first, and says where the tables say something else.
     pub fn verify(&mut self) -> Result<Vec<Finding>, LedgerError> {
-        let make_goods = self.make_goods()?;
-        verify::verify(&make_goods, &self.entries()?)
+        let (make_goods, entries) = self.all()?;
+        verify(&make_goods, &entries)
     }
 
     fn close_one(&mut self, closing: &Closing<'_>, at: UnixMillis) -> Result<(Did, Option<MakeGood>), LedgerError> {
@@ -238,6 +267,17 @@ impl Ledger {
     fn fulfil(&mut self, bonus: &BonusDelivered, at: UnixMillis) -> Result<(Did, MakeGood), LedgerError> {
         let fulfil = Operation::Fulfil { bonus_delivered: bonus.delivered, scheduled: bonus.scheduled };
         self.apply_one(bonus.flight_id, &fulfil, None, "", at)
+    }
+
+    fn remedy_one(&mut self, remedy: &Remedy<'_>, at: UnixMillis) -> Result<(Did, MakeGood), LedgerError> {
+        let Remedy { flight_id, operation, impressions, key, note } = *remedy;
+        let before = self.make_good(flight_id)?.ok_or(LedgerError::NoMakeGood(flight_id))?;
+        let open = before.open_impressions();
+        let key =
+            key.map_or_else(|| format!("{}/{flight_id}/{}", operation(open).kind(), before.seq + 1), String::from);
+        let done = rows::entry_of_key(self.backend.as_mut(), &key)?.and_then(|entry| entry.request.impressions());
+        let operation = operation(impressions.or(done).unwrap_or(open));
+        self.apply_one(flight_id, &operation, Some(&key), note, at)
     }
 
     /// Without a key, it is something that follows from what is delivered: that is never done twice, as the second time nothing

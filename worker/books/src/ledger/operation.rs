@@ -73,6 +73,14 @@ impl Operation {
         }
     }
 
+    /// How many impressions money makes good by it.
+    pub(super) fn impressions(&self) -> Option<u64> {
+        match self {
+            Self::Credit { impressions } | Self::InvoiceAdjustment { impressions } => Some(*impressions),
+            _ => None,
+        }
+    }
+
     /// What `state` is after it.
     pub(super) fn after(&self, flight: &str, committed: u64, state: &State) -> Result<State, LedgerError> {
         let refuse = |reason: String| LedgerError::Refused { flight: flight.into(), kind: self.kind(), reason };

@@ -12,6 +12,10 @@ use super::{
 };
 
 const SCHEMA: &str = include_str!("schema_postgres.sql");
+/// What became of the tables of an earlier build, before the schema and after it.
+const EARLIER: [&str; 2] = [include_str!("lines_were_a_table.sql"), include_str!("lines_are_in_entries.sql")];
+/// What only an earlier build has, once its tables are gone.
+const LEFT_OVER: &str = "DROP FUNCTION ledger_entry_is_sound, ledger_line_is_early;";
 /// Of writers one at a time, as in SQLite: then nobody reads what another is about to change. Readers never wait.
 const ONE_WRITER: &str = "BEGIN; SET LOCAL lock_timeout = '10s'; LOCK TABLE ledger_entries IN SHARE ROW EXCLUSIVE MODE";
 /// Two that open an empty database at once would both make its tables. The number is only ours.
@@ -24,7 +28,15 @@ impl PostgresBackend {
     /// Connects, and makes the tables that are missing.
     pub fn connect(url: &str) -> Result<Self, LedgerError> {
         let mut client = Client::connect(url, NoTls)?;
-        client.batch_execute(&format!("BEGIN; {ONE_MAKER}; {SCHEMA}; COMMIT;"))?;
+        let mut commit = client.transaction()?;
+        commit.batch_execute(ONE_MAKER)?;
+        let lines = "SELECT (SELECT relkind::text FROM pg_class WHERE oid = to_regclass('ledger_lines'))";
+        match commit.query_one(lines, &[])?.try_get::<_, Option<&str>>(0)? {
+            None => commit.batch_execute(SCHEMA)?,
+            Some("r") => commit.batch_execute(&format!("{}{LEFT_OVER}{SCHEMA}{}", EARLIER[0], EARLIER[1]))?,
+            Some(_) => {} // made already: no lock on what others are using
+        }
+        commit.commit()?;
         Ok(Self(client))
     }
 }
@@ -36,6 +48,10 @@ impl Backend for PostgresBackend {
             self.rollback()?;
         }
         Ok(begun?)
+    }
+
+    fn begin_reading(&mut self) -> Result<(), LedgerError> {
+        Ok(self.0.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?)
     }
 
     fn commit(&mut self) -> Result<(), LedgerError> {

@@ -119,32 +119,30 @@ const MAKE_GOODS: &str = "SELECT m.make_good_id, m.flight_id, m.flight, m.campai
         e.scheduled, e.fulfilled, e.credited, e.invoice_adjusted, e.is_void
     FROM make_goods m LEFT JOIN ledger_entries e ON e.make_good_id = m.make_good_id
         AND e.seq = (SELECT max(seq) FROM ledger_entries l WHERE l.make_good_id = m.make_good_id)";
-const BALANCES: &str = "SELECT l.make_good_id, l.account, CAST(sum(l.amount_micros) AS BIGINT) FROM ledger_lines l";
 
 /// Every make-good, or one flight's. One that was inserted and has no entry yet stands as a flight does that delivered all.
 pub(super) fn make_goods(backend: &mut dyn Backend, of: Option<FlightId>) -> Result<Vec<MakeGood>, LedgerError> {
+    let sums: Vec<String> =
+        Account::ALL.iter().map(|account| format!("CAST(sum({}) AS BIGINT)", account.column())).collect();
+    let sums = format!("SELECT make_good_id, {} FROM ledger_entries", sums.join(", "));
     let (rows, sums) = match of {
         Some(flight) => {
             let rows =
                 backend.query(&format!("{MAKE_GOODS} WHERE m.flight_id = $1"), &[Value::count(flight.0.into())])?;
             let Some(row) = rows.first() else { return Ok(vec![]) };
-            let one = format!("{BALANCES} WHERE l.make_good_id = $1 GROUP BY 1, 2");
+            let one = format!("{sums} WHERE make_good_id = $1 GROUP BY make_good_id");
             let sums = backend.query(&one, &[row[0].clone()])?;
             (rows, sums)
         }
         None => (
             backend.query(&format!("{MAKE_GOODS} ORDER BY m.flight_id"), &[])?,
-            backend.query(&format!("{BALANCES} GROUP BY 1, 2"), &[])?,
+            backend.query(&format!("{sums} GROUP BY make_good_id"), &[])?,
         ),
     };
     let mut balances: BTreeMap<u64, Balances> = BTreeMap::new();
     for sum in &sums {
-        let mut sum = Reader::of("ledger_lines", sum);
-        let of = balances.entry(sum.count("make_good_id")?).or_default();
-        let (account, micros) = (sum.account()?, sum.int("amount_micros")?);
-        if micros != 0 {
-            of.insert(account, micros);
-        }
+        let mut sum = Reader::of("ledger_entries", sum);
+        balances.insert(sum.count("make_good_id")?, sum.lines()?.into_iter().collect());
     }
     rows.iter().map(|row| make_good(row, &mut balances)).collect()
 }
@@ -185,28 +183,17 @@ fn make_good(row: &[Value], balances: &mut BTreeMap<u64, Balances>) -> Result<Ma
 
 const ENTRIES: &str = "SELECT e.entry_id, e.make_good_id, m.flight_id, m.flight, m.currency, e.seq, e.at_ms,
         e.idempotency_key, e.request, e.note, e.status, e.delivered, e.scheduled, e.fulfilled, e.credited,
-        e.invoice_adjusted, e.is_void
+        e.invoice_adjusted, e.is_void, e.expense_micros, e.pending_micros, e.scheduled_micros, e.additional_delivery_micros,
+        e.credit_micros, e.invoice_adjustment_micros, e.over_remedied_micros
     FROM ledger_entries e JOIN make_goods m ON m.make_good_id = e.make_good_id";
 
-/// Every entry, with its lines.
+/// Every entry, in the order in which they were written.
 pub(super) fn entries(backend: &mut dyn Backend) -> Result<Vec<Entry>, LedgerError> {
     let rows = backend.query(&format!("{ENTRIES} ORDER BY e.entry_id"), &[])?;
-    let mut entries: Vec<Entry> = rows.iter().map(|row| entry(row)).collect::<Result<_, _>>()?;
-    let lines = backend.query("SELECT entry_id, account, amount_micros FROM ledger_lines", &[])?;
-    for line in &lines {
-        let mut line = Reader::of("ledger_lines", line);
-        let entry_id = line.count("entry_id")?;
-        if let Ok(at) = entries.binary_search_by_key(&entry_id, |entry| entry.entry_id) {
-            entries[at].lines.push((line.account()?, line.int("amount_micros")?));
-        }
-    }
-    for entry in &mut entries {
-        entry.lines.sort_unstable();
-    }
-    Ok(entries)
+    rows.iter().map(|row| entry(row)).collect()
 }
 
-/// The entry that was written under a key, without its lines.
+/// The entry that was written under a key.
 pub(super) fn entry_of_key(backend: &mut dyn Backend, key: &str) -> Result<Option<Entry>, LedgerError> {
     let rows = backend.query(&format!("{ENTRIES} WHERE e.idempotency_key = $1"), &[Value::text(key)])?;
     rows.first().map(|row| entry(row)).transpose()
@@ -230,7 +217,7 @@ fn entry(row: &[Value]) -> Result<Entry, LedgerError> {
         note: row.text("note")?,
         status: row.text("status")?,
         state: row.state()?,
-        lines: vec![],
+        lines: row.lines()?,
     })
 }
 
@@ -254,7 +241,7 @@ pub(super) fn insert_make_good(backend: &mut dyn Backend, flight: &Flight) -> Re
     )
 }
 
-/// Writes an entry after which its make-good stands as `after`. First its lines, then the entry, which finds them in balance.
+/// Writes an entry after which its make-good stands as `after`.
 pub(super) fn insert_entry(
     backend: &mut dyn Backend,
     after: &MakeGood,
@@ -265,43 +252,35 @@ pub(super) fn insert_entry(
 ) -> Result<(), LedgerError> {
     let next = backend.query("SELECT coalesce(max(entry_id), 0) + 1 FROM ledger_entries", &[])?;
     let entry_id = next.first().map_or(Value::Null, |row| row[0].clone());
-    for (account, micros) in lines {
-        backend.execute(
-            "INSERT INTO ledger_lines (entry_id, make_good_id, account, currency, amount_micros)
-             VALUES ($1, $2, $3, $4, $5)",
-            &[
-                entry_id.clone(),
-                Value::count(after.make_good_id),
-                Value::text(account.as_str()),
-                Value::text(after.cpm.currency.as_str()),
-                Value::Int(*micros),
-            ],
-        )?;
-    }
     let state = &after.state;
     let request = serde_json::to_string(operation).unwrap_or_else(|_| unreachable!("plain values with string keys"));
+    let moves = |account| lines.iter().find(|(of, _)| *of == account).map_or(0, |(_, micros)| *micros);
+    let moves = Account::ALL.map(|account| Value::Int(moves(account)));
+    let mut values = vec![
+        entry_id,
+        Value::count(after.make_good_id),
+        Value::count(after.seq),
+        Value::count(after.last_at.0),
+        Value::text(operation.kind()),
+        Value::text(key),
+        Value::text(request),
+        Value::text(note),
+        Value::count(state.delivered),
+        Value::count(state.scheduled),
+        Value::count(state.fulfilled),
+        Value::count(state.credited),
+        Value::count(state.invoice_adjusted),
+        Value::Int(state.is_void.into()),
+        after.remedy.clone().map_or(Value::Null, Value::Text),
+        Value::text(after.status.as_str()),
+    ];
+    values.extend(moves);
     backend.execute(
         "INSERT INTO ledger_entries (entry_id, make_good_id, seq, at_ms, kind, idempotency_key, request, note, delivered,
-             scheduled, fulfilled, credited, invoice_adjusted, is_void, remedy, status)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-        &[
-            entry_id,
-            Value::count(after.make_good_id),
-            Value::count(after.seq),
-            Value::count(after.last_at.0),
-            Value::text(operation.kind()),
-            Value::text(key),
-            Value::text(request),
-            Value::text(note),
-            Value::count(state.delivered),
-            Value::count(state.scheduled),
-            Value::count(state.fulfilled),
-            Value::count(state.credited),
-            Value::count(state.invoice_adjusted),
-            Value::Int(state.is_void.into()),
-            after.remedy.clone().map_or(Value::Null, Value::Text),
-            Value::text(after.status.as_str()),
-        ],
+             scheduled, fulfilled, credited, invoice_adjusted, is_void, remedy, status, expense_micros, pending_micros,
+             scheduled_micros, additional_delivery_micros, credit_micros, invoice_adjustment_micros, over_remedied_micros)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
+        &values,
     )
 }
 
@@ -362,9 +341,16 @@ impl<'a> Reader<'a> {
         Currency::parse(&code).ok_or_else(|| self.unreadable("currency", code))
     }
 
-    fn account(&mut self) -> Result<Account, LedgerError> {
-        let name = self.text("account")?;
-        Account::parse(&name).ok_or_else(|| self.unreadable("account", name))
+    /// What is moved or held, by account; without those on which nothing is.
+    fn lines(&mut self) -> Result<Vec<(Account, i64)>, LedgerError> {
+        let mut lines = vec![];
+        for account in Account::ALL {
+            let micros = self.int(account.column())?;
+            if micros != 0 {
+                lines.push((account, micros));
+            }
+        }
+        Ok(lines)
     }
 
     fn state(&mut self) -> Result<State, LedgerError> {

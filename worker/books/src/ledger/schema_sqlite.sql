@@ -1,4 +1,7 @@
 -- What is owed to advertisers, and what became of it. Nothing here is ever changed or deleted: a correction is an entry more.
+--
+-- Nothing here relies on how a connection is set up: what foreign keys and recursive triggers see to where they are on, triggers see
+-- to as well. `INSERT OR REPLACE` deletes without a trigger where recursive triggers are off, so a key that is there is refused first.
 
 -- A flight that closed short, with its terms as they were then.
 CREATE TABLE IF NOT EXISTS make_goods (
@@ -12,11 +15,11 @@ CREATE TABLE IF NOT EXISTS make_goods (
     ended_at_ms INTEGER NOT NULL CHECK (ended_at_ms >= 0),
     committed INTEGER NOT NULL CHECK (committed > 0),
     cpm_micros INTEGER NOT NULL CHECK (cpm_micros >= 0),
-    currency TEXT NOT NULL CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
-    UNIQUE (make_good_id, currency)
+    currency TEXT NOT NULL CHECK (currency GLOB '[A-Z][A-Z][A-Z]')
 ) STRICT;
 
--- Something that happened to it, and how it stands since. `seq` counts the entries of one make-good, without a gap.
+-- Something that happened to it, how it stands since, and what that moved. `seq` counts the entries of one make-good, without a gap.
+-- What an entry moves is in the entry itself, an account a column, so that none is without its lines, nor a line without its entry.
 CREATE TABLE IF NOT EXISTS ledger_entries (
     entry_id INTEGER PRIMARY KEY CHECK (entry_id > 0),
     make_good_id INTEGER NOT NULL REFERENCES make_goods,
@@ -35,35 +38,53 @@ CREATE TABLE IF NOT EXISTS ledger_entries (
     is_void INTEGER NOT NULL CHECK (is_void IN (0, 1)),
     remedy TEXT CHECK (remedy IN ('additional_delivery', 'credit', 'invoice_adjustment')),
     status TEXT NOT NULL CHECK (status IN ('pending', 'scheduled', 'fulfilled', 'credited', 'void')),
+    expense_micros INTEGER NOT NULL,
+    pending_micros INTEGER NOT NULL,
+    scheduled_micros INTEGER NOT NULL,
+    additional_delivery_micros INTEGER NOT NULL,
+    credit_micros INTEGER NOT NULL,
+    invoice_adjustment_micros INTEGER NOT NULL,
+    over_remedied_micros INTEGER NOT NULL,
     UNIQUE (make_good_id, seq),
-    CONSTRAINT a_make_good_begins_with_its_mint CHECK ((seq = 1) = (kind = 'mint'))
+    CONSTRAINT a_make_good_begins_with_its_mint CHECK ((seq = 1) = (kind = 'mint')),
+    -- A sum past 63 bits is a float here, and floats of that size add up to anything.
+    CONSTRAINT the_lines_of_an_entry_balance CHECK (
+        typeof(expense_micros + pending_micros + scheduled_micros + additional_delivery_micros + credit_micros
+            + invoice_adjustment_micros + over_remedied_micros) = 'integer'
+        AND expense_micros + pending_micros + scheduled_micros + additional_delivery_micros + credit_micros
+            + invoice_adjustment_micros + over_remedied_micros = 0)
 ) STRICT;
 
--- What an entry moves. Written before their entry, so that it finds them in balance or is refused.
-CREATE TABLE IF NOT EXISTS ledger_lines (
-    entry_id INTEGER NOT NULL REFERENCES ledger_entries DEFERRABLE INITIALLY DEFERRED,
-    make_good_id INTEGER NOT NULL,
-    account TEXT NOT NULL CHECK (account IN ('makegood_expense', 'makegood_liability:pending',
-        'makegood_liability:scheduled', 'makegood_settled:additional_delivery', 'makegood_settled:credit',
-        'makegood_settled:invoice_adjustment', 'makegood_over_remedied')),
-    currency TEXT NOT NULL,
-    amount_micros INTEGER NOT NULL CHECK (amount_micros <> 0),
-    PRIMARY KEY (entry_id, account),
-    FOREIGN KEY (make_good_id, currency) REFERENCES make_goods (make_good_id, currency)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS ledger_lines_by_make_good ON ledger_lines (make_good_id);
+-- What entries moved, line by line.
+CREATE VIEW IF NOT EXISTS ledger_lines AS
+    WITH lines (entry_id, make_good_id, account, amount_micros) AS (
+        SELECT entry_id, make_good_id, 'makegood_expense', expense_micros FROM ledger_entries UNION ALL
+        SELECT entry_id, make_good_id, 'makegood_liability:pending', pending_micros FROM ledger_entries UNION ALL
+        SELECT entry_id, make_good_id, 'makegood_liability:scheduled', scheduled_micros FROM ledger_entries UNION ALL
+        SELECT entry_id, make_good_id, 'makegood_settled:additional_delivery', additional_delivery_micros
+            FROM ledger_entries UNION ALL
+        SELECT entry_id, make_good_id, 'makegood_settled:credit', credit_micros FROM ledger_entries UNION ALL
+        SELECT entry_id, make_good_id, 'makegood_settled:invoice_adjustment', invoice_adjustment_micros
+            FROM ledger_entries UNION ALL
+        SELECT entry_id, make_good_id, 'makegood_over_remedied', over_remedied_micros FROM ledger_entries)
+    SELECT entry_id, make_good_id, account, currency, amount_micros
+    FROM lines JOIN make_goods USING (make_good_id) WHERE amount_micros <> 0;
 
-CREATE TRIGGER IF NOT EXISTS entries_balance BEFORE INSERT ON ledger_entries BEGIN
-    SELECT RAISE(ABORT, 'the lines of a ledger entry do not balance')
-    WHERE EXISTS (SELECT 1 FROM ledger_lines WHERE entry_id = NEW.entry_id GROUP BY currency HAVING sum(amount_micros) <> 0);
-    SELECT RAISE(ABORT, 'a ledger entry has lines of another make-good')
-    WHERE EXISTS (SELECT 1 FROM ledger_lines WHERE entry_id = NEW.entry_id AND make_good_id <> NEW.make_good_id);
+CREATE TRIGGER IF NOT EXISTS make_goods_are_new BEFORE INSERT ON make_goods BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only: the flight has a make-good')
+    WHERE EXISTS (SELECT 1 FROM make_goods WHERE flight_id = NEW.flight_id);
+    SELECT RAISE(ABORT, 'the ledger is append-only: there is a make-good of this number')
+    WHERE EXISTS (SELECT 1 FROM make_goods WHERE make_good_id = NEW.make_good_id);
+END;
+CREATE TRIGGER IF NOT EXISTS entries_are_new BEFORE INSERT ON ledger_entries BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only: there is an entry of this number')
+    WHERE EXISTS (SELECT 1 FROM ledger_entries WHERE entry_id = NEW.entry_id);
+    SELECT RAISE(ABORT, 'the ledger is append-only: there is an entry of this key')
+    WHERE EXISTS (SELECT 1 FROM ledger_entries WHERE idempotency_key = NEW.idempotency_key);
+    SELECT RAISE(ABORT, 'a ledger entry is of no make-good')
+    WHERE NOT EXISTS (SELECT 1 FROM make_goods WHERE make_good_id = NEW.make_good_id);
     SELECT RAISE(ABORT, 'the entries of a make-good have a gap')
     WHERE NEW.seq <> 1 + (SELECT count(*) FROM ledger_entries WHERE make_good_id = NEW.make_good_id);
-END;
-CREATE TRIGGER IF NOT EXISTS entries_get_no_lines_later BEFORE INSERT ON ledger_lines BEGIN
-    SELECT RAISE(ABORT, 'a ledger entry gets no lines later')
-    WHERE EXISTS (SELECT 1 FROM ledger_entries WHERE entry_id = NEW.entry_id);
 END;
 
 CREATE TRIGGER IF NOT EXISTS make_goods_stay BEFORE UPDATE ON make_goods BEGIN
@@ -76,11 +97,5 @@ CREATE TRIGGER IF NOT EXISTS entries_stay BEFORE UPDATE ON ledger_entries BEGIN
     SELECT RAISE(ABORT, 'the ledger is append-only');
 END;
 CREATE TRIGGER IF NOT EXISTS entries_remain BEFORE DELETE ON ledger_entries BEGIN
-    SELECT RAISE(ABORT, 'the ledger is append-only');
-END;
-CREATE TRIGGER IF NOT EXISTS lines_stay BEFORE UPDATE ON ledger_lines BEGIN
-    SELECT RAISE(ABORT, 'the ledger is append-only');
-END;
-CREATE TRIGGER IF NOT EXISTS lines_remain BEFORE DELETE ON ledger_lines BEGIN
     SELECT RAISE(ABORT, 'the ledger is append-only');
 END;

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use rusqlite::{
-    Connection, ToSql,
+    Connection, ToSql, Transaction, TransactionBehavior,
     types::{ToSqlOutput, ValueRef},
 };
 
@@ -13,6 +13,8 @@ use super::{
 };
 
 const SCHEMA: &str = include_str!("schema_sqlite.sql");
+/// What became of the tables of an earlier build, before the schema and after it.
+const EARLIER: [&str; 2] = [include_str!("lines_were_a_table.sql"), include_str!("lines_are_in_entries.sql")];
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A ledger in a file.
@@ -26,15 +28,14 @@ impl SqliteBackend {
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
         db.pragma_update(None, "foreign_keys", true)?;
-        db.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA}; COMMIT;"))?;
+        let commit = Transaction::new_unchecked(&db, TransactionBehavior::Immediate)?;
+        let lines_are_a_table =
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'ledger_lines' AND type = 'table')";
+        let [before, after] =
+            if commit.query_row(lines_are_a_table, [], |row| row.get(0))? { EARLIER } else { [""; 2] };
+        commit.execute_batch(&format!("{before}{SCHEMA}{after}"))?;
+        commit.commit()?;
         db.set_prepared_statement_cache_capacity(64);
-        Ok(Self(db))
-    }
-
-    /// Opens it for reading only.
-    pub fn open_read_only(path: &Path) -> Result<Self, LedgerError> {
-        let db = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        db.busy_timeout(BUSY_TIMEOUT)?;
         Ok(Self(db))
     }
 }
@@ -42,6 +43,10 @@ impl SqliteBackend {
 impl Backend for SqliteBackend {
     fn begin(&mut self) -> Result<(), LedgerError> {
         Ok(self.0.execute_batch("BEGIN IMMEDIATE")?)
+    }
+
+    fn begin_reading(&mut self) -> Result<(), LedgerError> {
+        Ok(self.0.execute_batch("BEGIN")?)
     }
 
     fn commit(&mut self) -> Result<(), LedgerError> {

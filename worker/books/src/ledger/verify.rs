@@ -27,7 +27,8 @@ struct Again<'a> {
     seq: u64,
 }
 
-pub(super) fn verify(make_goods: &[MakeGood], entries: &[Entry]) -> Result<Vec<Finding>, LedgerError> {
+/// Makes every entry again, from the first, and says where they or the make-goods say something else.
+pub fn verify(make_goods: &[MakeGood], entries: &[Entry]) -> Result<Vec<Finding>, LedgerError> {
     let mut findings = vec![];
     let mut all: BTreeMap<u64, Again<'_>> = make_goods.iter().map(|one| (one.make_good_id, Again::new(one))).collect();
     for entry in entries {

@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 
 use slotkeeper_books::ledger::{
-    Account, BonusDelivered, BonusFlight, Closing, Did, Ledger, LedgerError, MakeGood, Mode, Operation, Status,
+    Account, BonusDelivered, BonusFlight, Closing, Did, Ledger, LedgerError, MakeGood, Mode, Operation, Remedy, Status,
 };
 use slotkeeper_core::id::FlightId;
 
@@ -15,7 +15,7 @@ pub(crate) type Opening<'a> = dyn Fn() -> Ledger + Sync + 'a;
 /// What it does, and the test of it.
 type Case = (&'static str, fn(&Opening<'_>));
 
-pub(crate) const SUITE: [Case; 16] = [
+pub(crate) const SUITE: [Case; 17] = [
     ("a flight that closed short is owed to the micro", owed_to_the_micro),
     ("a flight that delivered all owes nothing", nothing_owed),
     ("closing twice changes nothing", closing_twice),
@@ -27,6 +27,7 @@ pub(crate) const SUITE: [Case; 16] = [
     ("the accounts move as docs/ledger.md shows", documented),
     ("what cannot happen is refused with its bound", refused),
     ("a key does a thing once", keys),
+    ("a key that credited what was open credits it once", keys_without_a_number),
     ("a void make-good owes nothing, for good", voided),
     ("currencies do not mix", currencies),
     ("a dry run leaves nothing", dry_run),
@@ -260,6 +261,35 @@ fn keys(open: &Opening<'_>) {
         assert!(matches!(reused, Err(LedgerError::KeyReused { .. })), "{reused:?}");
     }
     assert_eq!(ledger.entries().unwrap().len(), 3);
+}
+
+fn keys_without_a_number(open: &Opening<'_>) {
+    let mut ledger = open();
+    close(&mut ledger, 1, 1_000, 25_000_000, 400);
+    close(&mut ledger, 2, 1_000, 25_000_000, 400);
+    let credit: fn(u64) -> Operation = |impressions| Operation::Credit { impressions };
+    let all_open = |number: u32, operation, key| {
+        let remedy = Remedy { flight_id: FlightId(number), operation, impressions: None, key, note: "" };
+        open().remedy(&remedy, AT, Mode::Write)
+    };
+    let (did, first) = all_open(1, credit, Some("k")).unwrap();
+    assert_eq!((did, first.status, first.state.credited), (Did::Posted, Status::Credited, 600));
+    assert_eq!(all_open(1, credit, Some("k")).unwrap(), (Did::Repeated, first));
+    let taken_back = close(&mut ledger, 1, 1_000, 25_000_000, 390).1.unwrap();
+    assert_eq!(taken_back.open_impressions(), 10);
+    assert_eq!(
+        all_open(1, credit, Some("k")).unwrap(),
+        (Did::Repeated, taken_back),
+        "what is open by now is another's"
+    );
+    let invoice: fn(u64) -> Operation = |impressions| Operation::InvoiceAdjustment { impressions };
+    for reused in [all_open(2, credit, Some("k")), all_open(1, invoice, Some("k"))] {
+        assert!(matches!(reused, Err(LedgerError::KeyReused { .. })), "{reused:?}");
+    }
+    let (did, second) = all_open(1, credit, None).unwrap();
+    assert_eq!((did, second.state.credited), (Did::Posted, 610));
+    assert!(all_open(1, credit, None).unwrap_err().to_string().contains("impressions: 0; it takes at least 1"));
+    sound(&mut ledger);
 }
 
 fn voided(open: &Opening<'_>) {
