@@ -73,8 +73,19 @@ impl Money {
     #[must_use]
     pub fn of_impressions(count: u64, cpm: Self) -> Option<Self> {
         let thousandths = i128::from(count).checked_mul(i128::from(cpm.micros))?; // below 2^64 * 2^63: it always fits
-        let micros = (thousandths + 500).div_euclid(1000);
-        Some(Self { micros: i64::try_from(micros).ok()?, currency: cpm.currency })
+        Self::of_ratio(thousandths, 1_000, cpm.currency)
+    }
+
+    /// So many micros over so many, one rounding, half up: what several lots at several prices come to. `None` when it is past 63
+    /// bits, or over nothing.
+    #[must_use]
+    pub fn of_ratio(micros: i128, over: i128, currency: Currency) -> Option<Self> {
+        if over <= 0 {
+            return None;
+        }
+        let (whole, rest) = (micros.div_euclid(over), micros.rem_euclid(over));
+        let rounded = whole + i128::from(rest >= over - rest);
+        Some(Self { micros: i64::try_from(rounded).ok()?, currency })
     }
 
     /// The price of `count` impressions that come after `before` others of the same lot: what they add to the price of
@@ -140,6 +151,18 @@ mod tests {
         assert_eq!(Money::of_impressions(u64::MAX, usd(499)), Some(usd(9_204_925_292_781_066_256)));
         assert_eq!(Money::of_impressions(u64::MAX, usd(500)), None);
         assert_eq!(Money::of_next_impressions(u64::MAX, 1, usd(1)), None);
+    }
+
+    #[test]
+    fn a_ratio_is_rounded_once_half_up_and_never_over_nothing() {
+        let currency = Currency::parse("USD").unwrap();
+        for (micros, over, rounded) in
+            [(499, 1_000, 0), (500, 1_000, 1), (1_499, 1_000, 1), (1, 3, 0), (2, 3, 1), (5, 3, 2), (1, 1, 1)]
+        {
+            assert_eq!(Money::of_ratio(micros, over, currency), Some(usd(rounded)), "{micros} / {over}");
+        }
+        assert_eq!(Money::of_ratio(i128::MAX, i128::MAX, currency), Some(usd(1)));
+        assert_eq!((Money::of_ratio(1, 0, currency), Money::of_ratio(i128::MAX, 1, currency)), (None, None));
     }
 
     proptest! {

@@ -265,16 +265,18 @@ impl Random {
     }
 }
 
-const FLIGHTS: u64 = 50;
+const FLIGHTS: u32 = 50;
 
 fn random_operations(ledger: &mut Ledger, count: u32) {
     let mut random = Random(7);
     let mut done: Vec<(FlightId, Operation, String)> = vec![];
     let mut posted = BTreeMap::new();
+    let mut made_good: BTreeMap<FlightId, MadeGood> = BTreeMap::new();
+    // Prices that are no multiple of anything, so that every rounding has something to lose.
+    let booked = |number: u32| flight(number, 1_000 + u64::from(number) * 7, i64::from(number) * 333_333 + 1, "USD");
+    let mut flights: Vec<_> = (1..=FLIGHTS).map(booked).collect();
     for step in 0..count {
-        let number = u32::try_from(random.below(FLIGHTS)).unwrap() + 1;
-        // Prices that are no multiple of anything, so that every rounding has something to lose.
-        let promised = flight(number, 1_000 + u64::from(number) * 7, i64::from(number) * 333_333 + 1, "USD");
+        let promised = &mut flights[usize::try_from(random.below(FLIGHTS.into())).unwrap()];
         let id = promised.flight_id;
         let before = ledger.make_good(id).unwrap();
         let open = before.as_ref().map_or(0, MakeGood::open_impressions);
@@ -282,8 +284,17 @@ fn random_operations(ledger: &mut Ledger, count: u32) {
         let key = format!("key {step}");
         let operation = match random.below(20) {
             0..=7 => {
+                let terms = (promised.committed, promised.cpm.micros);
+                match random.below(8) {
+                    0 => promised.committed = 900 + random.below(600),
+                    1 => promised.cpm.micros = i64::try_from(random.below(40_000_000)).unwrap(),
+                    _ => {}
+                }
+                if before.is_some() && terms != (promised.committed, promised.cpm.micros) {
+                    *posted.entry("close, other terms").or_insert(0) += 1;
+                }
                 let delivered = random.below(promised.committed + 100);
-                let closing = Closing { flight: &promised, delivered };
+                let closing = Closing { flight: promised, delivered };
                 let closed = ledger.close(&[closing], &[], AT, Mode::Write).unwrap().flights.remove(0);
                 *posted.entry(if closed.0 == Did::Posted { "close" } else { "close, nothing new" }).or_insert(0) += 1;
                 None
@@ -323,7 +334,7 @@ fn random_operations(ledger: &mut Ledger, count: u32) {
             }
         }
         if let Some(after) = ledger.make_good(id).unwrap() {
-            assert_sound(&after);
+            assert_sound(&after, made_good.entry(id).or_default());
         }
     }
     println!("{count} operations: {posted:?}");
@@ -344,18 +355,65 @@ fn replay(ledger: &mut Ledger, random: &mut Random, done: &[(FlightId, Operation
     None
 }
 
+/// The price of each single impression that each remedy made good: what a make-good is settled by, counted one by one.
+#[derive(Default)]
+struct MadeGood {
+    prices: [Vec<i64>; 3],
+    cpm: i64,
+}
+
+impl MadeGood {
+    /// Thousandths of a micro that were settled.
+    fn thousandths(&mut self, made_good: &MakeGood) -> i128 {
+        let (state, cpm) = (&made_good.state, made_good.terms.cpm().micros);
+        let counts = [state.fulfilled, state.credited, state.invoice_adjusted];
+        for (prices, count) in self.prices.iter_mut().zip(counts) {
+            let count = usize::try_from(count).unwrap();
+            if cpm != self.cpm {
+                prices.truncate(count); // nothing else happens in a step that amends
+            }
+            prices.resize(prices.len().max(count), cpm);
+        }
+        self.cpm = cpm;
+        let one = |(prices, count): (&Vec<i64>, u64)| {
+            prices[..usize::try_from(count).unwrap()].iter().map(|price| i128::from(*price)).sum::<i128>()
+        };
+        self.prices.iter().zip(counts).map(one).sum()
+    }
+}
+
 /// What holds of a make-good at any time.
-fn assert_sound(make_good: &MakeGood) {
-    let worth = |impressions| Money::of_impressions(impressions, make_good.cpm).unwrap().micros;
+fn assert_sound(make_good: &MakeGood, made_good: &mut MadeGood) {
+    let rounded = |part: i128, over: i128| i64::try_from((2 * part + over).div_euclid(2 * over)).unwrap();
     let held = |account| make_good.held(account);
     assert_eq!(make_good.balances.values().sum::<i64>(), 0, "balanced");
     assert!(make_good.liability_micros() >= 0 && held(Account::OverRemedied) >= 0, "nobody owes less than nothing");
-    assert!(held(Account::Pending) <= 0 && held(Account::Scheduled) <= 0);
-    assert_eq!(held(Account::Expense), worth(make_good.shortfall()), "a shortfall costs what it costs, rounded once");
+    assert!(make_good.liability_micros() == 0 || held(Account::OverRemedied) == 0, "and not both");
+    for account in [Account::Pending, Account::Scheduled, Account::Credit, Account::InvoiceAdjustment] {
+        assert!(held(account) <= 0, "{account:?}: {}", held(account));
+    }
+    let thousandths = made_good.thousandths(make_good);
     let settled = -(held(Account::AdditionalDelivery) + held(Account::Credit) + held(Account::InvoiceAdjustment));
-    assert_eq!(settled, worth(make_good.state.settled_impressions()), "parts add up to the whole");
-    let owed = worth(make_good.shortfall()) - settled;
-    assert_eq!(make_good.liability_micros() - held(Account::OverRemedied), owed, "what is owed and not made good");
+    assert_eq!(settled, rounded(thousandths, 1_000), "parts add up to the whole");
+    let (shortfall, all) = (i128::from(make_good.shortfall()), i128::from(make_good.state.settled_impressions()));
+    let cpm = i128::from(make_good.terms.cpm().micros);
+    let cost = if shortfall < all {
+        rounded(thousandths * shortfall, 1_000 * all)
+    } else {
+        rounded(thousandths + (shortfall - all) * cpm, 1_000)
+    };
+    assert_eq!(held(Account::Expense), cost, "a shortfall costs what it costs, rounded once");
+    if make_good.terms == make_good.minted {
+        let worth = Money::of_impressions(make_good.shortfall(), make_good.terms.cpm()).unwrap();
+        assert_eq!(cost, worth.micros, "at one price it is that of all of it");
+    }
+    let open = Money::of_impressions(make_good.open_impressions(), make_good.terms.cpm()).unwrap().micros;
+    assert!(make_good.liability_micros().abs_diff(open) <= 1, "what is open is owed at the price of today");
+    assert_eq!(
+        make_good.liability_micros() - held(Account::OverRemedied),
+        cost - settled,
+        "what is owed and not made good"
+    );
     match make_good.status {
         Status::Pending => assert!(make_good.unscheduled_impressions() > 0),
         Status::Scheduled => assert_eq!(held(Account::Pending), 0),

@@ -69,7 +69,7 @@ impl ClosedMonth {
     pub fn liability(&self) -> BTreeMap<Currency, i128> {
         let mut all = BTreeMap::new();
         for make_good in self.lines.iter().filter_map(|line| line.make_good.as_ref()) {
-            *all.entry(make_good.cpm.currency).or_default() += i128::from(make_good.liability_micros());
+            *all.entry(make_good.terms.cpm().currency).or_default() += i128::from(make_good.liability_micros());
         }
         all
     }

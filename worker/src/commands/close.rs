@@ -223,7 +223,7 @@ fn month_json(closed: &ClosedMonth) -> serde_json::Value {
 
 /// What is owed of a make-good, with its currency.
 pub(super) fn owed(make_good: &MakeGood) -> String {
-    contracts::money(Money { micros: make_good.liability_micros(), currency: make_good.cpm.currency })
+    contracts::money(Money { micros: make_good.liability_micros(), currency: make_good.terms.cpm().currency })
 }
 
 /// An amount that may be a sum of many, or below zero.

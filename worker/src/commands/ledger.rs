@@ -244,7 +244,7 @@ fn print_all(all: &[MakeGood]) {
         [
             one.flight.clone(),
             one.advertiser.clone(),
-            one.committed.to_string(),
+            one.terms.committed.to_string(),
             one.state.delivered.to_string(),
             one.shortfall().to_string(),
             one.open_impressions().to_string(),
@@ -257,7 +257,7 @@ fn print_all(all: &[MakeGood]) {
     table::print(heads, &all.iter().map(row).collect::<Vec<_>>());
     let mut sums = std::collections::BTreeMap::<_, i128>::new();
     for one in all {
-        *sums.entry(one.cpm.currency).or_default() += i128::from(one.liability_micros());
+        *sums.entry(one.terms.cpm().currency).or_default() += i128::from(one.liability_micros());
     }
     for (currency, micros) in sums {
         say!("owed: {}", amount(micros, currency.as_str()));
@@ -265,7 +265,7 @@ fn print_all(all: &[MakeGood]) {
 }
 
 fn print_one(make_good: &MakeGood, entries: &[Entry]) {
-    let currency = make_good.cpm.currency;
+    let currency = make_good.terms.cpm().currency;
     print_all(std::slice::from_ref(make_good));
     say!("\nIts accounts, debits above zero and credits below:\n");
     let account = |(account, micros): (&slotkeeper_books::ledger::Account, &i64)| {
@@ -299,8 +299,8 @@ fn make_good_json(one: &MakeGood) -> serde_json::Value {
         "flight": one.flight,
         "campaign": one.campaign,
         "advertiser": one.advertiser,
-        "ended_at": clock::shown(one.ended_at),
-        "committed": one.committed,
+        "ended_at": clock::shown(one.terms.ended_at),
+        "committed": one.terms.committed,
         "delivered": one.state.delivered,
         "shortfall": one.shortfall(),
         "open_impressions": one.open_impressions(),
@@ -308,8 +308,8 @@ fn make_good_json(one: &MakeGood) -> serde_json::Value {
         "fulfilled": one.state.fulfilled,
         "credited": one.state.credited,
         "invoice_adjusted": one.state.invoice_adjusted,
-        "cpm_micros": one.cpm.micros,
-        "currency": one.cpm.currency.as_str(),
+        "cpm_micros": one.terms.cpm().micros,
+        "currency": one.terms.cpm().currency.as_str(),
         "remedy": one.remedy,
         "status": one.status.as_str(),
         "liability_micros": one.liability_micros(),

@@ -13,11 +13,12 @@ mod postgres;
 mod rows;
 mod sqlite;
 mod state;
+mod terms;
 mod verify;
 
 use std::path::Path;
 
-use slotkeeper_core::{id::FlightId, money::Money, time::UnixMillis};
+use slotkeeper_core::{id::FlightId, time::UnixMillis};
 
 pub use self::{
     account::Account,
@@ -27,6 +28,7 @@ pub use self::{
     rows::{Entry, MakeGood},
     sqlite::SqliteBackend,
     state::{Balances, State, Status},
+    terms::Terms,
     verify::{Finding, verify},
 };
 use crate::flight::Flight;
@@ -251,17 +253,29 @@ impl Ledger {
 
     fn close_one(&mut self, closing: &Closing<'_>, at: UnixMillis) -> Result<(Did, Option<MakeGood>), LedgerError> {
         let Closing { flight, delivered } = *closing;
-        let made = self.make_good(flight.flight_id)?;
-        if made.is_none() {
+        let Some(made) = self.make_good(flight.flight_id)? else {
             if delivered >= flight.committed {
                 return Ok((Did::Nothing, None));
             }
             rows::insert_make_good(self.backend.as_mut(), flight)?;
             let mint = Operation::Mint { delivered };
             return self.apply_one(flight.flight_id, &mint, None, "", at).map(|(did, made)| (did, Some(made)));
+        };
+        let (amended, _) = self.amend(&made, flight, at)?;
+        let (adjusted, made) = self.apply_one(flight.flight_id, &Operation::Adjust { delivered }, None, "", at)?;
+        Ok((if amended == Did::Posted { amended } else { adjusted }, Some(made)))
+    }
+
+    /// Takes over what is booked by now: it is what both sides agreed.
+    fn amend(&mut self, made: &MakeGood, flight: &Flight, at: UnixMillis) -> Result<(Did, MakeGood), LedgerError> {
+        let (owed_in, booked_in) = (made.terms.cpm().currency, flight.cpm.currency);
+        let amend =
+            Operation::Amend { committed: flight.committed, cpm_micros: flight.cpm.micros, ended_at: flight.ends_at };
+        if owed_in != booked_in {
+            let reason = format!("currency: it is booked in {booked_in}, and its make-good is owed in {owed_in}");
+            return Err(LedgerError::Refused { flight: made.flight.clone(), kind: amend.kind(), reason });
         }
-        let adjust = Operation::Adjust { delivered };
-        self.apply_one(flight.flight_id, &adjust, None, "", at).map(|(did, made)| (did, Some(made)))
+        self.apply_one(flight.flight_id, &amend, None, "", at)
     }
 
     fn fulfil(&mut self, bonus: &BonusDelivered, at: UnixMillis) -> Result<(Did, MakeGood), LedgerError> {
@@ -301,17 +315,19 @@ impl Ledger {
             let (flight, kind) = (entry.flight, entry.request.kind().into());
             return Err(LedgerError::KeyReused { key: key.into(), flight, kind });
         }
-        let after = operation.after(&before.flight, before.committed, &before.state)?;
-        let owes_the_same = after.shortfall(before.committed) == before.state.shortfall(before.committed);
+        let after = operation.after(&before.flight, before.terms.committed, &before.state)?;
+        let terms = operation.terms_after(&before.terms, &before.state);
+        let committed = terms.committed;
         let is_news = match operation {
-            Operation::Adjust { .. } => !owes_the_same,
+            Operation::Adjust { .. } => after.shortfall(committed) != before.state.shortfall(committed),
             Operation::Fulfil { .. } => after != before.state,
+            Operation::Amend { .. } => terms != before.terms && !before.state.is_void, // what was never owed has no terms
             _ => true,
         };
         if !is_news {
             return Ok((Did::Nothing, before));
         }
-        let balances = state::balances(before.committed, before.cpm, &before.balances, &before.state, &after)?;
+        let balances = state::balances(&terms, &before.balances, &before.state, &after)?;
         let lines = state::lines(&before.balances, &balances);
         assert_eq!(
             lines.iter().map(|(_, micros)| i128::from(*micros)).sum::<i128>(),
@@ -323,7 +339,8 @@ impl Ledger {
             seq: before.seq + 1,
             last_at: at,
             remedy: after.remedy_after(&before.state).map(String::from).or_else(|| before.remedy.clone()),
-            status: after.status(before.committed),
+            status: after.status(committed),
+            terms,
             state: after,
             balances,
             ..before
@@ -349,11 +366,4 @@ impl Ledger {
         }
         outcome
     }
-}
-
-/// The worth of impressions at a CPM, if 63 bits hold it.
-pub(crate) fn worth(impressions: u64, cpm: Money) -> Result<i64, LedgerError> {
-    Money::of_impressions(impressions, cpm)
-        .map(|money| money.micros)
-        .ok_or(LedgerError::TooMuch { impressions, cpm_micros: cpm.micros })
 }

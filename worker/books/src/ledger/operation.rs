@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use slotkeeper_core::time::UnixMillis;
 
-use super::{LedgerError, state::State};
+use super::{LedgerError, state::State, terms::Terms};
 
 /// What becomes of a make-good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,15 @@ pub enum Operation {
     Adjust {
         /// What it has delivered now.
         delivered: u64,
+    },
+    /// Both sides agreed on other terms, and booked them.
+    Amend {
+        /// What is promised now.
+        committed: u64,
+        /// The price of a thousand now, in micros of the same currency.
+        cpm_micros: i64,
+        /// When the flight ended, or will.
+        ended_at: UnixMillis,
     },
     /// A bonus flight is to deliver it.
     Schedule {
@@ -65,6 +74,7 @@ impl Operation {
         match self {
             Self::Mint { .. } => "mint",
             Self::Adjust { .. } => "adjust",
+            Self::Amend { .. } => "amend",
             Self::Schedule { .. } => "schedule",
             Self::Fulfil { .. } => "fulfil",
             Self::Credit { .. } => "credit",
@@ -81,10 +91,20 @@ impl Operation {
         }
     }
 
+    /// What the terms are after it, of a make-good that stands so.
+    pub(super) fn terms_after(&self, terms: &Terms, state: &State) -> Terms {
+        match self {
+            Self::Amend { committed, cpm_micros, ended_at } => {
+                terms.amended(*committed, *ended_at, *cpm_micros, state.made_good())
+            }
+            _ => terms.clone(),
+        }
+    }
+
     /// What `state` is after it.
     pub(super) fn after(&self, flight: &str, committed: u64, state: &State) -> Result<State, LedgerError> {
         let refuse = |reason: String| LedgerError::Refused { flight: flight.into(), kind: self.kind(), reason };
-        if state.is_void && !matches!(self, Self::Adjust { .. } | Self::Fulfil { .. }) {
+        if state.is_void && !matches!(self, Self::Adjust { .. } | Self::Amend { .. } | Self::Fulfil { .. }) {
             return Err(refuse("its make-good is void".into()));
         }
         let open = state.open_impressions(committed);
@@ -96,6 +116,9 @@ impl Operation {
         let mut after = state.clone();
         match self {
             Self::Mint { delivered } | Self::Adjust { delivered } => after.delivered = *delivered,
+            Self::Amend { committed: 0, .. } => return Err(refuse("committed: 0; it takes at least 1".into())),
+            Self::Amend { cpm_micros: ..0, .. } => return Err(refuse("cpm_micros: it is below 0".into())),
+            Self::Amend { .. } => {}
             Self::Schedule { bonus } => {
                 if bonus.starts_at >= bonus.ends_at {
                     return Err(refuse(format!("bonus flight {}: its end is not after its start", bonus.flight)));

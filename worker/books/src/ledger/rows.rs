@@ -9,7 +9,7 @@ use slotkeeper_core::{
 };
 
 use super::{
-    Account, Balances, LedgerError, Operation, State, Status,
+    Account, Balances, LedgerError, Operation, State, Status, Terms,
     backend::{Backend, Value},
 };
 use crate::flight::Flight;
@@ -31,12 +31,10 @@ pub struct MakeGood {
     pub advertiser_id: AdvertiserId,
     /// The advertiser's id in the contracts file.
     pub advertiser: String,
-    /// When the flight ended.
-    pub ended_at: UnixMillis,
-    /// What was promised.
-    pub committed: u64,
-    /// The price of a thousand.
-    pub cpm: Money,
+    /// Its terms when it was minted.
+    pub minted: Terms,
+    /// Its terms as amended since.
+    pub terms: Terms,
     /// How many entries it has.
     pub seq: u64,
     /// When the last was written.
@@ -67,19 +65,19 @@ impl MakeGood {
     /// What the flight fell short by, as far as it is owed.
     #[must_use]
     pub fn shortfall(&self) -> u64 {
-        self.state.shortfall(self.committed)
+        self.state.shortfall(self.terms.committed)
     }
 
     /// What of that is not made good yet.
     #[must_use]
     pub fn open_impressions(&self) -> u64 {
-        self.state.open_impressions(self.committed)
+        self.state.open_impressions(self.terms.committed)
     }
 
     /// What of that no bonus flight is to deliver.
     #[must_use]
     pub fn unscheduled_impressions(&self) -> u64 {
-        self.open_impressions() - self.state.open_scheduled(self.committed)
+        self.open_impressions() - self.state.open_scheduled(self.terms.committed)
     }
 }
 
@@ -125,18 +123,23 @@ pub(super) fn make_goods(backend: &mut dyn Backend, of: Option<FlightId>) -> Res
     let sums: Vec<String> =
         Account::ALL.iter().map(|account| format!("CAST(sum({}) AS BIGINT)", account.column())).collect();
     let sums = format!("SELECT make_good_id, {} FROM ledger_entries", sums.join(", "));
-    let (rows, sums) = match of {
+    let amendments =
+        "SELECT make_good_id, request, fulfilled, credited, invoice_adjusted FROM ledger_entries WHERE kind = 'amend'";
+    let (rows, sums, amended) = match of {
         Some(flight) => {
             let rows =
                 backend.query(&format!("{MAKE_GOODS} WHERE m.flight_id = $1"), &[Value::count(flight.0.into())])?;
             let Some(row) = rows.first() else { return Ok(vec![]) };
             let one = format!("{sums} WHERE make_good_id = $1 GROUP BY make_good_id");
             let sums = backend.query(&one, &[row[0].clone()])?;
-            (rows, sums)
+            let one = format!("{amendments} AND make_good_id = $1 ORDER BY entry_id");
+            let amended = backend.query(&one, &[row[0].clone()])?;
+            (rows, sums, amended)
         }
         None => (
             backend.query(&format!("{MAKE_GOODS} ORDER BY m.flight_id"), &[])?,
             backend.query(&format!("{sums} GROUP BY make_good_id"), &[])?,
+            backend.query(&format!("{amendments} ORDER BY entry_id"), &[])?,
         ),
     };
     let mut balances: BTreeMap<u64, Balances> = BTreeMap::new();
@@ -144,23 +147,48 @@ pub(super) fn make_goods(backend: &mut dyn Backend, of: Option<FlightId>) -> Res
         let mut sum = Reader::of("ledger_entries", sum);
         balances.insert(sum.count("make_good_id")?, sum.lines()?.into_iter().collect());
     }
-    rows.iter().map(|row| make_good(row, &mut balances)).collect()
+    let mut all: Vec<MakeGood> = rows.iter().map(|row| make_good(row, &mut balances)).collect::<Result<_, _>>()?;
+    amend(&mut all, &amended)?;
+    for make_good in all.iter_mut().filter(|one| one.seq > 0) {
+        make_good.status = make_good.state.status(make_good.terms.committed);
+    }
+    Ok(all)
+}
+
+/// Brings the terms up to date.
+fn amend(all: &mut [MakeGood], amended: &[Vec<Value>]) -> Result<(), LedgerError> {
+    let mut of: BTreeMap<u64, &mut MakeGood> = all.iter_mut().map(|one| (one.make_good_id, one)).collect();
+    for row in amended {
+        let mut row = Reader::of("ledger_entries", row);
+        let make_good = of.get_mut(&row.count("make_good_id")?);
+        let request = row.request()?;
+        let (fulfilled, credited) = (row.count("fulfilled")?, row.count("credited")?);
+        let stood = State { fulfilled, credited, invoice_adjusted: row.count("invoice_adjusted")?, ..State::default() };
+        if let Some(make_good) = make_good {
+            make_good.terms = request.terms_after(&make_good.terms, &stood);
+        }
+    }
+    Ok(())
 }
 
 fn make_good(row: &[Value], balances: &mut BTreeMap<u64, Balances>) -> Result<MakeGood, LedgerError> {
     let mut row = Reader::of("make_goods", row);
     let make_good_id = row.count("make_good_id")?;
+    let (flight_id, flight) = (FlightId(row.number("flight_id")?), row.text("flight")?);
+    let (campaign_id, campaign) = (CampaignId(row.number("campaign_id")?), row.text("campaign")?);
+    let (advertiser_id, advertiser) = (AdvertiserId(row.number("advertiser_id")?), row.text("advertiser")?);
+    let (ended_at, committed) = (UnixMillis(row.count("ended_at_ms")?), row.count("committed")?);
+    let terms = Terms::new(committed, ended_at, Money { micros: row.int("cpm_micros")?, currency: row.currency()? });
     let mut make_good = MakeGood {
         make_good_id,
-        flight_id: FlightId(row.number("flight_id")?),
-        flight: row.text("flight")?,
-        campaign_id: CampaignId(row.number("campaign_id")?),
-        campaign: row.text("campaign")?,
-        advertiser_id: AdvertiserId(row.number("advertiser_id")?),
-        advertiser: row.text("advertiser")?,
-        ended_at: UnixMillis(row.count("ended_at_ms")?),
-        committed: row.count("committed")?,
-        cpm: Money { micros: row.int("cpm_micros")?, currency: row.currency()? },
+        flight_id,
+        flight,
+        campaign_id,
+        campaign,
+        advertiser_id,
+        advertiser,
+        minted: terms.clone(),
+        terms,
         seq: 0,
         last_at: UnixMillis(0),
         remedy: None,
@@ -169,7 +197,7 @@ fn make_good(row: &[Value], balances: &mut BTreeMap<u64, Balances>) -> Result<Ma
         balances: balances.remove(&make_good_id).unwrap_or_default(),
     };
     let Some(seq) = row.count_or_null("seq")? else {
-        make_good.state.delivered = make_good.committed; // and is about to be told otherwise
+        make_good.state.delivered = committed; // and is about to be told otherwise
         return Ok(make_good);
     };
     make_good.seq = seq;
@@ -177,7 +205,6 @@ fn make_good(row: &[Value], balances: &mut BTreeMap<u64, Balances>) -> Result<Ma
     make_good.remedy = row.text_or_null("remedy")?;
     let _status = row.text("status")?; // follows from the rest; `verify` compares
     make_good.state = row.state()?;
-    make_good.status = make_good.state.status(make_good.committed);
     Ok(make_good)
 }
 
@@ -210,10 +237,7 @@ fn entry(row: &[Value]) -> Result<Entry, LedgerError> {
         seq: row.count("seq")?,
         at: UnixMillis(row.count("at_ms")?),
         idempotency_key: row.text("idempotency_key")?,
-        request: {
-            let text = row.text("request")?;
-            serde_json::from_str(&text).map_err(|error| row.unreadable("request", error.to_string()))?
-        },
+        request: row.request()?,
         note: row.text("note")?,
         status: row.text("status")?,
         state: row.state()?,
@@ -339,6 +363,11 @@ impl<'a> Reader<'a> {
     fn currency(&mut self) -> Result<Currency, LedgerError> {
         let code = self.text("currency")?;
         Currency::parse(&code).ok_or_else(|| self.unreadable("currency", code))
+    }
+
+    fn request(&mut self) -> Result<Operation, LedgerError> {
+        let text = self.text("request")?;
+        serde_json::from_str(&text).map_err(|error| self.unreadable("request", error.to_string()))
     }
 
     /// What is moved or held, by account; without those on which nothing is.

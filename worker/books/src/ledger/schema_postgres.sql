@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS ledger_entries (
     seq BIGINT NOT NULL CHECK (seq > 0),
     at_ms BIGINT NOT NULL CHECK (at_ms >= 0),
     kind TEXT NOT NULL
-        CHECK (kind IN ('mint', 'adjust', 'schedule', 'fulfil', 'credit', 'invoice_adjustment', 'void')),
+        CHECK (kind IN ('mint', 'adjust', 'amend', 'schedule', 'fulfil', 'credit', 'invoice_adjustment', 'void')),
     idempotency_key TEXT NOT NULL UNIQUE,
     request TEXT NOT NULL CHECK (request::json IS NOT NULL),
     note TEXT NOT NULL,

@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS ledger_entries (
     seq INTEGER NOT NULL CHECK (seq > 0),
     at_ms INTEGER NOT NULL CHECK (at_ms >= 0),
     kind TEXT NOT NULL
-        CHECK (kind IN ('mint', 'adjust', 'schedule', 'fulfil', 'credit', 'invoice_adjustment', 'void')),
+        CHECK (kind IN ('mint', 'adjust', 'amend', 'schedule', 'fulfil', 'credit', 'invoice_adjustment', 'void')),
     idempotency_key TEXT NOT NULL UNIQUE,
     request TEXT NOT NULL CHECK (json_valid(request)),
     note TEXT NOT NULL,

@@ -1,13 +1,15 @@
 //! How a make-good stands, and what its accounts hold then. Pure.
 //!
 //! An entry's lines are what the accounts hold after it less what they held before, so no rounding is ever booked twice: what a
-//! make-good is worth is `Money::of_impressions` of its shortfall, and each part of it by what that part adds to the parts before.
+//! make-good is worth follows from its shortfall and its terms, and each part of it is what that part adds to the parts before.
 
 use std::collections::BTreeMap;
 
-use slotkeeper_core::money::Money;
-
-use super::{LedgerError, account::Account, worth};
+use super::{
+    LedgerError,
+    account::Account,
+    terms::{MadeGood, Terms},
+};
 
 /// How a make-good stands, in impressions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +73,11 @@ impl State {
         self.fulfilled + self.credited + self.invoice_adjusted
     }
 
+    /// What each remedy made good.
+    pub(super) fn made_good(&self) -> MadeGood {
+        [self.fulfilled, self.credited, self.invoice_adjusted]
+    }
+
     /// What is still owed.
     #[must_use]
     pub fn open_impressions(&self, committed: u64) -> u64 {
@@ -115,30 +122,21 @@ impl State {
     }
 }
 
-/// What the accounts hold in state `after`, given what they held in `before`.
-pub(super) fn balances(
-    committed: u64,
-    cpm: Money,
-    held: &Balances,
-    before: &State,
-    after: &State,
-) -> Result<Balances, LedgerError> {
-    let worth = |impressions: u64| worth(impressions, cpm);
-    let owed = worth(after.shortfall(committed))?;
-    let settled_impressions = after.settled_impressions();
-    let settled = worth(settled_impressions)?;
-    let scheduled = worth(settled_impressions + after.open_scheduled(committed))?;
+/// What the accounts hold in state `after` under these terms, given what they held in `before`.
+pub(super) fn balances(terms: &Terms, held: &Balances, before: &State, after: &State) -> Result<Balances, LedgerError> {
+    let made_good = after.made_good();
+    let owed = terms.owed(after.shortfall(terms.committed), made_good)?;
+    let settled = terms.settled(made_good)?;
+    let scheduled = terms.settled_and(made_good, after.open_scheduled(terms.committed))?;
     // The settled accounts take what the settled impressions add, each as it came.
     let mut balances = held.clone();
-    let mut seen = before.clone();
-    for (account, settle) in [
-        (Account::AdditionalDelivery, (|seen, after| seen.fulfilled = after.fulfilled) as fn(&mut State, &State)),
-        (Account::Credit, |seen, after| seen.credited = after.credited),
-        (Account::InvoiceAdjustment, |seen, after| seen.invoice_adjusted = after.invoice_adjusted),
-    ] {
-        let first = worth(seen.settled_impressions())?;
-        settle(&mut seen, after);
-        *balances.entry(account).or_default() -= worth(seen.settled_impressions())? - first;
+    let mut seen = before.made_good();
+    for (remedy, account) in
+        [Account::AdditionalDelivery, Account::Credit, Account::InvoiceAdjustment].into_iter().enumerate()
+    {
+        let first = terms.settled(seen)?;
+        seen[remedy] = made_good[remedy];
+        *balances.entry(account).or_default() -= terms.settled(seen)? - first;
     }
     let open = (owed - settled).max(0);
     let open_scheduled = (scheduled - settled).min(open);

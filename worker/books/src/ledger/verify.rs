@@ -6,6 +6,7 @@ use super::{
     LedgerError,
     rows::{Entry, MakeGood},
     state::{Balances, State, balances, lines},
+    terms::Terms,
 };
 
 /// Something that is not as it follows from the entries.
@@ -22,6 +23,7 @@ pub struct Finding {
 /// How a make-good stands as far as its entries were made again.
 struct Again<'a> {
     recorded: &'a MakeGood,
+    terms: Terms,
     state: State,
     balances: Balances,
     seq: u64,
@@ -63,19 +65,19 @@ pub fn verify(make_goods: &[MakeGood], entries: &[Entry]) -> Result<Vec<Finding>
 
 impl<'a> Again<'a> {
     fn new(recorded: &'a MakeGood) -> Self {
-        let state = State { delivered: recorded.committed, ..State::default() };
-        Self { recorded, state, balances: Balances::new(), seq: 0 }
+        let terms = recorded.minted.clone();
+        let state = State { delivered: terms.committed, ..State::default() };
+        Self { recorded, terms, state, balances: Balances::new(), seq: 0 }
     }
 
     /// Makes an entry again. Returns what it should have said.
     fn follow(&mut self, entry: &Entry) -> Result<Vec<String>, LedgerError> {
-        let MakeGood { flight, committed, cpm, .. } = self.recorded;
         let mut wrong = vec![];
         self.seq += 1;
         if entry.seq != self.seq {
             wrong.push(format!("its place is {}, and {} comes next", entry.seq, self.seq));
         }
-        let after = match entry.request.after(flight, *committed, &self.state) {
+        let after = match entry.request.after(&self.recorded.flight, self.terms.committed, &self.state) {
             Ok(after) => after,
             Err(LedgerError::Refused { reason, .. }) => {
                 wrong.push(format!("it could not have happened: {reason}"));
@@ -83,18 +85,23 @@ impl<'a> Again<'a> {
             }
             Err(error) => return Err(error),
         };
+        let terms = entry.request.terms_after(&self.terms, &self.state);
         if after != entry.state {
             wrong.push(format!("it says {:?}, and {after:?} follows", entry.state));
         }
-        if after.status(*committed).as_str() != entry.status {
-            wrong.push(format!("its status is {}, and {} follows", entry.status, after.status(*committed).as_str()));
+        if after.status(terms.committed).as_str() != entry.status {
+            wrong.push(format!(
+                "its status is {}, and {} follows",
+                entry.status,
+                after.status(terms.committed).as_str()
+            ));
         }
-        let now = balances(*committed, *cpm, &self.balances, &self.state, &after)?;
+        let now = balances(&terms, &self.balances, &self.state, &after)?;
         let moved = lines(&self.balances, &now);
         if moved != entry.lines {
             wrong.push(format!("its lines are {:?}, and {moved:?} follow", entry.lines));
         }
-        (self.state, self.balances) = (after, now);
+        (self.terms, self.state, self.balances) = (terms, after, now);
         Ok(wrong)
     }
 }

@@ -15,11 +15,13 @@ pub(crate) type Opening<'a> = dyn Fn() -> Ledger + Sync + 'a;
 /// What it does, and the test of it.
 type Case = (&'static str, fn(&Opening<'_>));
 
-pub(crate) const SUITE: [Case; 17] = [
+pub(crate) const SUITE: [Case; 19] = [
     ("a flight that closed short is owed to the micro", owed_to_the_micro),
     ("a flight that delivered all owes nothing", nothing_owed),
     ("closing twice changes nothing", closing_twice),
     ("late beacons lower what is owed, invalid traffic raises it", adjusted),
+    ("other terms move what is open, and leave what was made good", amended),
+    ("a currency cannot be amended, nor what was never owed", not_amended),
     ("a bonus flight fulfils a make-good bit by bit", fulfilled),
     ("what a bonus flight lacks at its end can be made good anew", rescheduled),
     ("what is made good in parts adds up to the whole", in_parts),
@@ -114,6 +116,59 @@ fn adjusted(open: &Opening<'_>) {
     sound(&mut ledger);
 }
 
+fn amended(open: &Opening<'_>) {
+    let mut ledger = open();
+    close(&mut ledger, 1, 1_000, 25_000_000, 400);
+    let (did, more) = close(&mut ledger, 1, 1_200, 30_000_000, 400);
+    let more = more.unwrap();
+    assert_eq!((did, more.shortfall(), more.liability_micros()), (Did::Posted, 800, 24_000_000));
+    assert_eq!((more.minted.committed, more.terms.committed, more.terms.cpm().micros), (1_000, 1_200, 30_000_000));
+    assert_eq!(close(&mut ledger, 1, 1_200, 30_000_000, 400), (Did::Nothing, Some(more)));
+    apply(&mut ledger, 1, &Operation::Credit { impressions: 100 }, "c").unwrap();
+    let cheaper = close(&mut ledger, 1, 1_200, 20_000_000, 400).1.unwrap();
+    let (expense, credit) = (cheaper.held(Account::Expense), cheaper.held(Account::Credit));
+    assert_eq!((expense, credit), (17_000_000, -3_000_000), "what was credited stays, and 700 are open at 20");
+    assert_eq!(cheaper.liability_micros(), 14_000_000);
+    let less = close(&mut ledger, 1, 450, 20_000_000, 400).1.unwrap();
+    assert_eq!((less.status, less.liability_micros()), (Status::Credited, 0));
+    assert_eq!((less.held(Account::Expense), less.held(Account::OverRemedied)), (1_500_000, 1_500_000));
+    let both = close(&mut ledger, 1, 1_000, 20_000_000, 500).1.unwrap();
+    assert_eq!((both.liability_micros(), both.seq), (8_000_000, less.seq + 2), "amended, and adjusted");
+    let mut later = flight(1, 1_000, 20_000_000, "USD");
+    later.ends_at = later.ends_at.plus_ms(1_000);
+    let closing = Closing { flight: &later, delivered: 500 };
+    let moved = ledger.close(&[closing], &[], AT, Mode::Write).unwrap().flights.remove(0);
+    let moved = (moved.0, moved.1.unwrap());
+    assert_eq!((moved.0, moved.1.terms.ended_at, moved.1.liability_micros()), (Did::Posted, later.ends_at, 8_000_000));
+    let kinds: Vec<&str> = ledger.entries().unwrap().iter().map(|entry| entry.request.kind()).collect();
+    assert_eq!(kinds, ["mint", "amend", "credit", "amend", "amend", "amend", "adjust", "amend"]);
+    sound(&mut ledger);
+}
+
+fn not_amended(open: &Opening<'_>) {
+    let mut ledger = open();
+    close(&mut ledger, 1, 1_000, 25_000_000, 400);
+    let before = ledger.all().unwrap();
+    let euros = flight(1, 2_000, 25_000_000, "EUR");
+    let closing = Closing { flight: &euros, delivered: 400 };
+    let said = ledger.close(&[closing], &[], AT, Mode::Write).unwrap_err().to_string();
+    assert_eq!(said, "flight f1: amend: currency: it is booked in EUR, and its make-good is owed in USD");
+    let nothing = close_refused(&mut ledger, 0, 25_000_000);
+    assert_eq!(nothing, "flight f1: amend: committed: 0; it takes at least 1");
+    assert!(close_refused(&mut ledger, i64::MAX.unsigned_abs(), i64::MAX).contains("are more than"));
+    assert_eq!(ledger.all().unwrap(), before);
+    apply(&mut ledger, 1, &Operation::Void, "v").unwrap();
+    let (did, void) = close(&mut ledger, 1, 2_000, 30_000_000, 400);
+    assert_eq!((did, void.unwrap().status), (Did::Nothing, Status::Void), "what was never owed stays so");
+    sound(&mut ledger);
+}
+
+fn close_refused(ledger: &mut Ledger, committed: u64, cpm: i64) -> String {
+    let flight = flight(1, committed, cpm, "USD");
+    let closing = Closing { flight: &flight, delivered: 400 };
+    ledger.close(&[closing], &[], AT, Mode::Write).unwrap_err().to_string()
+}
+
 fn fulfilled(open: &Opening<'_>) {
     let mut ledger = open();
     close(&mut ledger, 1, 1_000, 25_000_000, 400);
@@ -201,6 +256,7 @@ fn documented(open: &Opening<'_>) {
     close(&mut ledger, 1, 1_000, 25_000_000, 420);
     deliver(&mut ledger, 1, 600);
     close(&mut ledger, 1, 1_000, 25_000_000, 300);
+    close(&mut ledger, 1, 1_200, 30_000_000, 300);
     let moved: Vec<Vec<(Account, i64)>> = ledger
         .entries()
         .unwrap()
@@ -217,6 +273,7 @@ fn documented(open: &Opening<'_>) {
         vec![(expense, -50), (scheduled, 50)],
         vec![(scheduled, 7_00), (added, -10_00), (over, 3_00)],
         vec![(expense, 3_00), (over, -3_00)],
+        vec![(expense, 6_00), (pending, -6_00)],
     ];
     assert_eq!(moved, documented);
     sound(&mut ledger);
@@ -312,7 +369,7 @@ fn currencies(open: &Opening<'_>) {
     let closings: Vec<_> = flights.iter().map(|flight| Closing { flight, delivered: 0 }).collect();
     ledger.close(&closings, &[], AT, Mode::Write).unwrap();
     let stands: Vec<_> = ledger.make_goods().unwrap();
-    assert_eq!(stands.iter().map(|one| one.cpm.currency.to_string()).collect::<Vec<_>>(), ["USD", "EUR"]);
+    assert_eq!(stands.iter().map(|one| one.terms.cpm().currency.to_string()).collect::<Vec<_>>(), ["USD", "EUR"]);
     sound(&mut ledger);
 }
 
