@@ -8,6 +8,7 @@
 mod bonus;
 mod day;
 mod export;
+mod known;
 mod month;
 mod ready;
 mod tables;
@@ -26,7 +27,7 @@ use slotkeeper_lake::file::FileError;
 pub use bonus::{Scheduled, Wanted, book_scheduled, schedule};
 pub use day::{ClosedDay, close_day};
 pub use export::export_ledger;
-pub use month::{ClosedMonth, Month, MonthLine, close_month};
+pub use month::{ClosedMonth, LeftAlone, Month, MonthLine, WhyLeft, close_month};
 pub use ready::{NotReady, ready_up_to};
 pub(crate) use ready::{oldest_not_in, slots_before};
 pub use tables::{CAMPAIGN_PACING_DAILY, MAKEGOOD_LEDGER, MAKEGOODS};

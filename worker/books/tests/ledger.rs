@@ -63,7 +63,9 @@ fn the_ledger_in_postgresql_does_the_same() {
 }
 
 /// What a program that goes around the ledger's code would try, in either database.
-const TAMPERING: [(&str, &str); 7] = [
+const TAMPERING: [(&str, &str); 9] = [
+    ("UPDATE lake_beginnings SET noted_at_ms = 1", "append-only"),
+    ("DELETE FROM lake_beginnings", "append-only"),
     ("UPDATE ledger_entries SET at_ms = 1", "append-only"),
     ("DELETE FROM ledger_entries", "append-only"),
     ("UPDATE make_goods SET cpm_micros = 1", "append-only"),
@@ -98,6 +100,7 @@ fn bad_entries() -> [(String, &'static str); 3] {
 fn one_make_good(ledger: &mut Ledger) {
     let short = flight(1, 1_000, 25_000_000, "USD");
     ledger.close(&[Closing { flight: &short, delivered: 400 }], &[], AT, Mode::Write).unwrap();
+    ledger.note_lake(AT, AT).unwrap();
 }
 
 fn postgresql_refuses(url: &str) {
@@ -138,6 +141,8 @@ fn sqlite_itself_refuses_what_changes_deletes_replaces_hangs_loose_or_does_not_b
             (make_good(verb, 7, 1), "append-only: the flight has a make-good"),
         ]
     });
+    let beginning = format!("INSERT OR REPLACE INTO lake_beginnings VALUES ({}, 1)", AT.0);
+    let replaced = replaced.chain([(beginning, "append-only: an earlier beginning")]);
     // 2^63 - 1 twice is a float, and 2 less than it says.
     let too_much = written_around("INSERT", [2, 1, 2], "k", i64::MAX, i64::MAX);
     let tampering = TAMPERING.into_iter().map(|(sql, expected)| (sql.to_owned(), expected));

@@ -1,6 +1,6 @@
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, params};
-use slotkeeper_books::ledger::{Did, Ledger, Mode, Operation, Status};
+use slotkeeper_books::ledger::{Did, Ledger, MakeGood, Mode, Operation, Status};
 use slotkeeper_core::{id::FlightId, time::UnixMillis};
 use slotkeeper_lake::file;
 use tempfile::TempDir;
@@ -64,6 +64,7 @@ const LAKE: &str = "
     CREATE TABLE lake_offset (one INTEGER PRIMARY KEY, consumed_seq INTEGER NOT NULL) STRICT;
     INSERT INTO lake_offset VALUES (1, 0);
     CREATE TABLE hours (hour_at_ms INTEGER PRIMARY KEY, raw_version INTEGER NOT NULL, folded_version INTEGER NOT NULL) STRICT;
+    CREATE TABLE raw_files (name TEXT NOT NULL, first_seq INTEGER NOT NULL) STRICT;
     CREATE TABLE flight_totals (
         quarter_at_ms INTEGER NOT NULL, flight_id INTEGER NOT NULL, campaign_id INTEGER NOT NULL,
         advertiser_id INTEGER NOT NULL, currency TEXT NOT NULL, filled INTEGER NOT NULL, impressed INTEGER NOT NULL,
@@ -122,6 +123,27 @@ impl World {
     fn november(&self, mode: Mode) -> Result<ClosedMonth, BooksError> {
         let month = Month::parse("2026-11", &TimeZone::UTC).unwrap();
         close_month(&self.data, &mut self.ledger(), &month, at("2026-12-02T00:00:00Z"), mode)
+    }
+
+    fn close(&self, month: &str, zone: &str, now: &str) -> ClosedMonth {
+        let month = Month::parse(month, &TimeZone::get(zone).unwrap()).unwrap();
+        close_month(&self.data, &mut self.ledger(), &month, at(now), Mode::Write).unwrap()
+    }
+
+    /// Lets the lake know of nothing before this hour.
+    fn lake_begins(&self, hour: &str) {
+        let hour = i64::try_from(at(hour).0).unwrap();
+        let lake = self.lake();
+        lake.execute("DELETE FROM hours WHERE hour_at_ms < ?1", [hour]).unwrap();
+        lake.execute("DELETE FROM flight_totals WHERE quarter_at_ms < ?1", [hour]).unwrap();
+        lake.execute("INSERT OR IGNORE INTO hours VALUES (?1, 1, 1)", [hour]).unwrap();
+    }
+
+    /// Books something else of a flight.
+    fn edit(&self, flight: &str, from: &str, to: &str) {
+        let (before, after) = BOOKED.split_once(&format!("id = \"{flight}\"")).unwrap();
+        let text = format!("{before}id = \"{flight}\"{}", after.replacen(from, to, 1));
+        Contracts::open(&self.data.contracts()).unwrap().import("c.toml", &text, Format::Toml).unwrap();
     }
 
     fn bytes(&self, name: &str) -> Vec<u8> {
@@ -370,4 +392,124 @@ fn of_two_closes_at_once_the_second_is_told() {
     assert!(matches!(told, BooksError::DataDir(DataDirError::BooksInUse(_))), "{told}");
     drop(lock);
     world.november(Mode::Write).unwrap();
+}
+
+/// What a close says: of flights of the month, of others, and of those that it left.
+fn said(closed: &ClosedMonth) -> [Vec<(String, Option<i64>)>; 3] {
+    let owed = |flight: &Flight, make_good: &Option<MakeGood>| {
+        (flight.slug.clone(), make_good.as_ref().map(MakeGood::liability_micros))
+    };
+    let lines = |lines: &[MonthLine]| lines.iter().map(|line| owed(&line.flight, &line.make_good)).collect();
+    let left = closed.left.iter().map(|left| owed(&left.flight, &left.make_good)).collect();
+    [lines(&closed.lines), lines(&closed.others), left]
+}
+
+fn one(flight: &str, owed: impl Into<Option<i64>>) -> Vec<(String, Option<i64>)> {
+    vec![(flight.into(), owed.into())]
+}
+
+const JANUARY: &str = "2027-01-02T00:00:00Z";
+
+#[test]
+fn what_is_taken_out_of_a_flight_of_an_earlier_month_is_owed_by_the_next_close_and_late_beacons_are_too() {
+    let world = World::new();
+    let november = world.flight_id("november");
+    world.deliver(november, "2026-11-20T20:00:00Z", 30_000);
+    assert_eq!(said(&world.november(Mode::Write).unwrap()), [one("november", None), vec![], vec![]]);
+    world.deliver(november, "2026-11-20T20:00:00Z", 29_000); // invalid traffic
+    let december = || said(&world.close("2026-12", "UTC", JANUARY));
+    let ten_euros = || one("december", 10_000_000);
+    assert_eq!(december(), [ten_euros(), one("november", 24_990_000), vec![]]);
+    assert_eq!(december(), [ten_euros(), vec![], vec![]], "nothing new is not told again");
+    world.deliver(november, "2026-11-20T20:00:00Z", 29_600);
+    assert_eq!(december(), [ten_euros(), one("november", 9_996_000), vec![]]);
+    assert_eq!(world.ledger().verify().unwrap(), []);
+}
+
+#[test]
+fn a_flight_that_ends_between_months_of_two_time_zones_is_owed_by_the_second() {
+    let world = World::new();
+    let berlin = world.close("2026-11", "Europe/Berlin", "2026-12-02T00:00:00Z");
+    assert_eq!(said(&berlin), [vec![], vec![], vec![]], "it ends an hour after November in Berlin");
+    let new_york = world.close("2026-12", "America/New_York", JANUARY);
+    assert_eq!(said(&new_york)[1], one("november", 749_700_000), "and before December in New York");
+}
+
+#[test]
+fn other_terms_that_were_booked_after_the_mint_hold_from_the_next_close_on() {
+    let world = World::new();
+    world.deliver(world.flight_id("november"), "2026-11-20T20:00:00Z", 29_000);
+    world.november(Mode::Write).unwrap();
+    world.edit("november", "cpm = \"24.99\"", "cpm = \"10.00\"");
+    world.edit("november", "committed_impressions = 30000", "committed_impressions = 31000");
+    let closed = world.close("2026-12", "UTC", JANUARY);
+    assert_eq!(
+        said(&closed)[1],
+        one("november", 49_980_000),
+        "the second edit is of the file, and took back the first"
+    );
+    world.edit("november", "cpm = \"24.99\"", "cpm = \"10.00\"");
+    assert_eq!(said(&world.close("2026-12", "UTC", JANUARY))[1], one("november", 10_000_000));
+    let rows = file::read(&MAKEGOODS, bytes::Bytes::from(world.bytes("makegoods/part.parquet"))).unwrap();
+    assert_eq!((rows.column("committed").int(0), rows.column("cpm_micros").int(0)), (Some(30_000), Some(10_000_000)));
+    assert_eq!(world.ledger().verify().unwrap(), []);
+}
+
+#[test]
+fn a_flight_whose_end_was_moved_out_owes_what_it_did_until_it_is_over() {
+    let world = World::new();
+    let november = world.flight_id("november");
+    world.deliver(november, "2026-11-20T20:00:00Z", 29_000);
+    world.november(Mode::Write).unwrap();
+    world.edit("november", "end = 2026-12-01T00:00:00Z", "end = 2026-12-20T00:00:00Z");
+    world.deliver(november, "2026-12-01T20:00:00Z", 100);
+    let closed = world.november(Mode::Write).unwrap();
+    assert_eq!(said(&closed), [vec![], vec![], one("november", 24_990_000)]);
+    assert_eq!(closed.left[0].why, WhyLeft::NotOver);
+    let closed = world.close("2026-12", "UTC", JANUARY);
+    assert_eq!(said(&closed)[0][0], ("november".to_owned(), Some(22_491_000)));
+    assert_eq!(closed.lines[0].make_good.as_ref().unwrap().terms.ended_at, at("2026-12-20T00:00:00Z"));
+    assert_eq!(world.ledger().verify().unwrap(), []);
+}
+
+#[test]
+fn what_a_lake_has_lost_is_not_read_as_nothing() {
+    let world = World::new();
+    let november = world.flight_id("november");
+    world.lake_begins("2026-10-31T22:00:00Z");
+    world.deliver(november, "2026-11-20T20:00:00Z", 29_000);
+    world.november(Mode::Write).unwrap();
+    schedule_a_week(&world, 600);
+    world.deliver(world.flight_id("november-makegood"), "2026-12-03T12:00:00Z", 600);
+    assert_eq!(said(&world.close("2026-11", "UTC", "2026-12-11T00:00:00Z"))[0], one("november", 9_996_000));
+    let before = world.ledger().all().unwrap();
+
+    world.lake_begins("2026-12-05T00:00:00Z"); // made anew from another log
+    let closed = world.close("2026-12", "UTC", JANUARY);
+    let left: Vec<_> = closed.left.iter().map(|left| (left.flight.slug.as_str(), left.why)).collect();
+    let expected =
+        [("november", WhyLeft::BonusNotKnown), ("november", WhyLeft::NotKnown), ("december", WhyLeft::NotKnown)];
+    assert_eq!(left, expected);
+    assert_eq!((said(&closed)[0].len(), said(&closed)[1].len(), closed.bonuses.len()), (0, 0, 0));
+    assert_eq!(world.ledger().all().unwrap(), before);
+
+    world.lake_begins("2026-10-31T22:00:00Z"); // a backup of it is back
+    world.deliver(november, "2026-11-20T20:00:00Z", 29_000);
+    world.deliver(world.flight_id("november-makegood"), "2026-12-03T12:00:00Z", 600);
+    assert_eq!(said(&world.close("2026-12", "UTC", JANUARY)), [one("december", 10_000_000), vec![], vec![]]);
+}
+
+#[test]
+fn a_lake_without_the_beginning_of_a_shortened_log_knows_no_more_than_the_log() {
+    let world = World::new();
+    world.lake_begins("2026-11-02T00:00:00Z");
+    let log = Connection::open(world.data.log()).unwrap();
+    log.execute_batch("CREATE TABLE entries (seq INTEGER PRIMARY KEY, received_at_ms INTEGER, batch BLOB)").unwrap();
+    log.execute_batch("INSERT INTO entries VALUES (5, 1, x'')").unwrap();
+    world.lake().execute_batch("UPDATE lake_offset SET consumed_seq = 5").unwrap();
+    world.lake().execute_batch("INSERT INTO raw_files VALUES ('5-5', 5)").unwrap();
+    let closed = world.november(Mode::Write).unwrap();
+    assert_eq!(said(&closed), [vec![], vec![], one("november", None)]);
+    world.lake().execute_batch("INSERT INTO raw_files VALUES ('1-4', 1)").unwrap(); // it has what the log dropped
+    assert_eq!(said(&world.november(Mode::Write).unwrap())[0], one("november", 749_700_000));
 }

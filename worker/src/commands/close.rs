@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use jiff::civil::Date;
 use serde_json::json;
 use slotkeeper::{
-    books::{self, BooksError, ClosedMonth, Month, MonthLine, NotReady},
+    books::{self, BooksError, ClosedMonth, LeftAlone, Month, MonthLine, NotReady},
     clock,
     data_dir::DataDir,
     say, tell,
@@ -28,8 +28,8 @@ pub(crate) enum Close {
     /// Say of every guaranteed flight how it stood at the end of a day, and keep it. Ends with 4 if the day is not over or not
     /// all counted
     Day(Day),
-    /// Book what is owed for the guaranteed flights that ended short in a month, or what has changed of that since, and what
-    /// bonus flights delivered. Ends with 4 if the month is not over or not all counted
+    /// Book what is owed for the guaranteed flights that ended short in a month or before it, what has changed of any make-good
+    /// since, and what bonus flights delivered. Ends with 4 if the month is not over or not all counted
     Month(MonthArgs),
 }
 
@@ -165,8 +165,13 @@ impl MonthArgs {
         }
         table::print(
             ["flight", "advertiser", "committed", "delivered", "shortfall", "owed", "status", "this close"],
-            &closed.lines.iter().map(month_row).collect::<Vec<_>>(),
+            &closed.lines.iter().chain(&closed.others).map(month_row).collect::<Vec<_>>(),
         );
+        for left in &closed.left {
+            let owed =
+                left.make_good.as_ref().map_or_else(|| "no make-good".into(), |one| format!("{} owed", owed(one)));
+            say!("{}: left as it was, with {owed}: {}", left.flight.slug, left.why.as_str());
+        }
         for (did, make_good) in closed.bonuses.iter().filter(|(did, _)| *did == Did::Posted) {
             let owed = owed(make_good);
             let (flight, fulfilled) = (&make_good.flight, make_good.state.fulfilled);
@@ -176,7 +181,12 @@ impl MonthArgs {
             say!("owed for flights that ended in {}: {}", month.name, amount(micros, currency.as_str()));
         }
         let written = if self.how.dry_run { "; nothing was written" } else { "" };
-        say!("month {} ({}): {} flights ended{written}", month.name, self.how.time_zone, closed.lines.len());
+        let others = match closed.others.len() {
+            0 => String::new(),
+            count => format!("; something has changed of {count} others"),
+        };
+        let ended = closed.lines.len();
+        say!("month {} ({}): {ended} flights ended{others}{written}", month.name, self.how.time_zone);
         Ok(())
     }
 }
@@ -210,6 +220,14 @@ fn month_json(closed: &ClosedMonth) -> serde_json::Value {
             "did": done(line.did),
         })
     };
+    let left = |left: &LeftAlone| {
+        json!({
+            "flight_id": left.flight.flight_id.0,
+            "flight": left.flight.slug,
+            "why": left.why.as_str(),
+            "liability_micros": left.make_good.as_ref().map(MakeGood::liability_micros),
+        })
+    };
     let total = |(currency, micros): (slotkeeper_core::money::Currency, i128)| {
         // A sum beyond 63 bits is text, as JSON readers have no such number.
         (currency.to_string(), i64::try_from(micros).map_or_else(|_| json!(micros.to_string()), |micros| json!(micros)))
@@ -217,6 +235,8 @@ fn month_json(closed: &ClosedMonth) -> serde_json::Value {
     json!({
         "month": closed.month.name,
         "flights": closed.lines.iter().map(line).collect::<Vec<_>>(),
+        "others": closed.others.iter().map(line).collect::<Vec<_>>(),
+        "left": closed.left.iter().map(left).collect::<Vec<_>>(),
         "liability_micros": closed.liability().into_iter().map(total).collect::<serde_json::Map<_, _>>(),
     })
 }

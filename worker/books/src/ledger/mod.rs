@@ -193,6 +193,19 @@ impl Ledger {
         })
     }
 
+    /// The first hour that any close saw in the lake; `None` if none saw any.
+    pub fn lake_began_at(&mut self) -> Result<Option<UnixMillis>, LedgerError> {
+        rows::lake_began_at(self.backend.as_mut())
+    }
+
+    /// Remembers the first hour that is in the lake, unless an earlier one was.
+    pub fn note_lake(&mut self, begins_at: UnixMillis, at: UnixMillis) -> Result<(), LedgerError> {
+        self.transaction(Mode::Write, |ledger| match ledger.lake_began_at()? {
+            Some(before) if before <= begins_at => Ok(()),
+            _ => rows::insert_lake(ledger.backend.as_mut(), begins_at, at),
+        })
+    }
+
     /// Does something with a flight's make-good, once: under a key that was used for it before, it does nothing.
     pub fn apply(
         &mut self,

@@ -308,6 +308,18 @@ pub(super) fn insert_entry(
     )
 }
 
+/// The first hour that a close saw in the lake.
+pub(super) fn lake_began_at(backend: &mut dyn Backend) -> Result<Option<UnixMillis>, LedgerError> {
+    let rows = backend.query("SELECT min(begins_at_ms) FROM lake_beginnings", &[])?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Reader::of("lake_beginnings", row).count_or_null("begins_at_ms")?.map(UnixMillis))
+}
+
+pub(super) fn insert_lake(backend: &mut dyn Backend, begins_at: UnixMillis, at: UnixMillis) -> Result<(), LedgerError> {
+    let values = [Value::count(begins_at.0), Value::count(at.0)];
+    backend.execute("INSERT INTO lake_beginnings (begins_at_ms, noted_at_ms) VALUES ($1, $2)", &values)
+}
+
 /// The columns of a row, one after the other.
 struct Reader<'a> {
     table: &'static str,

@@ -59,6 +59,11 @@ CREATE OR REPLACE VIEW ledger_lines AS
         ('makegood_over_remedied', e.over_remedied_micros)) AS l (account, amount_micros)
     WHERE l.amount_micros <> 0;
 
+CREATE TABLE IF NOT EXISTS lake_beginnings (
+    begins_at_ms BIGINT NOT NULL PRIMARY KEY CHECK (begins_at_ms >= 0),
+    noted_at_ms BIGINT NOT NULL CHECK (noted_at_ms >= 0)
+);
+
 CREATE OR REPLACE FUNCTION ledger_entry_is_next() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.seq <> 1 + (SELECT count(*) FROM ledger_entries WHERE make_good_id = NEW.make_good_id) THEN
@@ -76,4 +81,6 @@ CREATE OR REPLACE TRIGGER entries_have_no_gap BEFORE INSERT ON ledger_entries
 CREATE OR REPLACE TRIGGER make_goods_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON make_goods
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_stays();
 CREATE OR REPLACE TRIGGER entries_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_entries
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_stays();
+CREATE OR REPLACE TRIGGER lake_beginnings_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON lake_beginnings
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_stays();

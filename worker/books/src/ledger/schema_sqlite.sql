@@ -70,6 +70,22 @@ CREATE VIEW IF NOT EXISTS ledger_lines AS
     SELECT entry_id, make_good_id, account, currency, amount_micros
     FROM lines JOIN make_goods USING (make_good_id) WHERE amount_micros <> 0;
 
+-- The first hour that closes saw in the lake, each earlier than the one before: by it a lake is noticed that has lost its beginning.
+CREATE TABLE IF NOT EXISTS lake_beginnings (
+    begins_at_ms INTEGER NOT NULL PRIMARY KEY CHECK (begins_at_ms >= 0),
+    noted_at_ms INTEGER NOT NULL CHECK (noted_at_ms >= 0)
+) STRICT;
+CREATE TRIGGER IF NOT EXISTS lake_beginnings_are_earlier BEFORE INSERT ON lake_beginnings BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only: an earlier beginning of the lake is known')
+    WHERE EXISTS (SELECT 1 FROM lake_beginnings WHERE begins_at_ms <= NEW.begins_at_ms);
+END;
+CREATE TRIGGER IF NOT EXISTS lake_beginnings_stay BEFORE UPDATE ON lake_beginnings BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only');
+END;
+CREATE TRIGGER IF NOT EXISTS lake_beginnings_remain BEFORE DELETE ON lake_beginnings BEGIN
+    SELECT RAISE(ABORT, 'the ledger is append-only');
+END;
+
 CREATE TRIGGER IF NOT EXISTS make_goods_are_new BEFORE INSERT ON make_goods BEGIN
     SELECT RAISE(ABORT, 'the ledger is append-only: the flight has a make-good')
     WHERE EXISTS (SELECT 1 FROM make_goods WHERE flight_id = NEW.flight_id);

@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use slotkeeper_books::ledger::{
     Account, BonusDelivered, BonusFlight, Closing, Did, Ledger, LedgerError, MakeGood, Mode, Operation, Remedy, Status,
 };
-use slotkeeper_core::id::FlightId;
+use slotkeeper_core::{id::FlightId, time::UnixMillis};
 
 use super::{AT, flight};
 
@@ -15,7 +15,7 @@ pub(crate) type Opening<'a> = dyn Fn() -> Ledger + Sync + 'a;
 /// What it does, and the test of it.
 type Case = (&'static str, fn(&Opening<'_>));
 
-pub(crate) const SUITE: [Case; 19] = [
+pub(crate) const SUITE: [Case; 20] = [
     ("a flight that closed short is owed to the micro", owed_to_the_micro),
     ("a flight that delivered all owes nothing", nothing_owed),
     ("closing twice changes nothing", closing_twice),
@@ -32,6 +32,7 @@ pub(crate) const SUITE: [Case; 19] = [
     ("a key that credited what was open credits it once", keys_without_a_number),
     ("a void make-good owes nothing, for good", voided),
     ("currencies do not mix", currencies),
+    ("the earliest beginning of the lake is remembered", lake_beginnings),
     ("a dry run leaves nothing", dry_run),
     ("one bad closing undoes the whole close", all_or_nothing),
     ("of two closes at once one does it and the other is told", two_at_once),
@@ -371,6 +372,15 @@ fn currencies(open: &Opening<'_>) {
     let stands: Vec<_> = ledger.make_goods().unwrap();
     assert_eq!(stands.iter().map(|one| one.terms.cpm().currency.to_string()).collect::<Vec<_>>(), ["USD", "EUR"]);
     sound(&mut ledger);
+}
+
+fn lake_beginnings(open: &Opening<'_>) {
+    let mut ledger = open();
+    assert_eq!(ledger.lake_began_at().unwrap(), None);
+    for (begins_at, remembered) in [(5, 5), (7, 5), (5, 5), (3, 3)] {
+        ledger.note_lake(UnixMillis(begins_at), AT).unwrap();
+        assert_eq!(open().lake_began_at().unwrap(), Some(UnixMillis(remembered)));
+    }
 }
 
 fn dry_run(open: &Opening<'_>) {
