@@ -16,7 +16,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use slotkeeper_core::{keys::Keyring, time::UnixMillis};
-use slotkeeper_world::{InvalidParams, Params, Script, Sink, Sold, SoldAd, Truth, UnsoldAd, truth::HourLine};
+use slotkeeper_world::{InvalidParams, Params, Script, Sink, Sold, SoldAd, Truth, UnsoldAd, truth::HourTruth};
 
 use crate::{
     contracts::{Contracts, Format, ImportError},
@@ -117,9 +117,24 @@ impl TruthFolder {
         self.0.join("truth.json")
     }
 
-    /// Slots by hour, title, position and outcome: one JSON object a line, in the order of hours.
+    /// Slots by hour, title, position and outcome: one JSON object a line, in the order of hours. As all that follow.
     pub fn hours(&self) -> PathBuf {
         self.0.join("slots_by_hour.jsonl")
+    }
+
+    /// The same slots by hour, country, device and outcome.
+    pub fn places(&self) -> PathBuf {
+        self.0.join("slots_by_place.jsonl")
+    }
+
+    /// What slots earned, by hour, position and currency.
+    pub fn earned(&self) -> PathBuf {
+        self.0.join("revenue_by_hour.jsonl")
+    }
+
+    /// Of each quarter of an hour, its slots, and what each flight delivered.
+    pub fn quarters(&self) -> PathBuf {
+        self.0.join("delivered_by_quarter.jsonl")
     }
 
     /// Reads what is in one of its files.
@@ -148,8 +163,10 @@ pub fn generate(params: &Params, data: &DataDir, progress: &mut dyn FnMut(u64)) 
         commits,
         commit: Vec::new(),
         commit_bytes: 0,
-        hours: BufWriter::new(File::create(folder.hours()).map_err(io)?),
-        folder: &folder,
+        hours: JsonLines::create(folder.hours())?,
+        places: JsonLines::create(folder.places())?,
+        earned: JsonLines::create(folder.earned())?,
+        quarters: JsonLines::create(folder.quarters())?,
         progress,
     };
     let made = slotkeeper_world::generate(params, &script, &sold, &mut written);
@@ -239,8 +256,10 @@ struct Written<'a> {
     commits: SyncSender<Vec<Received>>,
     commit: Vec<Received>,
     commit_bytes: usize,
-    hours: BufWriter<File>,
-    folder: &'a TruthFolder,
+    hours: JsonLines,
+    places: JsonLines,
+    earned: JsonLines,
+    quarters: JsonLines,
     progress: &'a mut dyn FnMut(u64),
 }
 
@@ -253,8 +272,35 @@ impl Written<'_> {
 
     fn end(mut self) -> Result<(), GenerateError> {
         self.commit()?;
-        let fault = |error: io::Error| GenerateError::Truth { path: self.folder.hours(), reason: error.to_string() };
-        self.hours.flush().map_err(fault)
+        [self.hours, self.places, self.earned, self.quarters].into_iter().try_for_each(JsonLines::end)
+    }
+}
+
+/// A file of one JSON object a line.
+struct JsonLines {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl JsonLines {
+    fn create(path: PathBuf) -> Result<Self, GenerateError> {
+        match File::create(&path) {
+            Ok(file) => Ok(Self { path, file: BufWriter::new(file) }),
+            Err(error) => Err(GenerateError::Truth { path, reason: error.to_string() }),
+        }
+    }
+
+    fn write<T: Serialize>(&mut self, lines: &[T]) -> Result<(), GenerateError> {
+        let line = |line| {
+            serde_json::to_writer(&mut self.file, line)?;
+            self.file.write_all(b"\n")
+        };
+        let written: io::Result<()> = lines.iter().try_for_each(line);
+        written.map_err(|error| GenerateError::Truth { path: self.path.clone(), reason: error.to_string() })
+    }
+
+    fn end(mut self) -> Result<(), GenerateError> {
+        self.file.flush().map_err(|error| GenerateError::Truth { path: self.path, reason: error.to_string() })
     }
 }
 
@@ -267,10 +313,11 @@ impl Sink for Written<'_> {
         if self.commit_bytes > COMMIT_BYTES { self.commit() } else { Ok(()) }
     }
 
-    fn hour(&mut self, line: &HourLine) -> Result<(), GenerateError> {
-        let fault = |reason: String| GenerateError::Truth { path: self.folder.hours(), reason };
-        serde_json::to_writer(&mut self.hours, line).map_err(|error| fault(error.to_string()))?;
-        self.hours.write_all(b"\n").map_err(|error| fault(error.to_string()))
+    fn hour(&mut self, hour: &HourTruth) -> Result<(), GenerateError> {
+        self.hours.write(&hour.slots)?;
+        self.places.write(&hour.places)?;
+        self.earned.write(&hour.earned)?;
+        self.quarters.write(&hour.quarters)
     }
 
     fn progress(&mut self, slots: u64) -> Result<(), GenerateError> {
@@ -291,7 +338,7 @@ impl Sink for Unwritten<'_> {
         Ok(())
     }
 
-    fn hour(&mut self, _: &HourLine) -> Result<(), GenerateError> {
+    fn hour(&mut self, _: &HourTruth) -> Result<(), GenerateError> {
         Ok(())
     }
 

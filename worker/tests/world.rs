@@ -90,7 +90,10 @@ fn a_world_has_all_that_goes_wrong() {
         ("losses of clients", sent.client_losses),
         ("released fills", truth.days.iter().map(|line| line.sums.released).sum()),
         ("impressions that are no viewer's", truth.days.iter().map(|line| line.sums.impressed_invalid).sum()),
-        ("fills by auction", truth.days.iter().filter(|line| line.flight_id == 0).map(|line| line.sums.filled).sum()),
+        (
+            "fills by auction",
+            truth.days.iter().filter(|line| line.of.flight_id == 0).map(|line| line.sums.filled).sum(),
+        ),
         ("skips", truth.creatives.iter().map(|line| line.skips).sum()),
         ("errors", truth.creatives.iter().map(|line| line.errors).sum()),
     ];

@@ -64,7 +64,7 @@ fn compare(
             checked.add_hour(hour_at_ms, &expected, &mut found)?;
             (hour_at_ms, expected) = (line.hour_at_ms, Figures::new());
         }
-        expected.insert(line.figure(), line.slots.into());
+        line.figures_into(&mut expected);
     }
     checked.add_hour(hour_at_ms, &expected, &mut found)?;
     for rest in found.hours_left()? {

@@ -109,8 +109,9 @@ impl Counted {
             outcome: row.get(3)?,
             reason: row.get(4)?,
             slots: 1,
+            invalid: u64::from(row.get::<_, bool>(9)?),
         };
-        *self.hours.entry(hour.hour_at_ms).or_default().entry(hour.figure()).or_default() += 1;
+        hour.figures_into(self.hours.entry(hour.hour_at_ms).or_default());
         *self.figures.entry("slots".into()).or_default() += 1;
         *self.figures.entry(hour.outcome).or_default() += 1;
         let Some(flight_id) = row.get::<_, Option<u32>>(5)? else { return Ok(()) };
@@ -227,16 +228,17 @@ fn slots_in(path: &Path) -> Result<Figures, GenerateError> {
     let text = |name: &str, row| rows.column(name).text(row).map(String::from);
     let mut figures = Figures::new();
     for row in 0..rows.len() {
+        let slots = rows.column("slots").int(row).unwrap_or_default().unsigned_abs();
         let line = HourLine {
             hour_at_ms: rows.column("hour").int(row).unwrap_or_default().unsigned_abs(),
             title_id: text("title_id", row).unwrap_or_default(),
             position: text("position", row).unwrap_or_default(),
             outcome: text("outcome", row).unwrap_or_default(),
             reason: text("fill_reason", row).or_else(|| text("unfilled_reason", row)).unwrap_or_default(),
-            slots: 0,
+            slots,
+            invalid: if rows.column("invalid_traffic").is_present(row) { slots } else { 0 },
         };
-        let slots = rows.column("slots").int(row).unwrap_or_default();
-        *figures.entry(line.figure()).or_default() += i128::from(slots);
+        line.figures_into(&mut figures);
     }
     Ok(figures)
 }

@@ -36,7 +36,7 @@ pub(crate) const COUNTRIES: [Country; 8] = [
 /// The edges' names.
 pub(crate) const EDGES: [&str; 3] = ["edge-america", "edge-europe", "edge-asia"];
 
-const DEVICES: [(&str, u64); 4] = [("tv", 62), ("phone", 16), ("web", 14), ("tablet", 8)];
+pub(crate) const DEVICES: [(&str, u64); 4] = [("tv", 62), ("phone", 16), ("web", 14), ("tablet", 8)];
 const TIERS: [(&str, u64); 3] = [("basic", 70), ("standard", 24), ("premium", 6)];
 
 pub(crate) struct Audience {

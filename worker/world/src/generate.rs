@@ -13,7 +13,7 @@ use crate::{
     params::{MINUTE_MS, Params},
     script::Script,
     tide::Tide,
-    truth::{HourLine, Tally, Truth},
+    truth::{HourTruth, Tally, Truth},
 };
 use happening::Happening;
 
@@ -25,8 +25,8 @@ pub trait Sink {
     /// An entry of the log: a batch of facts as an edge posts it, and when it came.
     fn entry(&mut self, at: UnixMillis, batch: Vec<u8>) -> Result<(), Self::Error>;
 
-    /// A line of the truth by hours, in the order of hours.
-    fn hour(&mut self, line: &HourLine) -> Result<(), Self::Error>;
+    /// The truth of an hour, in the order of hours.
+    fn hour(&mut self, hour: &HourTruth) -> Result<(), Self::Error>;
 
     /// How many slots exist by now. Called every minute of the world.
     fn progress(&mut self, slots: u64) -> Result<(), Self::Error>;
@@ -52,6 +52,7 @@ pub fn generate<S: Sink>(params: &Params, script: &Script, sold: &Sold, sink: &m
         breaks: 0,
         told: Vec::new(),
         facts: crate::wire::Facts::default(),
+        sampling: happening::Sampling::default(),
     };
     let (mut slots, mut batches, mut bytes) = (0, 0, 0);
     let first = params.starts_at().0 / MINUTE_MS;
@@ -80,7 +81,7 @@ pub fn generate<S: Sink>(params: &Params, script: &Script, sold: &Sold, sink: &m
         };
         outbox.arrive(first + minute, &mut append)?;
         if minute % 60 == 59 {
-            tally.end_hour(|line| sink.hour(line))?;
+            sink.hour(&tally.end_hour())?;
         }
         sink.progress(slots)?;
     }
@@ -90,5 +91,5 @@ pub fn generate<S: Sink>(params: &Params, script: &Script, sold: &Sold, sink: &m
         sink.entry(at, batch)
     })?;
     (tally.sent.batches, tally.sent.bytes) = (batches, bytes);
-    Ok(tally.end(script, &ads))
+    Ok(Truth { sessions: happening.sampling.taken, ..tally.end(script, &ads) })
 }

@@ -5,7 +5,7 @@
 //! to happen, what has to come out. So the [`Truth`] knows nothing of any fold, and a fold that agrees with it is right.
 //!
 //! **Invariants.** No clock, no randomness but the seed's, no files: the same parameters are the same bytes. What is kept in
-//! memory grows with flights, creatives, titles and viewers, never with slots. Nothing here folds or reads a log.
+//! memory grows with flights, titles, and viewers times creatives, never with slots. Nothing here folds or reads a log.
 //!
 //! Where to start reading: [`generate`](mod@generate), then [`truth`].
 

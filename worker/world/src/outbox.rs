@@ -33,15 +33,13 @@ struct Minute {
 pub(crate) struct Outbox {
     due: BTreeMap<u64, Minute>,
     filling: [Facts; EDGES.len()],
-    /// Emptied minutes, so that their memory is used again.
-    spare: Vec<Minute>,
 }
 
 impl Outbox {
     /// Sends facts through an edge, so that they arrive at `at`.
     pub(crate) fn send(&mut self, edge: u8, at: UnixMillis, facts: &Facts) {
-        let spare = &mut self.spare;
-        let minute = self.due.entry(at.0 / MINUTE_MS).or_insert_with(|| spare.pop().unwrap_or_default());
+        // An emptied minute's memory is not used again: one of days from now would hold it for the few late facts it gets.
+        let minute = self.due.entry(at.0 / MINUTE_MS).or_default();
         minute.json.extend_from_slice(&facts.json);
         minute.parcels.push(Parcel { edge, count: facts.count, end: minute.json.len() });
     }
@@ -53,16 +51,11 @@ impl Outbox {
         append: &mut impl FnMut(UnixMillis, Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         while self.due.first_key_value().is_some_and(|(due, _)| *due <= minute) {
-            let Some((due, mut arrived)) = self.due.pop_first() else { break };
+            let Some((due, arrived)) = self.due.pop_first() else { break };
             let mut begin = 0;
             for parcel in &arrived.parcels {
                 self.deliver(due, parcel, &arrived.json[begin..parcel.end], append)?;
                 begin = parcel.end;
-            }
-            arrived.json.clear();
-            arrived.parcels.clear();
-            if self.spare.len() < 4 {
-                self.spare.push(arrived);
             }
             if (due + 1).is_multiple_of(WAITS_MINUTES) {
                 self.flush(due, append)?;
@@ -117,5 +110,23 @@ impl Outbox {
         let batch = wire::batch(EDGES[edge], &filling.json);
         filling.clear();
         append(wire::minute_at(due + 1), batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_fact_holds_no_memory_of_a_busy_minute() {
+        let mut outbox = Outbox::default();
+        let facts = |bytes: usize| Facts { json: vec![b' '; bytes], count: 1 };
+        for minute in 0..200 {
+            outbox.send(0, wire::minute_at(minute), &facts(100_000));
+            outbox.arrive(minute, &mut |_, _| Ok::<_, ()>(())).unwrap_or_default();
+            outbox.send(0, wire::minute_at(10_000 + minute), &facts(100)); // days late
+        }
+        let held: usize = outbox.due.values().map(|minute| minute.json.capacity()).sum();
+        assert!(held <= 200 * 100 * 2, "{held} bytes for 20000");
     }
 }

@@ -263,12 +263,14 @@ fn flight(params: &Params, number: u32, dice: &mut Dice) -> ScriptedFlight {
     }
 }
 
-/// The first and the last of a flight, by its own clock. All have begun by the second day, and most last as long as the world.
+/// The first and the last of a flight, by its own clock. All have begun before the first day, and most last as long as the world.
 fn dates(params: &Params, role: Role, number: u32) -> (DateTime, DateTime) {
     let first = params.start.at(0, 0, 0, 0);
     let after = |days: u32| first.saturating_add(i64::from(days).days());
     let end = match role {
         Role::EndsMidDay => after(params.days / 2).saturating_add(12.hours().minutes(45)),
+        // Before the world does, so that the last of them is known and the close of its month finds what is owed.
+        Role::Failing | Role::OverDelivering => after(params.days.saturating_sub((params.days / 8).max(1)).max(1)),
         Role::Steady if number % 4 == 3 => after(params.days.max(2) * 2 / 3),
         Role::House => after(params.days + 30),
         _ => after(params.days),
@@ -322,6 +324,11 @@ fn promise(params: &Params, flights: &[ScriptedFlight], onset: UnixMillis) -> Ve
 }
 
 impl ScriptedFlight {
+    /// The zone of its calendar.
+    pub fn zone(&self) -> &'static str {
+        self.zone
+    }
+
     pub(crate) fn is_sold_at(&self, at: UnixMillis) -> bool {
         self.role != Role::House && self.starts_at <= at && at < self.sold_until
     }

@@ -9,7 +9,10 @@ use slotkeeper_core::{
     fact::{BATCH_BYTES_MAX, BATCH_FACTS_MAX, Fact, FactBatch},
     time::UnixMillis,
 };
-use slotkeeper_world::{Params, Script, Sink, Sold, Truth, UnsoldAd, generate, truth::HourLine};
+use slotkeeper_world::{
+    Params, Script, Sink, Sold, Truth, UnsoldAd, generate,
+    truth::{HourLine, HourTruth, PlaceLine, QuarterLine, Sums},
+};
 
 /// Keeps what is written, or only how much.
 #[derive(Default)]
@@ -17,6 +20,8 @@ struct Kept {
     keeps: bool,
     entries: Vec<(UnixMillis, Vec<u8>)>,
     hours: Vec<HourLine>,
+    places: Vec<PlaceLine>,
+    quarters: Vec<QuarterLine>,
 }
 
 impl Sink for Kept {
@@ -29,9 +34,11 @@ impl Sink for Kept {
         Ok(())
     }
 
-    fn hour(&mut self, line: &HourLine) -> Result<(), UnsoldAd> {
+    fn hour(&mut self, hour: &HourTruth) -> Result<(), UnsoldAd> {
         if self.keeps {
-            self.hours.push(line.clone());
+            self.hours.extend(hour.slots.iter().cloned());
+            self.places.extend(hour.places.iter().cloned());
+            self.quarters.extend(hour.quarters.iter().cloned());
         }
         Ok(())
     }
@@ -73,7 +80,27 @@ proptest! {
         prop_assert_eq!(truth.slots, slots);
         prop_assert_eq!(truth.slots, truth.filled + truth.unfilled);
         prop_assert_eq!(kept.hours.iter().map(|line| line.slots).sum::<u64>(), slots);
+        prop_assert_eq!(kept.places.iter().map(|line| line.slots).sum::<u64>(), slots);
+        prop_assert_eq!(kept.quarters.iter().map(|line| line.slots).sum::<u64>(), slots);
         prop_assert_eq!(truth.days.iter().map(|line| line.sums.filled).sum::<u64>(), truth.filled);
+        for by in ["title", "position", "country", "device"] {
+            let sum = |of: fn(&Sums) -> u64| {
+                truth.watched.iter().filter(|line| line.by == by).map(|line| of(&line.sums)).sum::<u64>()
+            };
+            prop_assert_eq!(sum(|sums| sums.filled), truth.filled, "{}", by);
+            let delivered: u64 = truth.days.iter().map(|line| line.sums.delivered).sum();
+            prop_assert_eq!(sum(|sums| sums.delivered), delivered, "{}", by);
+        }
+        for by in ["advertiser", "campaign", "flight", "creative"] {
+            let lines = truth.reach.iter().filter(|line| line.by == by).flat_map(|line| &line.viewers);
+            let seen: u64 = lines.map(|[frequency, viewers]| frequency * viewers).sum();
+            let impressed: u64 = truth.days.iter().map(|line| line.sums.impressed - line.sums.impressed_invalid).sum();
+            prop_assert_eq!(seen, impressed, "{}", by);
+        }
+        for flight in &truth.flights {
+            let of = |line: &QuarterLine| line.delivered.get(&flight.flight_id).copied().unwrap_or(0);
+            prop_assert_eq!(kept.quarters.iter().map(of).sum::<u64>(), flight.delivered, "{}", flight.slug);
+        }
         for line in &truth.days {
             let sums = line.sums;
             prop_assert!(sums.impressed + sums.released <= sums.filled, "{:?}", line);

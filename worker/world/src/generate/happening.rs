@@ -17,7 +17,7 @@ use crate::{
     outbox::Outbox,
     params::{DAY_MS, HOUR_MS, MINUTE_MS, Params},
     playing::{Told, play},
-    truth::{Stood, Tally},
+    truth::{EventLine, SessionLine, Stood, Tally},
     wire::{Facts, invalid_traffic},
 };
 
@@ -49,6 +49,9 @@ const FORGED: In10000 = 25;
 /// Of empty slots, those of which a player reports an error.
 const EMPTY_FAILED: In10000 = 50;
 
+/// So many breaks are told event by event, of all of the world alike.
+const SAMPLES: u64 = 12;
+
 /// A beacon is late when it comes later than this.
 pub(crate) const LATE_MS: u64 = 5 * MINUTE_MS;
 
@@ -64,6 +67,26 @@ pub(super) struct Happening<'a> {
     pub(super) breaks: u64,
     pub(super) told: Vec<Told>,
     pub(super) facts: Facts,
+    pub(super) sampling: Sampling,
+}
+
+/// Breaks that are told event by event.
+#[derive(Default)]
+pub(super) struct Sampling {
+    pub(super) taken: Vec<SessionLine>,
+    /// Whether the present break may be one.
+    is_due: bool,
+    /// What was told of it.
+    told: Vec<Reported>,
+}
+
+/// An event as it was told.
+struct Reported {
+    place: usize,
+    token: (AdId, RecordId),
+    is_invalid: bool,
+    is_intruder: bool,
+    line: EventLine,
 }
 
 /// Titles by popularity: the chance of each falls as 1 / rank.
@@ -82,9 +105,12 @@ struct Teller<'a> {
     occasion: &'a Occasion,
     decided_at: UnixMillis,
     opportunity_id: OpportunityId,
+    place: usize,
     ad_id: AdId,
     record_id: RecordId,
     is_invalid: bool,
+    /// It is not the slot's own player.
+    is_intruder: bool,
     is_forged: bool,
     /// When its slot begins to play.
     begins_at: UnixMillis,
@@ -100,6 +126,7 @@ impl Happening<'_> {
         room: u64,
         (outbox, tally): (&mut Outbox, &mut Tally),
     ) -> u64 {
+        self.sampling.begin_break(self.params.slots, self.params.slots - room);
         let (mut occasion, count) = self.occasion(decider, countries, minute, room);
         let (decisions, shown) = self.decisions(decider, &occasion, count, room);
         if decisions.iter().any(|decided| decided.slots.len() != count) {
@@ -112,6 +139,7 @@ impl Happening<'_> {
         let proved = self.playback(&occasion, &decisions[shown], is_alone, outbox, tally);
         let stands = standing(&decisions, shown, &proved);
         let superseded: usize = decisions.iter().map(|decided| decided.slots.len()).sum();
+        self.take_sample(&occasion, &decisions[stands]);
         tally.sent.superseded_rows += (superseded - decisions[stands].slots.len()) as u64;
         for (place, slot) in decisions[stands].slots.iter().enumerate() {
             // What the shown decision's ads proved is nothing of another decision's.
@@ -122,6 +150,8 @@ impl Happening<'_> {
                     opened_at: occasion.opened_at,
                     title: occasion.title,
                     position: occasion.position,
+                    country: occasion.country,
+                    device: occasion.device,
                     viewer: occasion.viewer,
                     slot: *slot,
                     is_crawler: occasion.is_crawler,
@@ -238,9 +268,11 @@ impl Happening<'_> {
                 occasion,
                 decided_at: shown.decided_at,
                 opportunity_id: OpportunityId::mint(occasion.break_id, slot_index, occasion.opened_at),
+                place,
                 ad_id: AdId(0),
                 record_id: RecordId::default(),
                 is_invalid,
+                is_intruder: false,
                 is_forged: false,
                 begins_at,
             };
@@ -282,7 +314,7 @@ impl Happening<'_> {
         if !is_crawler && !self.dice.chance(FORGED) {
             return;
         }
-        teller.is_invalid = is_crawler;
+        (teller.is_invalid, teller.is_intruder) = (is_crawler, true);
         let mut ad = &self.ads.all[number];
         if !is_crawler {
             let other = (number + 1 + self.dice.place(self.ads.all.len() - 1)) % self.ads.all.len();
@@ -304,6 +336,7 @@ impl Happening<'_> {
             let overtaken = if dice.chance(OVERTAKEN) { dice.between(5_000, 4 * MINUTE_MS) } else { 0 };
             let mut received_at = at.plus_ms(dice.between(20, 2_500) + overtaken + told_late);
             let times = 1 + u64::from(dice.chance(TOLD_TWICE));
+            self.sampling.note(teller, &told, at, times);
             for time in 0..times {
                 let beacon = BeaconFact {
                     opportunity_id: teller.opportunity_id,
@@ -333,6 +366,30 @@ impl Happening<'_> {
         debug_assert!(teller.decided_at <= teller.begins_at);
     }
 
+    /// Keeps what was told of a break that is to be told event by event. `standing` is what its slots came to.
+    fn take_sample(&mut self, occasion: &Occasion, standing: &Decided) {
+        if !self.sampling.is_wanted() {
+            return;
+        }
+        let counts = |reported: &Reported| {
+            let holds = |ad: usize| (self.ads.all[ad].ad_id, self.ads.all[ad].record_id) == reported.token;
+            !reported.is_invalid && matches!(standing.slots.get(reported.place), Some(Slot::Filled(ad)) if holds(*ad))
+        };
+        let event = |reported: &Reported| EventLine {
+            slot_index: reported.line.slot_index.filter(|_| reported.place < standing.slots.len()),
+            counts: counts(reported),
+            ..reported.line.clone()
+        };
+        let events = self.sampling.told.iter().map(event).collect();
+        self.sampling.taken.push(SessionLine {
+            break_id: occasion.break_id.to_string(),
+            session: reporting(self.breaks, &self.secret).to_string(),
+            title_id: self.title_ids[occasion.title].clone(),
+            position: crate::breaks::POSITIONS[occasion.position].as_str().into(),
+            events,
+        });
+    }
+
     /// A player tells what it lost with the next beacon that it does not lose: here with one of a resumed player.
     fn tell_loss(&mut self, occasion: &Occasion, lost: usize, at: UnixMillis, outbox: &mut Outbox, tally: &mut Tally) {
         self.facts.clear();
@@ -352,6 +409,40 @@ impl Happening<'_> {
             6..9 => dice.between(HOUR_MS, 12 * HOUR_MS),
             _ => dice.between(12 * HOUR_MS, 3 * DAY_MS),
         }
+    }
+}
+
+impl Sampling {
+    /// Of `slots` there are `so_far`.
+    fn begin_break(&mut self, slots: u64, so_far: u64) {
+        let taken = self.taken.len() as u64;
+        self.is_due = taken < SAMPLES && so_far * SAMPLES >= slots * taken;
+        self.told.clear();
+    }
+
+    fn note(&mut self, teller: &Teller<'_>, told: &Told, at: UnixMillis, times: u64) {
+        if !self.is_due {
+            return;
+        }
+        let line = EventLine {
+            at_ms: at.0,
+            event: told.event.as_str().into(),
+            opportunity_id: teller.opportunity_id.to_string(),
+            slot_index: u8::try_from(teller.place).ok(),
+            ad_id: teller.ad_id.0,
+            counts: false,
+            deliveries: times,
+            error_code: told.error_code,
+        };
+        let token = (teller.ad_id, teller.record_id);
+        let (is_invalid, is_intruder) = (teller.is_invalid, teller.is_intruder);
+        self.told.push(Reported { place: teller.place, token, is_invalid, is_intruder, line });
+    }
+
+    /// Every other sample is one in which somebody reports who should not.
+    fn is_wanted(&self) -> bool {
+        let wants_intruder = self.taken.len() % 2 == 1;
+        self.is_due && !self.told.is_empty() && (!wants_intruder || self.told.iter().any(|told| told.is_intruder))
     }
 }
 

@@ -23,7 +23,7 @@ use slotkeeper_core::{
     pod::{Opportunity, Outcome},
     time::UnixMillis,
 };
-use slotkeeper_world::{Params, Script, Sink, Sold, UnsoldAd, generate, truth::HourLine};
+use slotkeeper_world::{Params, Script, Sink, Sold, UnsoldAd, generate, truth::HourTruth};
 
 const CONNECTIONS_MAX: usize = 64;
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -95,7 +95,7 @@ impl Sink for Facts {
         Ok(())
     }
 
-    fn hour(&mut self, _: &HourLine) -> Result<(), UnsoldAd> {
+    fn hour(&mut self, _: &HourTruth) -> Result<(), UnsoldAd> {
         Ok(())
     }
 
