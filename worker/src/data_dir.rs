@@ -217,20 +217,36 @@ pub(crate) fn empty_wal(db: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// Puts `bytes` in the place of a file, if they differ, and syncs them: whoever reads it, and whenever the machine dies, there is the
-/// file of before or this one, whole. Makes its folder if there is none.
+/// file of before or this one, whole. Makes its folder if there is none, and removes what a killed writer left there.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    remove_unfinished(path, folder)?;
     if std::fs::read(path).is_ok_and(|there| there == bytes) {
         return Ok(());
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
     let new = path.with_extension(format!("{}.new", std::process::id()));
     let mut file = File::create(&new)?;
+    file.lock()?; // says that its writer lives
     file.write_all(bytes)?;
     file.sync_all()?;
-    drop(file);
     std::fs::rename(&new, path)?;
     File::open(folder)?.sync_all()
+}
+
+/// Removes what a killed [`replace_file`] was writing: files of its name that nobody has locked.
+fn remove_unfinished(path: &Path, folder: &Path) -> io::Result<()> {
+    let of = |name: &Path| {
+        name.extension().is_some_and(|new| new == "new")
+            && name.with_extension("").with_extension("") == path.with_extension("")
+    };
+    for entry in std::fs::read_dir(folder)? {
+        let unfinished = entry?.path();
+        if of(&unfinished) && File::open(&unfinished).is_ok_and(|file| file.try_lock().is_ok()) {
+            std::fs::remove_file(&unfinished)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a database has this table: whoever made the file may have been killed before it had any.
@@ -244,6 +260,28 @@ pub(crate) fn has_table(db: &Connection, name: &str) -> rusqlite::Result<bool> {
 mod tests {
     use super::*;
     use crate::{contracts::Contracts, log::SqliteLog};
+
+    #[test]
+    fn a_file_is_replaced_whole_and_what_a_killed_writer_left_beside_it_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("part.1.new"), "hal").unwrap();
+        std::fs::write(at("other.1.new"), "of another").unwrap();
+        let living = File::create(at("part.2.new")).unwrap();
+        living.lock().unwrap();
+        replace_file(&at("part.parquet"), b"whole").unwrap();
+        let names = || {
+            let entries = std::fs::read_dir(folder.path()).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(), ["other.1.new", "part.2.new", "part.parquet"]);
+        drop(living); // as when its process is killed
+        replace_file(&at("part.parquet"), b"whole").unwrap();
+        assert_eq!(names(), ["other.1.new", "part.parquet"]);
+        assert_eq!(std::fs::read(at("part.parquet")).unwrap(), b"whole");
+    }
 
     #[test]
     fn two_origins_never_serve_one_directory() {
