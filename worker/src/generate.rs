@@ -70,6 +70,15 @@ pub enum GenerateError {
     /// The bookings cannot be read.
     #[error("generate: {0}")]
     Database(#[from] rusqlite::Error),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] slotkeeper_books::ledger::LedgerError),
+    /// A question cannot be asked.
+    #[error(transparent)]
+    Sql(#[from] crate::sql::SqlError),
+    /// A question does not take what it is asked with.
+    #[error(transparent)]
+    Question(#[from] slotkeeper_query::question::InvalidValue),
     /// The log cannot be written.
     #[error(transparent)]
     Log(#[from] LogError),

@@ -57,7 +57,9 @@ fn a_folded_world_is_what_was_decided_to_happen() {
         let params = Params { decisions, ..params(slots, 7) };
         let (data, truth) = world(folder.path(), &params);
         fold(&data);
-        let [checked] = &check(&data).unwrap()[..] else { panic!("the fold, and nothing else") };
+        let report = check(&data, &mut |_| {}).unwrap();
+        let [checked] = &report.checked[..] else { panic!("the fold, and nothing else") };
+        assert_eq!(report.missing.iter().map(|missing| &*missing.books).collect::<Vec<_>>(), ["lake"]);
         assert_eq!((checked.different, &checked.differences[..]), (0, &[][..]));
         assert!(checked.figures > slots / 4, "{} figures", checked.figures);
         assert_eq!(truth.slots, slots);
@@ -108,6 +110,7 @@ fn a_world_has_all_that_goes_wrong() {
         (flight.delivered * 100 / flight.committed, flight)
     };
     let (failing, flight) = delivered_percent(Role::Failing);
+    assert!(flight.ends_at_ms + 12 * 3_600_000 < params(0, 0).ends_at().0, "it ends inside the world");
     assert!((45..=75).contains(&failing), "{failing} % of what was promised");
     assert_eq!(flight.shortfall, flight.committed - flight.delivered);
     assert!(flight.liability_micros > 0);
@@ -159,10 +162,12 @@ fn books_that_differ_are_named_figure_by_figure() {
     let sql = "UPDATE fct_ad_impressions SET recognized_revenue_micros = recognized_revenue_micros + 1
          WHERE opportunity_id = (SELECT min(opportunity_id) FROM fct_ad_impressions WHERE threshold_passed)";
     assert_eq!(db.execute(sql, []).unwrap(), 1);
-    let checked = check(&data).unwrap();
-    let [difference] = &checked[0].differences[..] else { panic!("{:?}", checked[0].differences) };
+    let report = check(&data, &mut |_| {}).unwrap();
+    assert!(!report.agrees());
+    let [difference] = &report.checked[0].differences[..] else { panic!("{:?}", report.checked[0].differences) };
     assert!(difference.figure.contains("revenue_micros"), "{difference:?}");
-    assert_eq!(difference.found, difference.expected + 1);
+    let [expected, found] = [&difference.expected, &difference.found].map(|micros| micros.parse::<i64>().unwrap());
+    assert_eq!(found, expected + 1);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use slotkeeper::{
     data_dir::DataDir,
-    generate::{self, TruthFolder, check::Checked},
+    generate::{self, TruthFolder, check::Report},
     say, tell,
 };
 use slotkeeper_world::{Params, Truth};
@@ -53,12 +53,15 @@ pub(crate) struct Generate {
     /// Make nothing: hold the books of a folder that has a world against its truth. Ends with 3 if they differ
     #[arg(long, conflicts_with_all = ["dry_run", "days", "slots", "seed", "start", "flights", "titles", "viewers", "no_decisions"])]
     check: bool,
+    /// Print what was checked as JSON
+    #[arg(long, requires = "check")]
+    json: bool,
 }
 
 impl Generate {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         if self.check {
-            return check(&DataDir::open(self.data.data)?);
+            return check(&DataDir::open(self.data.data)?, self.json);
         }
         let viewers = (self.slots / 20).clamp(1_000, 200_000_000);
         let params = Params {
@@ -103,23 +106,33 @@ fn say_made(truth: &Truth, took: Duration) {
     say!("{per_slot} bytes of JSON a slot; {:.1} s, {per_s} slots a second", took.as_secs_f64());
 }
 
-fn check(data: &DataDir) -> anyhow::Result<ExitCode> {
-    let checked = generate::check::check(data)?;
+fn check(data: &DataDir, json: bool) -> anyhow::Result<ExitCode> {
+    let mut bar = Bar::of(0);
+    let report = generate::check::check(data, &mut |what| bar.tell(&format!("checking {what}")))?;
+    bar.end();
     anyhow::ensure!(
-        !checked.is_empty(),
+        !report.checked.is_empty(),
         "{} has neither a fold.db nor a lake: run `slotkeeper serve` or `slotkeeper lake advance` first",
         data.path().display()
     );
-    checked.iter().for_each(say_checked);
-    let differ = checked.iter().any(|checked| checked.different > 0);
-    Ok(if differ { ExitCode::from(DIFFERS) } else { ExitCode::SUCCESS })
+    if json {
+        say!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        say_report(&report);
+    }
+    Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
-fn say_checked(checked: &Checked) {
-    for difference in &checked.differences {
-        say!("{}: {}: expected {}, found {}", checked.books, difference.figure, difference.expected, difference.found);
+fn say_report(report: &Report) {
+    for checked in &report.checked {
+        for difference in &checked.differences {
+            say!("{}: {difference}", checked.books);
+        }
+        say!("{}: {} figures, {} differ", checked.books, checked.figures, checked.different);
     }
-    say!("{}: {} figures, {} differ", checked.books, checked.figures, checked.different);
+    for missing in &report.missing {
+        say!("{}: not checked: {}", missing.books, missing.why);
+    }
 }
 
 fn per_second(count: u64, took: Duration) -> u64 {
@@ -142,14 +155,31 @@ impl Bar {
     }
 
     fn show(&mut self, done: u64) {
-        let every = if self.is_terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
-        if self.shown.elapsed() < every {
+        if !self.is_due() {
             return;
         }
-        self.shown = Instant::now();
         let (percent, per_s) = (done * 100 / self.all.max(1), per_second(done, self.began.elapsed()));
         let left = (self.all - done.min(self.all)) / per_s.max(1);
-        let text = format!("{done} of {} slots, {percent} %, {per_s} slots a second, {left} s left", self.all);
+        self.write(&format!("{done} of {} slots, {percent} %, {per_s} slots a second, {left} s left", self.all));
+    }
+
+    /// What is done now, if it is long since anything was told.
+    fn tell(&mut self, what: &str) {
+        if self.is_due() {
+            self.write(what);
+        }
+    }
+
+    fn is_due(&mut self) -> bool {
+        let every = if self.is_terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
+        let is_due = self.shown.elapsed() >= every;
+        if is_due {
+            self.shown = Instant::now();
+        }
+        is_due
+    }
+
+    fn write(&self, text: &str) {
         if self.is_terminal {
             let _ = write!(stderr(), "\r{text}\x1b[K"); // a terminal that has gone stops nothing
         } else {
