@@ -254,7 +254,8 @@ fn copy_database(from: &Path, to: &Path) -> Result<(), BackupError> {
     sync(to)
 }
 
-/// Every file below `data/folder`, in the order of their names; those that are not whole yet (`#` in their names) are left out.
+/// Every file below `data/folder`, in the order of their names; those that are not whole yet (`#` in their names) are left out, and so
+/// is what begins with a point: what sessions of SQL keep while they live.
 fn copy_folder(data: &Path, to: &Path, folder: &str, files: &mut Vec<BackedUp>) -> Result<(), BackupError> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -265,6 +266,7 @@ fn copy_folder(data: &Path, to: &Path, folder: &str, files: &mut Vec<BackedUp>) 
             Err(error) => return Err(io_error(&path)(error)),
         };
         let mut names: Vec<_> = entries.iter().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.retain(|name| !name.starts_with('.'));
         names.sort();
         for name in names {
             let inner = format!("{folder}/{name}");

@@ -34,7 +34,7 @@ use slotkeeper_lake::LakeError;
 use crate::{
     data_dir::{self, DataDir, DataDirError},
     log::{LogError, SqliteLog},
-    sql::SPILL,
+    sql::SESSIONS,
 };
 use found::Found;
 use receipts::Unfinished;
@@ -211,7 +211,7 @@ fn finish(
     let stems: BTreeSet<BreakStem> = unfinished.breaks.iter().map(BreakId::stem).collect();
     calls::drop_calls(&data.trackers(), log, &stems, now)?;
     watch(Step::CallsDropped)?;
-    remove_spilled(data)?;
+    remove_kept(data)?;
     lake::rewrite(data, log, unfinished, progress)?;
     watch(Step::LakeRewritten)?;
     receipts::finish(log, &unfinished.receipt_id)?;
@@ -256,12 +256,13 @@ fn erase(db: &rusqlite::Connection, path: &Path) -> Result<(), ForgetError> {
     if data_dir::leave_nothing_behind(db)? { Ok(()) } else { Err(ForgetError::BeingRead(path.into())) }
 }
 
-/// What questions that were broken off left beside the lake's files.
-fn remove_spilled(data: &DataDir) -> Result<(), ForgetError> {
-    let path = data.lake().join(SPILL);
-    match fs::remove_dir_all(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(ForgetError::Io { path, source }),
-        _ => Ok(()),
+/// What questions keep of the lake while they are answered, and left of it if they were killed.
+fn remove_kept(data: &DataDir) -> Result<(), ForgetError> {
+    let path = data.lake().join(SESSIONS);
+    match slotkeeper_query::living_sessions(&path) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(ForgetError::BeingRead(path)),
+        Err(source) => Err(ForgetError::Io { path, source }),
     }
 }
 

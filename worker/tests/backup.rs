@@ -74,7 +74,11 @@ fn a_restored_origin_has_the_same_books_and_breaks_no_law() {
     (1..=9).for_each(|number| append(&mut log, number));
     let before = fold(&data);
     assert_eq!(before.len(), 9);
+    let kept = data.join("lake/.sessions/0/fct_ad_events"); // by a session of SQL that is at it
+    fs::create_dir_all(&kept).unwrap();
+    fs::write(kept.join("2026-11-22T07.parquet"), "of a session").unwrap();
     let manifest = backed_up(&data, &backup);
+    assert!(manifest.files.iter().all(|file| !file.path.contains(".sessions")), "{manifest:?}");
     assert_eq!(restore(&backup, &again, &quiet).unwrap(), manifest);
     assert_eq!(fold(&again), before);
     let data = DataDir::open(&again).unwrap();

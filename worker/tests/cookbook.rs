@@ -136,6 +136,36 @@ fn what_is_booked_is_in_the_dimensions_at_once() {
 }
 
 #[test]
+fn no_answer_goes_into_the_data_folder_by_whatever_way() {
+    let (data, work) = (lake(), tempfile::tempdir().unwrap());
+    let part = data.path().join("lake/agg_slots_hourly/date=2026-11-20/hour=00/part.parquet");
+    let before = std::fs::read(&part).unwrap();
+    let (folder, link) = (work.path().join("lake"), work.path().join("link.parquet"));
+    std::os::unix::fs::symlink(data.path().join("lake"), &folder).unwrap();
+    std::os::unix::fs::symlink(&part, &link).unwrap();
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let around = text(&work.path().join("..").join(data.path().file_name().unwrap()).join("lake/x.parquet"));
+    for out in [text(&part), text(&data.path().join("x.csv")), text(&folder.join("x.parquet")), text(&link), around] {
+        for format in ["parquet", "csv"] {
+            let refused = slotkeeper(data.path(), &["sql", "SELECT 1", "--format", format, "--out", &out]);
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert!(!refused.status.success() && said.contains("it is in the data folder"), "{out}: {said}");
+        }
+    }
+    let crafted = format!("SELECT 1) TO '{}'; COPY (SELECT 2", part.display());
+    let out = text(&work.path().join("out.parquet"));
+    let refused = slotkeeper(data.path(), &["sql", &crafted, "--format", "parquet", "--out", &out]);
+    assert!(!refused.status.success());
+    assert!(slotkeeper(data.path(), &["sql", "SELECT 1", "--format", "parquet", "--out", &out]).status.success());
+    assert_eq!(std::fs::read(&part).unwrap(), before);
+    let names: Vec<_> = std::fs::read_dir(data.path().join("lake/.sessions"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["gate.lock"], "and nothing of the sessions stays");
+}
+
+#[test]
 fn the_command_line_refuses_what_it_cannot_answer_whole() {
     let data = lake();
     let cut = slotkeeper(data.path(), &["sql", "SELECT * FROM fct_ad_events", "--rows", "10", "--format", "csv"]);

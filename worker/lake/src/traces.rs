@@ -59,7 +59,7 @@ impl Traces {
         until: u64,
     ) -> Result<Self, LakeError> {
         match book::open_read_only(book)? {
-            Some(db) => traces(&Files::in_folder(folder)?, &db, viewer, known, until),
+            Some(db) => traces(&Files::at(folder)?, &db, viewer, known, until),
             None => Ok(Self::default()),
         }
     }

@@ -3,22 +3,27 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::{
-    path::Path,
+    cell::Cell,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use slotkeeper_query::{
     Answer, Bounds, DuckDb, Error, Session, Settings, Value, View,
     session::Values,
-    view::{Column, Source},
+    view::{Column, Lister, Source},
 };
 
-const ALL: Bounds = Bounds { rows_max: 1_000_000, time_max: None };
+const ALL: Bounds = Bounds { rows_skipped: 0, rows_max: 1_000_000, time_max: None };
+
+fn settings(lake: &Path) -> Settings {
+    let sessions = lake.join(".sessions");
+    Settings { threads: 2, memory_max_bytes: 1 << 30, sessions, folders: vec![], files: vec![] }
+}
 
 fn session(lake: &Path, views: &[View]) -> Session {
-    let settings =
-        Settings { threads: 2, memory_max_bytes: 1 << 30, spill: lake.join("spill"), folders: vec![], files: vec![] };
-    Session::start(&DuckDb::load().unwrap(), &settings, lake, views).unwrap()
+    Session::start(&DuckDb::load().unwrap(), &settings(lake), views.to_vec()).unwrap()
 }
 
 fn asked(session: &Session, sql: &str) -> Result<Vec<Answer>, Error> {
@@ -71,7 +76,7 @@ fn an_answer_of_many_chunks_is_whole_and_one_past_the_bound_is_cut() {
         assert_eq!(*row, [Value::Int(i128::try_from(index).unwrap()), t]);
     }
     for (rows_max, is_cut) in [(9_999, true), (10_000, false), (3_000, true), (0, true)] {
-        let answer = session.ask(sql, &Values::new(), Bounds { rows_max, time_max: None }).unwrap().remove(0);
+        let answer = session.ask(sql, &Values::new(), Bounds { rows_max, ..ALL }).unwrap().remove(0);
         assert_eq!((answer.rows.len(), answer.is_cut), (rows_max, is_cut));
     }
 }
@@ -113,47 +118,294 @@ fn errors_say_what_duckdb_says() {
 }
 
 #[test]
-fn a_session_reaches_nothing_but_its_lake_and_writes_nothing() {
+fn a_session_reaches_nothing_but_what_it_is_given_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let lake = folder.path().join("lake");
-    std::fs::create_dir(&lake).unwrap();
-    std::fs::write(lake.join("in.csv"), "a\n1\n").unwrap();
-    std::fs::write(folder.path().join("out.csv"), "a\n1\n").unwrap();
-    let session = session(&lake, &[]);
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let asked = |sql: String| asked(&session, &sql).map_err(|error| error.to_string());
-    assert_eq!(asked(format!("SELECT * FROM read_csv('{}')", path("lake/in.csv"))).unwrap()[0].rows, [[Value::Int(1)]]);
-    for (sql, expected) in [
-        (format!("SELECT * FROM read_csv('{}')", path("out.csv")), "disabled"),
-        (format!("SELECT * FROM read_text('{}')", path("lake/../out.csv")), "disabled"),
-        (format!("COPY (SELECT 1) TO '{}'", path("lake/x.csv")), "COPY is not run here"),
-        (format!("EXPLAIN ANALYZE COPY (SELECT 1) TO '{}'", path("lake/x.csv")), "COPY in EXPLAIN is not run here"),
-        (format!("PREPARE p AS COPY (SELECT 1) TO '{}'", path("lake/x.csv")), "is not run here"),
-        (format!("ATTACH '{}' AS x", path("lake/x.db")), "ATTACH is not run here"),
-        (format!("EXPORT DATABASE '{}'", path("lake/x")), "EXPORT DATABASE is not run here"),
-        ("INSTALL httpfs".into(), "is not run here"),
-        ("SET enable_external_access = true".into(), "Cannot change"),
-        ("SET threads = 64".into(), "locked"),
-        ("SELECT * FROM read_csv('https://example.com/x.csv')".into(), "disabled"),
-    ] {
-        let error = asked(sql.clone()).expect_err(&sql);
-        assert!(error.contains(expected), "{sql}: {error}");
+    let (lake, allowed) = (folder.path().join("lake"), folder.path().join("allowed"));
+    for folder in [&lake, &allowed] {
+        std::fs::create_dir_all(folder.join("import")).unwrap();
+        std::fs::write(folder.join("in.csv"), "a\n1\n").unwrap();
     }
-    let names: Vec<_> = std::fs::read_dir(&lake).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names, ["in.csv"]);
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let imported = format!("COPY (SELECT 1) TO '{}';", path("allowed/imported.csv"));
+    std::fs::write(allowed.join("import/schema.sql"), &imported).unwrap();
+    std::fs::write(allowed.join("import/load.sql"), "").unwrap();
+    std::fs::write(folder.path().join("out.csv"), "a\n1\n").unwrap();
+    let view = view("t", Source::Files(vec![lake.join("in.csv")]));
+    let settings = Settings { folders: vec![allowed.clone()], ..settings(&lake) };
+    let session = Session::start(&DuckDb::load().unwrap(), &settings, vec![view]).unwrap();
+    assert!(asked(&session, "FROM t").is_err(), "it is no Parquet, but it is kept now");
+    let before = files(folder.path());
+    let read = asked(&session, &format!("SELECT * FROM read_csv('{}')", path("allowed/in.csv"))).unwrap();
+    assert_eq!(read[0].rows, [[Value::Int(1)]]);
+    let mut reaching = vec![
+        format!("SELECT * FROM read_csv('{}')", path("out.csv")),
+        format!("SELECT * FROM read_csv('{}')", path("lake/in.csv")),
+        format!("SELECT * FROM read_text('{}')", path("allowed/../out.csv")),
+        format!("IMPORT DATABASE '{}'", path("allowed/import")),
+        format!("IMPORT/**/DATABASE '{}'", path("allowed/import")),
+        format!("PRAGMA import_database('{}')", path("allowed/import")),
+        "INSTALL httpfs".into(),
+        "CALL pragma_version()".into(),
+        "SET enable_external_access = true".into(),
+        "SET threads = 64".into(),
+        "SET temp_directory = '/tmp'".into(),
+        "SELECT * FROM read_csv('https://example.com/x.csv')".into(),
+    ];
+    // Also where it may read, and over what it keeps of the lake.
+    for to in [path("lake"), path("allowed"), path("lake/.sessions/0/t")] {
+        let more = [
+            format!("COPY (SELECT 1) TO '{to}/000000.parquet'"),
+            format!("COPY (SELECT 1) TO '{to}/x' (FORMAT csv)"),
+            format!("EXPLAIN ANALYZE COPY (SELECT 1) TO '{to}/x.csv'"),
+            format!("PREPARE p AS COPY (SELECT 1) TO '{to}/x.csv'"),
+            format!("ATTACH '{to}/x.db' AS x"),
+            format!("EXPORT DATABASE '{to}/x'"),
+            format!("EXPORT /*x*/ DATABASE '{to}/x'"),
+            format!("SELECT 1; eXport -- x\nDatabase '{to}/x'"),
+            format!("FROM enable_logging(storage = 'file', storage_path = '{to}')"),
+            format!("FROM query('FROM enable_' || 'logging(storage = ''file'', storage_path = ''{to}'')')"),
+            format!("FROM \"query\" /**/ ('FROM enable_' || 'logging(storage = ''file'', storage_path = ''{to}'')')"),
+            format!("CALL enable_logging(storage = 'file', storage_path = '{to}')"),
+            format!("SET log_query_path = '{to}/x'"),
+            format!("SET profiling_output = '{to}/x'"),
+        ];
+        reaching.extend(more);
+    }
+    for sql in reaching {
+        let error = asked(&session, &sql).expect_err(&sql).to_string();
+        assert!(
+            ["is not run here", "disabled", "locked", "Cannot change"].iter().any(|no| error.contains(no)),
+            "{sql}: {error}"
+        );
+    }
+    assert_eq!(files(folder.path()), before);
+}
+
+#[test]
+fn a_file_is_written_of_one_question_and_of_nothing_that_is_made_to_look_like_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = session(folder.path(), &[]);
+    let (out, other) = (folder.path().join("out.parquet"), folder.path().join("other.parquet"));
+    let write = |sql: &str| session.write_parquet(sql, &Values::new(), &out, ALL).map_err(|error| error.to_string());
+    for sql in [
+        format!("SELECT 1) TO '{}'; COPY (SELECT 2", other.display()),
+        format!("SELECT 1) TO '{}' (FORMAT parquet); --", other.display()),
+        format!("COPY (SELECT 1) TO '{}'", other.display()),
+        "SELECT 1; SELECT 2".into(),
+        "CREATE TABLE t (x BIGINT)".into(),
+    ] {
+        assert!(write(&sql).is_err(), "{sql}");
+        assert!(!out.exists() && !other.exists(), "{sql}");
+    }
+    write("SELECT 7 AS seven -- ; )\n;").unwrap();
+    let read = self::session(folder.path(), &[view("t", Source::Files(vec![out.clone()]))]);
+    let answer = read.ask("SELECT count(*) FROM t", &Values::new(), ALL).unwrap().remove(0);
+    assert_eq!(answer.rows, [[Value::Int(1)]]);
+    let nowhere = session.write_parquet("SELECT 1", &Values::new(), &folder.path().join("no/x"), ALL).unwrap_err();
+    assert!(nowhere.to_string().contains("no/x: "), "{nowhere}");
+}
+
+/// Every file below, with what is in it.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push((path.clone(), std::fs::read(path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn view(name: &str, source: Source) -> View {
+    let column = Column { name: "n".into(), sql_type: "BIGINT", about: String::new() };
+    View { name: name.into(), about: String::new(), columns: vec![column], source }
+}
+
+#[test]
+fn sessions_have_folders_of_their_own_which_go_with_them_and_those_of_the_killed_are_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    let sessions = folder.path().join(".sessions");
+    for dead in ["0/life.lock", "0/spill/x.tmp", "5/t/000000.parquet"] {
+        std::fs::create_dir_all(sessions.join(dead).parent().unwrap()).unwrap();
+        std::fs::write(sessions.join(dead), "").unwrap();
+    }
+    let little = Settings { memory_max_bytes: 96 << 20, ..settings(folder.path()) };
+    let start = || Session::start(&DuckDb::load().unwrap(), &little, vec![]).unwrap();
+    let names = || {
+        let names =
+            std::fs::read_dir(&sessions).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    let first = start();
+    assert_eq!(names(), ["0", "gate.lock"]);
+    assert!(!sessions.join("0/spill/x.tmp").exists());
+    // More than fits into memory, of two at once, one of which goes while the other is at it.
+    let many = "CREATE TABLE x AS SELECT i, repeat(hash(i)::VARCHAR, 8) AS t FROM range(1000000) r(i); SELECT count(*) FROM x WHERE length(t) > 7";
+    let spilled = std::thread::scope(|scope| {
+        let other = scope.spawn(|| asked(&start(), many).unwrap());
+        let mut spilled = false;
+        while !other.is_finished() {
+            spilled |= names().iter().any(|name| sessions.join(name).join("spill").exists());
+            drop(start());
+        }
+        assert_eq!(other.join().unwrap().pop().unwrap().rows, [[Value::Int(1_000_000)]]);
+        spilled
+    });
+    assert!(spilled, "else this proves nothing");
+    assert_eq!(names(), ["0", "gate.lock"]);
+    assert_eq!(asked(&first, "SELECT 1").unwrap()[0].rows, [[Value::Int(1)]]);
+    drop(first);
+    assert_eq!(names(), ["gate.lock"]);
+}
+
+#[test]
+fn an_answer_is_of_one_state_of_each_file_while_files_are_replaced() {
+    const HOURS: usize = 6;
+    let folder = tempfile::tempdir().unwrap();
+    let whole = session(folder.path(), &[]);
+    // Two states: their rows, and how they lie in the file, differ.
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    whole.write_parquet("SELECT 1 AS n, i FROM range(200000) r(i)", &Values::new(), &old, ALL).unwrap();
+    let sql = "SELECT 'x' || i AS t, 3 AS n, i * i AS j FROM range(330000) r(i)";
+    whole.write_parquet(sql, &Values::new(), &new, ALL).unwrap();
+    let part = |hour: usize| folder.path().join(format!("t/date=2026-11-22/hour={hour:02}/part.parquet"));
+    let replace = |round: usize| {
+        for hour in 0..HOURS {
+            let path = part(hour);
+            let written = path.with_extension("new");
+            std::fs::copy(if round.is_multiple_of(2) { &old } else { &new }, &written).unwrap();
+            std::fs::rename(written, path).unwrap();
+        }
+    };
+    for hour in 0..HOURS {
+        std::fs::create_dir_all(part(hour).parent().unwrap()).unwrap();
+    }
+    replace(0);
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut round = 1;
+            while !is_done.load(Ordering::Relaxed) {
+                replace(round);
+                round += 1;
+            }
+            round
+        });
+        let sql = "SELECT hour, count(*), sum(n) FROM t GROUP BY hour ORDER BY hour";
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(3) {
+            let session = session(folder.path(), &[view("t", Source::Hours(folder.path().join("t")))]);
+            let answer = asked(&session, sql).unwrap().remove(0);
+            assert_eq!(answer.rows.len(), HOURS);
+            for row in &answer.rows {
+                let state = (row[1].int().unwrap(), row[2].int().unwrap());
+                assert!([(200_000, 200_000), (330_000, 990_000)].contains(&state), "{state:?}");
+            }
+            assert_eq!(asked(&session, sql).unwrap().remove(0), answer, "and so it stays");
+        }
+        is_done.store(true, Ordering::Relaxed);
+        assert!(writer.join().unwrap() > 10);
+    });
+}
+
+#[test]
+fn files_that_are_merged_while_they_are_listed_are_listed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let merged = folder.path().join("merged.parquet");
+    let writer = session(folder.path(), &[]);
+    writer.write_parquet("SELECT 7 AS n", &Values::new(), &merged, ALL).unwrap();
+    let gone = folder.path().join("gone.parquet");
+    let listed = |listings_max: u32| {
+        let (listings, merged, gone) = (Cell::new(0), merged.clone(), gone.clone());
+        Source::Listed(Lister::new(move || {
+            listings.set(listings.get() + 1);
+            let is_old = listings.get() <= listings_max;
+            Ok(if is_old { vec![merged.clone(), gone.clone()] } else { vec![merged.clone()] })
+        }))
+    };
+    let answer = asked(&session(folder.path(), &[view("t", listed(3))]), "FROM t").unwrap().remove(0);
+    assert_eq!(answer.rows, [[Value::Int(7)]]);
+    let moving = session(folder.path(), &[view("t", listed(25))]);
+    let error = asked(&moving, "FROM t").unwrap_err().to_string();
+    assert_eq!(error, "the files of t are merged faster than they can be opened; ask again");
+    assert_eq!(asked(&moving, "FROM t").unwrap()[0].rows, [[Value::Int(7)]], "and it can be");
+}
+
+#[test]
+fn a_table_that_is_not_named_costs_nothing_and_every_one_can_be_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let unlisted = Source::Listed(Lister::new(|| Err("lake.db: locked".into())));
+    let views = [view("t", Source::Files(vec![])), view("unlisted", unlisted)];
+    let found = [view("t", Source::Files(vec![])), view("u", Source::Query("SELECT count(*) AS n FROM T".into()))];
+    let broken = session(folder.path(), &views);
+    assert_eq!(asked(&broken, "SELECT count(*) FROM \"T\"").unwrap()[0].rows, [[Value::Int(0)]]);
+    assert_eq!(asked(&broken, "FROM unlisted").unwrap_err().to_string(), "lake.db: locked");
+    for sql in ["SHOW TABLES", "SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY 1"] {
+        assert_eq!(asked(&session(folder.path(), &found), sql).unwrap()[0].rows, [[text("t")], [text("u")]], "{sql}");
+    }
+    for sql in ["FROM u", "FROM query_table('u')"] {
+        assert_eq!(asked(&session(folder.path(), &found), sql).unwrap()[0].rows, [[Value::Int(0)]], "{sql}");
+    }
+}
+
+#[test]
+fn a_page_of_an_answer_is_its_rows_behind_those_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = session(folder.path(), &[]);
+    for (rows_skipped, rows_max, first, rows, is_cut) in [
+        (0, 3, 0, 3, true),
+        (2_047, 3, 2_047, 3, true),
+        (5_000, 4_999, 5_000, 4_999, true),
+        (5_000, 5_000, 5_000, 5_000, false),
+        (9_999, 10, 9_999, 1, false),
+        (10_000, 10, 0, 0, false),
+        (20_000, 10, 0, 0, false),
+    ] {
+        let bounds = Bounds { rows_skipped, rows_max, ..ALL };
+        let answer = session.ask("FROM range(10000) ORDER BY 1", &Values::new(), bounds).unwrap().remove(0);
+        assert_eq!((answer.rows.len(), answer.is_cut), (rows, is_cut), "{bounds:?}");
+        assert!(answer.rows.first().is_none_or(|row| row[0] == Value::Int(first)), "{bounds:?}");
+    }
 }
 
 #[test]
 fn a_statement_that_takes_too_long_is_ended_and_the_session_lives_on() {
     let folder = tempfile::tempdir().unwrap();
     let session = session(folder.path(), &[]);
-    let bounds = Bounds { rows_max: 10, time_max: Some(Duration::from_millis(200)) };
+    let bounds = Bounds { time_max: Some(Duration::from_millis(200)), ..ALL };
     let began = Instant::now();
     let sql = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * 31 % 7 = b.range % 5";
     let error = session.ask(sql, &Values::new(), bounds).unwrap_err();
     assert!(matches!(error, Error::OutOfTime(_)), "{error}");
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!(session.ask("SELECT 1", &Values::new(), bounds).unwrap()[0].rows, [[Value::Int(1)]]);
+}
+
+#[test]
+fn the_time_runs_for_everything_that_an_answer_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = Source::Listed(Lister::new(|| {
+        std::thread::sleep(Duration::from_millis(300));
+        Ok(vec!["/nowhere".into()])
+    }));
+    let session = session(folder.path(), &[view("t", slow)]);
+    let bounds = Bounds { time_max: Some(Duration::from_millis(200)), ..ALL };
+    let late = session.ask("SELECT count(*) FROM t", &Values::new(), bounds).unwrap_err();
+    assert!(matches!(late, Error::OutOfTime(_)), "{late}");
+    let began = Instant::now().checked_sub(Duration::from_millis(300)).unwrap();
+    let late = session.ask_since(began, "SELECT 1", &Values::new(), bounds).unwrap_err();
+    assert!(matches!(late, Error::OutOfTime(_)), "{late}");
+    // Of many short statements none is out of time, all are.
+    let many = "SELECT count(*) FROM range(3000000) WHERE range % 7 = 1;".repeat(1_000);
+    let late = session.ask(&many, &Values::new(), bounds).unwrap_err();
+    assert!(matches!(late, Error::OutOfTime(_)), "{late}");
 }
 
 #[test]

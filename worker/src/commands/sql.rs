@@ -42,16 +42,16 @@ pub(crate) struct Asking {
     /// How the answer is written
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// The file that the answer goes to
+    /// The file that the answer goes to, outside of the data folder
     #[arg(long, value_name = "FILE", required_if_eq("format", "parquet"))]
     out: Option<PathBuf>,
-    /// A folder that the SQL may read beside the lake; give it once for each
+    /// A folder that the SQL may read beside the tables; give it once for each
     #[arg(long = "allow", value_name = "DIR")]
     allowed: Vec<PathBuf>,
     /// The most rows of an answer; it is an error if there are more
     #[arg(long, default_value_t = 100_000, value_name = "ROWS")]
     rows: usize,
-    /// How long one statement may take; 0 is as long as it likes
+    /// How long all of it may take; 0 is as long as it likes
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     timeout: u64,
 }
@@ -78,7 +78,8 @@ impl Sql {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         if self.tables {
             let data = self.asking.data()?;
-            return list_tables(&data, self.asking.format);
+            list_tables(&data, self.asking.format);
+            return Ok(ExitCode::SUCCESS);
         }
         let question = match (&self.file, &self.statements) {
             (Some(file), _) => {
@@ -112,13 +113,12 @@ impl Asking {
     /// Asks it, and writes the answer.
     pub(super) fn ask(&self, question: &Question) -> anyhow::Result<ExitCode> {
         let data = self.data()?;
-        let (values, mut files) = self.values(question)?;
-        let out = self.out.as_deref().map(std::path::absolute).transpose()?;
-        files.extend(out.clone());
+        let (values, files) = self.values(question)?;
+        let out = self.out.as_deref().map(|out| outside(out, &data)).transpose()?;
         let folders = self.allowed.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
         let session = sql::start(&data, folders, files)?;
         let time_max = (self.timeout > 0).then(|| Duration::from_secs(self.timeout));
-        let bounds = Bounds { rows_max: self.rows, time_max };
+        let bounds = Bounds { rows_skipped: 0, rows_max: self.rows, time_max };
         if self.format == Format::Parquet {
             let out = out.context("--format parquet needs --out FILE")?;
             session.write_parquet(&question.sql, &values, &out, bounds)?;
@@ -180,15 +180,34 @@ impl Asking {
     }
 }
 
-fn list_tables(data: &DataDir, format: Format) -> anyhow::Result<ExitCode> {
-    let views = sql::views(data)?;
+/// The file's whole path, if it is not in the data folder, by whatever way.
+fn outside(out: &Path, data: &DataDir) -> anyhow::Result<PathBuf> {
+    let refused = || format!("--out {}", out.display());
+    let name = out.file_name().with_context(refused)?;
+    let folder =
+        std::path::absolute(out)?.parent().map(Path::canonicalize).with_context(refused)?.with_context(refused)?;
+    let file = folder.join(name);
+    // What a link at that name leads to would be written.
+    let leads_to = file.canonicalize().unwrap_or_else(|_| file.clone());
+    let data = data.path().canonicalize()?;
+    anyhow::ensure!(
+        !file.starts_with(&data) && !leads_to.starts_with(&data),
+        "--out {}: it is in the data folder {}, where nothing but Slotkeeper's own files may be",
+        out.display(),
+        data.display()
+    );
+    Ok(file)
+}
+
+fn list_tables(data: &DataDir, format: Format) {
+    let views = sql::views(data);
     if format == Format::Json {
         for view in views {
             let column = |column: slotkeeper_query::view::Column| serde_json::json!({ "name": column.name, "type": column.sql_type, "about": column.about });
             let columns: Vec<_> = view.all_columns().into_iter().map(column).collect();
             say!("{}", serde_json::json!({ "name": view.name, "about": view.about, "columns": columns }));
         }
-        return Ok(ExitCode::SUCCESS);
+        return;
     }
     for view in views {
         say!("{}: {}", view.name, view.about);
@@ -197,5 +216,4 @@ fn list_tables(data: &DataDir, format: Format) -> anyhow::Result<ExitCode> {
         }
         say!("");
     }
-    Ok(ExitCode::SUCCESS)
 }

@@ -44,7 +44,7 @@ use watched::Vendor;
 /// The most differences that are kept to be shown.
 pub const DIFFERENCES_MAX: usize = 100;
 /// The most rows of an answer.
-const BOUNDS: Bounds = Bounds { rows_max: 5_000_000, time_max: None };
+const BOUNDS: Bounds = Bounds { rows_skipped: 0, rows_max: 5_000_000, time_max: None };
 
 /// What was compared, and what was not.
 #[derive(Debug, Default, Serialize)]

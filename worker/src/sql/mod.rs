@@ -1,6 +1,6 @@
 //! SQL over the data directory: its tables as DuckDB sees them, and the questions that are shipped.
 //!
-//! **Invariants.** What is asked reads the lake and nothing else, and writes nothing. The questions are plain SQL over the tables that
+//! **Invariants.** What is asked reads the tables and nothing else, and writes nothing. The questions are plain SQL over the tables that
 //! everybody sees, so that whoever doubts an answer can ask another way.
 
 pub mod questions;
@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use slotkeeper_lake::tables::{Kind, Table};
 use slotkeeper_query::{
     Bounds, DuckDb, Session, Settings, View,
-    view::{Column, Source},
+    view::{Column, Lister, Source},
 };
 
 use crate::{
@@ -23,11 +23,11 @@ use crate::{
 /// How much memory an answer may take before it goes to disk.
 const MEMORY_MAX_BYTES: u64 = 2 << 30;
 
-/// Below the lake's folder: where it does so. Emptied when it is done.
-pub(crate) const SPILL: &str = ".spill";
+/// The folder in the lake's that holds what sessions keep of it while they live. Its name begins as that of no table does.
+pub(crate) const SESSIONS: &str = ".sessions";
 
 /// What an answer over HTTP may be.
-pub const API_BOUNDS: Bounds = Bounds { rows_max: 10_000, time_max: Some(Duration::from_secs(20)) };
+pub const API_BOUNDS: Bounds = Bounds { rows_skipped: 0, rows_max: 10_000, time_max: Some(Duration::from_secs(20)) };
 
 /// Why SQL cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -35,29 +35,28 @@ pub enum SqlError {
     /// DuckDB says why, or is not here.
     #[error(transparent)]
     Query(#[from] slotkeeper_query::Error),
-    /// The lake's book cannot be read.
-    #[error("lake.db: {0}")]
-    Book(#[from] rusqlite::Error),
+    /// Where the data directory is cannot be told.
+    #[error("{0}")]
+    Path(#[from] std::io::Error),
 }
 
 /// A session over the tables of a data directory, which reaches these folders and files as well.
 pub fn start(data: &DataDir, folders: Vec<PathBuf>, files: Vec<PathBuf>) -> Result<Session, SqlError> {
     let duckdb = DuckDb::load()?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let settings =
-        Settings { threads, memory_max_bytes: MEMORY_MAX_BYTES, spill: data.lake().join(SPILL), folders, files };
-    Ok(Session::start(&duckdb, &settings, &data.lake(), &views(data)?)?)
+    let sessions = std::path::absolute(data.lake().join(SESSIONS))?;
+    let settings = Settings { threads, memory_max_bytes: MEMORY_MAX_BYTES, sessions, folders, files };
+    Ok(Session::start(&duckdb, &settings, views(data))?)
 }
 
 /// Every table that SQL sees.
-pub fn views(data: &DataDir) -> Result<Vec<View>, SqlError> {
-    let book = data.lake_db();
-    let book = if book.is_file() { Some(data_dir::connect_read_only(&book)?) } else { None };
+pub fn views(data: &DataDir) -> Vec<View> {
     let lake = data.lake();
     let mut views = vec![];
     for table in slotkeeper_lake::tables::ALL {
         let source = if table.name.starts_with("raw_") {
-            Source::Files(raw_files(book.as_ref(), &lake, table.name)?)
+            let data = data.clone();
+            Source::Listed(Lister::new(move || listed(&data, table.name).map_err(|error| format!("lake.db: {error}"))))
         } else {
             Source::Hours(lake.join(table.name))
         };
@@ -65,11 +64,17 @@ pub fn views(data: &DataDir) -> Result<Vec<View>, SqlError> {
     }
     views.push(view(&CAMPAIGN_PACING_DAILY, Source::Days(lake.join(CAMPAIGN_PACING_DAILY.name))));
     for table in [&MAKEGOODS, &MAKEGOOD_LEDGER].into_iter().chain(tables::DIMENSIONS) {
-        let part = lake.join(table.name).join("part.parquet");
-        views.push(view(table, Source::Files(if part.is_file() { vec![part] } else { vec![] })));
+        views.push(view(table, Source::Files(vec![lake.join(table.name).join("part.parquet")])));
     }
     views.push(view(&tables::DIM_PROFILES, Source::Query(tables::DIM_PROFILES_QUERY.into())));
-    Ok(views)
+    views
+}
+
+/// The files of facts that count by now.
+fn listed(data: &DataDir, table: &str) -> rusqlite::Result<Vec<PathBuf>> {
+    let book = data.lake_db();
+    let book = if book.is_file() { Some(data_dir::connect_read_only(&book)?) } else { None };
+    raw_files(book.as_ref(), &data.lake(), table)
 }
 
 /// The files of facts that count: those that the book lists.

@@ -38,6 +38,13 @@ impl SqliteBackend {
         db.set_prepared_statement_cache_capacity(64);
         Ok(Self(db))
     }
+
+    /// Opens it for reading only, as it is: one that an earlier build wrote cannot be read so.
+    pub fn open_read_only(path: &Path) -> Result<Self, LedgerError> {
+        let db = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        db.busy_timeout(BUSY_TIMEOUT)?;
+        Ok(Self(db))
+    }
 }
 
 impl Backend for SqliteBackend {

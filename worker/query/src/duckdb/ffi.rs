@@ -36,14 +36,44 @@ pub(super) mod kind {
 
 /// `duckdb_statement_type`: what a statement does.
 pub(super) mod statement {
+    pub(crate) const SELECT: u32 = 1;
+    const INSERT: u32 = 2;
+    const UPDATE: u32 = 3;
     pub(crate) const EXPLAIN: u32 = 4;
+    const DELETE: u32 = 5;
     pub(crate) const PREPARE: u32 = 6;
+    const CREATE: u32 = 7;
     pub(crate) const EXECUTE: u32 = 8;
+    const ALTER: u32 = 9;
+    const TRANSACTION: u32 = 10;
     pub(crate) const COPY: u32 = 11;
+    const ANALYZE: u32 = 12;
+    const VARIABLE_SET: u32 = 13;
+    const DROP: u32 = 15;
+    pub(crate) const PRAGMA: u32 = 17;
+    pub(crate) const CALL: u32 = 19;
+    const SET: u32 = 20;
     pub(crate) const LOAD: u32 = 21;
     pub(crate) const ATTACH: u32 = 25;
     pub(crate) const COPY_DATABASE: u32 = 28;
-    pub(crate) const UPDATE_EXTENSIONS: u32 = 29;
+    const MERGE_INTO: u32 = 30;
+
+    /// Those that touch no file but by the tables and functions that they read from. Whatever DuckDB adds is not one of them.
+    pub(crate) const INSIDE: [u32; 13] = [
+        SELECT,
+        INSERT,
+        UPDATE,
+        EXPLAIN,
+        DELETE,
+        CREATE,
+        ALTER,
+        TRANSACTION,
+        ANALYZE,
+        VARIABLE_SET,
+        DROP,
+        SET,
+        MERGE_INTO,
+    ];
 }
 
 /// `duckdb_result`: given by value to what reads from it.

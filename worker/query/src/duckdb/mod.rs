@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     ptr::null_mut,
     sync::{Arc, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ffi::{Functions, Pointer, RawResult, SUCCESS, statement};
@@ -58,8 +58,35 @@ pub enum Error {
     #[error("the SQL has no parameter ${0}")]
     NoParameter(String),
     /// A statement that reaches out.
-    #[error("{0} is not run here: an answer goes to a file by --format and --out, and nothing but the lake is opened")]
+    #[error(
+        "{0} is not run here: an answer goes to a file by --format and --out, and nothing but the tables is opened"
+    )]
     ReachesOut(&'static str),
+    /// More or less than the one question that a file can hold the answer of.
+    #[error("a file holds the answer of one SELECT; here are {0} statements, or another kind of one")]
+    NotOneQuestion(u64),
+    /// A session's own files cannot be made.
+    #[error("{path}: {source}; a session keeps the files that it reads by hard links there, beside the lake's own")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file of an answer cannot be written.
+    #[error("{path}: {source}")]
+    Out {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Which files a table has cannot be read.
+    #[error("{0}")]
+    Listing(String),
+    /// A table's files go faster than they can be kept.
+    #[error("the files of {0} are merged faster than they can be opened; ask again")]
+    Moves(String),
     /// A column that cannot be read as it is.
     #[error(
         "column {column} is of a type that is not read here; give it as text: CAST({column} AS VARCHAR), or to_json({column})"
@@ -153,10 +180,31 @@ pub struct Connection {
 /// How much of an answer is wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// How many rows are passed over first.
+    pub rows_skipped: usize,
     /// How many rows; there may be more.
     pub rows_max: usize,
-    /// How long one statement may take.
-    pub time_max: Option<Duration>,
+    /// When it must be there, all statements and their preparation included.
+    pub deadline: Option<Deadline>,
+}
+
+/// When an answer must be there.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    at: Instant,
+    time_max: Duration,
+}
+
+impl Deadline {
+    /// This long after `began`.
+    pub fn after(began: Instant, time_max: Duration) -> Self {
+        Self { at: began + time_max, time_max }
+    }
+
+    /// An error once it has passed.
+    pub fn check(self) -> Result<(), Error> {
+        if Instant::now() < self.at { Ok(()) } else { Err(Error::OutOfTime(self.time_max)) }
+    }
 }
 
 /// What a statement answers.
@@ -173,7 +221,7 @@ pub struct Table {
 impl Connection {
     /// Runs what this program itself says, of one or more statements.
     pub fn set_up(&self, sql: &str) -> Result<(), Error> {
-        let limits = Limits { rows_max: 0, time_max: None };
+        let limits = Limits { rows_skipped: 0, rows_max: 0, deadline: None };
         self.each(sql, &BTreeMap::new(), limits, Trust::Own).map(|_| ())
     }
 
@@ -185,18 +233,35 @@ impl Connection {
         values: &BTreeMap<String, Option<String>>,
         limits: Limits,
     ) -> Result<Vec<Table>, Error> {
-        // Not by its type: merely preparing it makes its folder.
-        let words: Vec<&str> = words(sql).collect();
-        if words.windows(2).any(|two| two[0].eq_ignore_ascii_case("export") && two[1].eq_ignore_ascii_case("database"))
-        {
-            return Err(Error::ReachesOut("EXPORT DATABASE"));
-        }
-        self.each(sql, values, limits, Trust::Asked)
+        names_nothing_that_writes(sql)?;
+        self.within(limits.deadline, || self.each(sql, values, limits, Trust::Asked))
     }
 
-    /// Runs one statement that writes a file, as this program makes it around what somebody asks.
-    pub fn write(&self, sql: &str, values: &BTreeMap<String, Option<String>>, limits: Limits) -> Result<(), Error> {
-        self.each(sql, values, limits, Trust::Own).map(|_| ())
+    /// Writes the answer of the one question that somebody asks as a Parquet file.
+    pub fn write(
+        &self,
+        sql: &str,
+        values: &BTreeMap<String, Option<String>>,
+        file: &Path,
+        limits: Limits,
+    ) -> Result<(), Error> {
+        names_nothing_that_writes(sql)?;
+        self.within(limits.deadline, || {
+            self.is_one_question(sql)?;
+            let sql = sql.trim_end().trim_end_matches(';');
+            let sql = format!("COPY (\n{sql}\n) TO {} (FORMAT parquet, COMPRESSION zstd)", quoted(file));
+            self.each(&sql, values, limits, Trust::Own).map(|_| ())
+        })
+    }
+
+    /// What is one SELECT by itself stays inside the parentheses that are put around it.
+    fn is_one_question(&self, sql: &str) -> Result<(), Error> {
+        let statements = Statements::extract(self, sql)?;
+        if statements.count == 1 && statements.prepare(0)?.kind() == statement::SELECT {
+            Ok(())
+        } else {
+            Err(Error::NotOneQuestion(statements.count))
+        }
     }
 
     fn each(
@@ -210,12 +275,13 @@ impl Connection {
         let mut unused: Vec<&String> = values.keys().collect();
         let mut answers = Vec::new();
         for index in 0..statements.count {
+            limits.deadline.map_or(Ok(()), Deadline::check)?;
             let prepared = statements.prepare(index)?;
             if trust == Trust::Asked {
                 prepared.stays_inside(sql)?;
             }
             prepared.bind(values, &mut unused)?;
-            answers.extend(self.within(limits.time_max, || prepared.run(limits.rows_max))?);
+            answers.extend(prepared.run(limits)?);
         }
         match unused.first() {
             Some(name) => Err(Error::NoParameter((*name).clone())),
@@ -223,15 +289,15 @@ impl Connection {
         }
     }
 
-    /// Runs `work`, and interrupts the statement that it waits for when the time is up.
-    fn within<T>(&self, time_max: Option<Duration>, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        let Some(time_max) = time_max else { return work() };
+    /// Runs `work`, and interrupts the statements that it waits for when the time is up.
+    fn within<T>(&self, deadline: Option<Deadline>, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let Some(deadline) = deadline else { return work() };
         let interrupt = Interrupt { functions: &self.functions, handle: self.handle };
         let (done, is_done) = mpsc::channel::<()>();
         std::thread::scope(|scope| {
             let watch = scope.spawn(move || {
                 let interrupt = interrupt; // all of it, not a field
-                let mut patience = time_max;
+                let mut patience = deadline.at.saturating_duration_since(Instant::now());
                 let mut is_late = false;
                 while is_done.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
                     is_late = true;
@@ -244,11 +310,50 @@ impl Connection {
             drop(done);
             let is_late = watch.join().unwrap_or(true);
             match outcome {
-                Err(_) if is_late => Err(Error::OutOfTime(time_max)),
+                Err(_) if is_late => Err(Error::OutOfTime(deadline.time_max)),
                 outcome => outcome,
             }
         })
     }
+}
+
+/// Refuses what would write before its kind is known, or be no statement of its own. These names are all that DuckDB 1.5 is known to have of
+/// it; what they are in does not matter, so that no comment or quote hides them.
+fn names_nothing_that_writes(sql: &str) -> Result<(), Error> {
+    let words: Vec<String> = words(sql).map(str::to_ascii_lowercase).collect();
+    let place = |name: &str| words.iter().position(|word| word == name);
+    let then_database =
+        |verb: &str| place(verb).is_some_and(|verb| words[verb..].iter().any(|word| word == "database"));
+    // Merely preparing it makes its folder.
+    if then_database("export") {
+        return Err(Error::ReachesOut("EXPORT DATABASE"));
+    }
+    // It becomes the statements of files that nobody has seen.
+    if then_database("import") || place("import_database").is_some() {
+        return Err(Error::ReachesOut("IMPORT DATABASE"));
+    }
+    // A table function, which writes a log where it is told, locked settings or not; and what runs SQL that is put together.
+    if place("enable_logging").is_some() {
+        return Err(Error::ReachesOut("enable_logging"));
+    }
+    if place("json_execute_serialized_sql").is_some() || calls_query(sql) {
+        return Err(Error::ReachesOut("SQL in a text"));
+    }
+    Ok(())
+}
+
+/// Whether `query(…)` may be called: what follows the word is no other word.
+fn calls_query(sql: &str) -> bool {
+    let sql = sql.to_ascii_lowercase();
+    let mut behind = sql.match_indices("query").filter(|(at, _)| {
+        let before = sql[..*at].chars().next_back();
+        !before.is_some_and(is_of_word)
+    });
+    behind.any(|(at, word)| {
+        let behind = &sql[at + word.len()..];
+        let next = behind.trim_start().trim_start_matches('"').trim_start();
+        !behind.starts_with(is_of_word) && ["(", "/*", "--"].iter().any(|begin| next.starts_with(begin))
+    })
 }
 
 impl Drop for Connection {
@@ -338,20 +443,24 @@ struct Prepared<'a> {
 }
 
 impl Prepared<'_> {
-    /// Whether it only reads what the session holds. That it opens no other file is the settings' business; here it is that it
-    /// writes none, as those settings cannot tell reading from writing.
-    fn stays_inside(&self, sql: &str) -> Result<(), Error> {
+    fn kind(&self) -> u32 {
         // SAFETY: the statement is prepared.
-        let kind = unsafe { (self.functions.prepared_statement_type)(self.prepared) };
+        unsafe { (self.functions.prepared_statement_type)(self.prepared) }
+    }
+
+    /// Whether it only reads, or changes what is in memory. That it opens no other file is the settings' business; here it is that
+    /// it writes none, as those settings cannot tell reading from writing.
+    fn stays_inside(&self, sql: &str) -> Result<(), Error> {
         let copies = || words(sql).any(|word| word.eq_ignore_ascii_case("copy"));
-        Err(Error::ReachesOut(match kind {
+        Err(Error::ReachesOut(match self.kind() {
+            statement::EXPLAIN if copies() => "COPY in EXPLAIN",
+            kind if statement::INSIDE.contains(&kind) => return Ok(()),
             statement::COPY => "COPY",
             statement::LOAD => "INSTALL or LOAD",
             statement::ATTACH | statement::COPY_DATABASE => "ATTACH",
-            statement::UPDATE_EXTENSIONS => "UPDATE EXTENSIONS",
             statement::PREPARE | statement::EXECUTE => "PREPARE or EXECUTE",
-            statement::EXPLAIN if copies() => "COPY in EXPLAIN",
-            _ => return Ok(()),
+            statement::CALL | statement::PRAGMA => "CALL or PRAGMA",
+            _ => "a statement of this kind",
         }))
     }
 
@@ -381,7 +490,7 @@ impl Prepared<'_> {
     }
 
     /// Its answer, if it is a statement that has one.
-    fn run(&self, rows_max: usize) -> Result<Option<Table>, Error> {
+    fn run(&self, limits: Limits) -> Result<Option<Table>, Error> {
         let mut running = Running { functions: self.functions, pending: null_mut(), result: RawResult::NONE };
         // SAFETY: the statement is prepared and its parameters bound; what these make is destroyed when `running` is dropped.
         unsafe {
@@ -392,7 +501,7 @@ impl Prepared<'_> {
                 return Err(running.error());
             }
         }
-        running.read(rows_max)
+        running.read(limits)
     }
 }
 
@@ -414,7 +523,7 @@ struct Running<'a> {
 const QUERY_RESULT: u32 = 3;
 
 impl Running<'_> {
-    fn read(&mut self, rows_max: usize) -> Result<Option<Table>, Error> {
+    fn read(&mut self, limits: Limits) -> Result<Option<Table>, Error> {
         // SAFETY: the result is one that was executed.
         let has_answer = unsafe { (self.functions.result_return_type)(self.result) } == QUERY_RESULT;
         let columns = if has_answer { chunk::columns(self.functions, &mut self.result) } else { Vec::new() };
@@ -423,14 +532,17 @@ impl Running<'_> {
         }
         let mut table =
             Table { columns: columns.iter().map(|column| column.name.clone()).collect(), ..Table::default() };
+        let mut skipped = 0;
         // To the end also of those that answer nothing: it is then that they are done.
         while let Some(chunk) = chunk::Chunk::fetch(self.functions, self.result) {
             if !has_answer {
                 continue;
             }
-            let room = rows_max - table.rows.len();
-            table.rows.extend((0..chunk.len().min(room)).map(|row| chunk.row(&columns, row)));
-            if chunk.len() > room {
+            let first = chunk.len().min(limits.rows_skipped - skipped);
+            skipped += first;
+            let room = limits.rows_max - table.rows.len();
+            table.rows.extend((first..chunk.len().min(first + room)).map(|row| chunk.row(&columns, row)));
+            if chunk.len() - first > room {
                 table.is_cut = true;
                 return Ok(Some(table));
             }
@@ -460,8 +572,12 @@ impl Drop for Running<'_> {
 }
 
 /// The words of some SQL, wherever they stand.
-fn words(sql: &str) -> impl Iterator<Item = &str> {
-    sql.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
+pub(crate) fn words(sql: &str) -> impl Iterator<Item = &str> {
+    sql.split(|c: char| !is_of_word(c)).filter(|word| !word.is_empty())
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 /// What a pointer of the library to a text says; nothing of a null pointer.

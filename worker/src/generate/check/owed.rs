@@ -39,7 +39,7 @@ impl<'a> Owed<'a> {
     /// A month is closed if the ledger has a make-good of a flight that ended in it: those of all others that ended short in it
     /// have to be there.
     pub(super) fn of(truth: &'a Truth, script: &'a Script, make_goods: &[MakeGood]) -> Self {
-        let minted: BTreeSet<String> = make_goods.iter().map(|one| month(one.ended_at.0)).collect();
+        let minted: BTreeSet<String> = make_goods.iter().map(|one| month(one.terms.ended_at.0)).collect();
         let scripted = |line: &FlightLine| script.flights.iter().find(|flight| flight.slug == line.slug);
         let short = truth.flights.iter().filter(|line| line.role != Role::House && line.shortfall > 0);
         let (short, missing): (Vec<_>, Vec<_>) = short
@@ -96,11 +96,11 @@ pub(super) fn row(one: &MakeGood) -> Vec<Value> {
         int(one.flight_id.0.into()),
         Value::Text(one.campaign.clone()),
         Value::Text(one.advertiser.clone()),
-        int(one.committed),
+        int(one.terms.committed),
         int(one.state.delivered),
         int(one.shortfall()),
-        Value::Int(one.cpm.micros.into()),
-        Value::Text(one.cpm.currency.to_string()),
+        Value::Int(one.terms.cpm().micros.into()),
+        Value::Text(one.terms.cpm().currency.to_string()),
         Value::Int(one.liability_micros().into()),
     ]
 }
