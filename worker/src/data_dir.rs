@@ -19,6 +19,8 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
+/// The log's file in it.
+pub(crate) const LOG: &str = "log.db";
 /// How long one statement waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -98,7 +100,7 @@ impl DataDir {
 
     /// The log's file.
     pub fn log(&self) -> PathBuf {
-        self.0.join("log.db")
+        self.0.join(LOG)
     }
 
     /// The folded tables' file.

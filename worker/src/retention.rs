@@ -1,6 +1,6 @@
 //! Dropping the oldest entries of the log, once everything that is made of it has them.
 //!
-//! **Invariants.** What the fold, the trackers or the lake have not consumed is never dropped, nor the entry that each of them knows the
+//! **Invariants.** What the fold, the trackers or the lake have not consumed is never dropped, nor what the lake could not read, nor the entry that each of them knows the
 //! log by. The log keeps its places: it has no gaps from its first entry on, and no place is given twice. Killed anywhere, what was
 //! dropped is dropped from the front, and the next run goes on.
 //!
@@ -23,6 +23,8 @@ use crate::{
 const ENTRIES_PER_COMMIT: u64 = 500;
 /// How many free pages are given back to the file system in one commit.
 const PAGES_PER_COMMIT: u64 = 5_000;
+/// Who holds back what nobody could read.
+const UNREADABLE: &str = "an entry that this build cannot read";
 const DAY_MS: u64 = 24 * 3_600_000;
 /// SQLite's number for giving pages back piece by piece.
 const INCREMENTAL: u32 = 2;
@@ -40,8 +42,16 @@ pub enum RetentionError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     /// A viewer is half forgotten.
-    #[error("retention: a viewer is forgotten in the log and not everywhere yet; run `slotkeeper forget` again first")]
+    #[error(
+        "retention: a viewer is forgotten in the log and not everywhere yet; run `slotkeeper forget` again first, or start `slotkeeper serve`, which finishes it"
+    )]
     Forgetting,
+    /// What could not be read is not known by its places.
+    #[error(
+        "retention: {0} batches of the log could not be read when the lake was made, by a build that did not note which: they are in \
+         no table, and would be lost; run `slotkeeper lake rebuild` first, with a build that reads them or to note them"
+    )]
+    Unreadable(u64),
     /// There is no lake.
     #[error(
         "retention: there is no lake.db: only the lake keeps what is dropped here; run `slotkeeper lake advance` first"
@@ -56,7 +66,7 @@ pub struct Dropped {
     pub entries: u64,
     /// The place of the first entry that stays; 0 of a log without any.
     pub first_kept_seq: u64,
-    /// How many entries are old enough and stay, because somebody has not consumed them.
+    /// How many entries are old enough and stay, because somebody has not consumed them, or they cannot be read.
     pub held_back: u64,
     /// Who that is.
     pub held_back_by: Option<&'static str>,
@@ -115,7 +125,10 @@ fn droppable(data: &DataDir, log: &SqliteLog, days: u64, now: UnixMillis) -> Res
     let old = log.last_before(now.minus_ms(days.saturating_mul(DAY_MS)))?.max(first - 1);
     let (consumed, by) = consumed(data)?;
     // The last entry that somebody consumed stays: by it they know the log.
-    let last = old.min(consumed.saturating_sub(1)).max(first - 1);
+    let (mut last, mut by) = (old.min(consumed.saturating_sub(1)).max(first - 1), by);
+    if let Some(unreadable) = unreadable(data, first, last)? {
+        (last, by) = (unreadable - 1, UNREADABLE);
+    }
     let dropped = Dropped {
         entries: last + 1 - first,
         first_kept_seq: last + 1,
@@ -138,6 +151,23 @@ fn consumed(data: &DataDir) -> Result<(u64, &'static str), RetentionError> {
     let trackers = offset(&data.trackers(), "consumed", "seq")?.unwrap_or(u64::MAX);
     let all = [(fold, "the fold"), (trackers, "the trackers"), (lake, "the lake")];
     Ok(all.into_iter().min().unwrap_or_default())
+}
+
+/// The first of these entries that no build could read that came to it: what it holds is in the log alone.
+fn unreadable(data: &DataDir, first: u64, last: u64) -> Result<Option<u64>, RetentionError> {
+    let db = data_dir::connect_read_only(&data.lake_db())?;
+    let count = |sql| db.query_row(sql, [], |row| row.get::<_, u64>(0));
+    let noted = data_dir::has_table(&db, "unreadable_entries")?;
+    let known = if noted { count("SELECT count(*) FROM unreadable_entries")? } else { 0 };
+    let missing = count("SELECT coalesce(max(unreadable_batches), 0) FROM counts")?.saturating_sub(known);
+    if missing > 0 {
+        return Err(RetentionError::Unreadable(missing));
+    }
+    if !noted {
+        return Ok(None);
+    }
+    let sql = "SELECT min(seq) FROM unreadable_entries WHERE seq BETWEEN ?1 AND ?2";
+    Ok(db.query_row(sql, [first, last], |row| row.get(0))?)
 }
 
 fn offset(path: &Path, table: &str, column: &str) -> rusqlite::Result<Option<u64>> {

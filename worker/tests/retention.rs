@@ -116,6 +116,54 @@ fn what_somebody_has_not_consumed_stays_however_old_it_is() {
 }
 
 #[test]
+fn what_no_build_could_read_yet_stays_in_the_log_until_one_has_read_it() {
+    let world = ten_days();
+    let stored = |sql: &str| world.tamper("log.db", sql);
+    // Of a later build, until this one is.
+    stored("CREATE TABLE later AS SELECT batch FROM entries WHERE seq = 20");
+    stored("UPDATE entries SET batch = CAST('{\"of\":\"a later build\"}' AS BLOB) WHERE seq = 20");
+    for file in ["fold.db", "fold.db-wal", "fold.db-shm"] {
+        let _ = fs::remove_file(world.folder.path().join(file)); // the last two are there only at times
+    }
+    world.fold();
+    advance_lake(&world);
+    let done = dropped(&world, 4).unwrap();
+    assert_eq!((done.entries, done.first_kept_seq, done.held_back), (19, 20, 17), "{done:?}");
+    assert_eq!(done.held_back_by, Some("an entry that this build cannot read"));
+    assert_eq!(dropped(&world, 4).unwrap().entries, 0);
+    // A book that counted such batches and did not note them.
+    world.tamper("lake.db", "DELETE FROM unreadable_entries");
+    let refused = dropped(&world, 4).unwrap_err();
+    assert!(matches!(refused, RetentionError::Unreadable(1)), "{refused}");
+    world.tamper("lake.db", "INSERT INTO unreadable_entries VALUES (20)");
+
+    stored("UPDATE entries SET batch = (SELECT batch FROM later) WHERE seq = 20");
+    let slots = "SELECT sum(rows) FROM raw_files";
+    let before = count(&world.data().lake_db(), slots);
+    advance_lake(&world);
+    assert!(count(&world.data().lake_db(), slots) > before);
+    let done = dropped(&world, 4).unwrap();
+    assert_eq!((done.entries, done.first_kept_seq, done.held_back_by), (17, 37, None));
+}
+
+#[test]
+fn tables_of_an_earlier_build_that_cannot_be_folded_again_are_refused_and_stay() {
+    let world = ten_days();
+    advance_lake(&world);
+    dropped(&world, 4).unwrap();
+    world.tamper("fold.db", "PRAGMA user_version = 8");
+    let open = || Fold::open(&world.data().fold(), Registry::open(&world.data().contracts()).unwrap());
+    for _ in 0..2 {
+        let refused = open().err().unwrap();
+        assert!(matches!(refused, FoldError::EarlierSchema { found: 8, first: 37 }), "{refused}");
+    }
+    assert_eq!(count(&world.data().fold(), "SELECT count(*) FROM fct_ad_opportunities"), 20);
+    assert!(!world.folder.path().join("fold.db.old").exists());
+    world.tamper("fold.db", &format!("PRAGMA user_version = {}", slotkeeper::fold::SCHEMA_VERSION));
+    assert!(open().is_ok());
+}
+
+#[test]
 fn a_lake_whose_book_is_lost_keeps_the_only_copy_of_what_the_log_has_no_more() {
     let world = ten_days();
     advance_lake(&world);

@@ -278,6 +278,25 @@ pub(crate) fn add_counts(db: &Connection, counts: &Counts) -> rusqlite::Result<(
     Ok(())
 }
 
+pub(crate) fn add_unreadable(db: &Connection, entries: &[u64]) -> rusqlite::Result<()> {
+    let mut insert = db.prepare_cached("INSERT OR IGNORE INTO unreadable_entries VALUES (?1)")?;
+    entries.iter().try_for_each(|seq| insert.execute([seq]).map(drop))
+}
+
+/// The first entry behind `after` that could not be read.
+pub(crate) fn next_unreadable(db: &Connection, after: u64) -> rusqlite::Result<Option<u64>> {
+    db.prepare_cached("SELECT min(seq) FROM unreadable_entries WHERE seq > ?1")?.query_row([after], |row| row.get(0))
+}
+
+/// Notes that an entry could be read, which was counted as one fact that no edge can have sent.
+pub(crate) fn now_readable(db: &Connection, seq: u64) -> rusqlite::Result<()> {
+    db.execute("DELETE FROM unreadable_entries WHERE seq = ?1", [seq])?;
+    let recount =
+        "UPDATE counts SET received = received - 1, refused = refused - 1, unreadable_batches = unreadable_batches - 1";
+    db.execute(recount, [])?;
+    Ok(())
+}
+
 /// Forgets everything.
 pub(crate) fn clear(db: &Connection) -> rusqlite::Result<()> {
     let tables = [
@@ -293,6 +312,7 @@ pub(crate) fn clear(db: &Connection) -> rusqlite::Result<()> {
         "unknown_records",
         "client_losses",
         "counts",
+        "unreadable_entries",
     ];
     let transaction = db.unchecked_transaction()?;
     for table in tables {

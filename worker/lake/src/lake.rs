@@ -59,6 +59,8 @@ pub struct Lake {
     pub(crate) db: Connection,
     /// What bounds memory; less in tests.
     bounds: Bounds,
+    /// Up to which entry those that builds of before could not read were tried again.
+    tried_again: u64,
     _lock: File,
 }
 
@@ -95,8 +97,8 @@ pub struct Step {
     pub compacted: usize,
 }
 
-/// One round of keeping the lake up with a log that may grow meanwhile: what was logged when it began is written, then what that
-/// touched is folded, then files are merged where there are many. However fast facts come, each has its turn.
+/// One round of keeping the lake up with a log that may grow meanwhile: what was logged when it began is written, and what
+/// builds of before could not read; then what that touched is folded, then files are merged where there are many. However fast facts come, each has its turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Round {
     goal: u64,
@@ -106,6 +108,7 @@ pub struct Round {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Write,
+    TryAgain,
     Fold,
     Merge,
 }
@@ -130,7 +133,8 @@ impl Lake {
     pub fn open(place: impl Into<Place>, book: &Path) -> Result<Self, LakeError> {
         let lock = lock(&book.with_extension("lock"))?;
         let (db, knows_no_breaks) = book::open(book)?;
-        let mut lake = Self { files: Files::at(place)?, db, bounds: Bounds::default(), _lock: lock };
+        let mut lake =
+            Self { files: Files::at(place)?, db, bounds: Bounds::default(), tried_again: 0, _lock: lock };
         lake.sweep()?;
         if knows_no_breaks {
             lake.note_breaks()?;
@@ -165,11 +169,18 @@ impl Lake {
         if round.stage == Stage::Write {
             let wrote = self.write_next(log)?; // also of a log that seems to have nothing new: it may be another
             if wrote.consumed_seq >= round.goal {
-                round.stage = Stage::Fold;
+                round.stage = Stage::TryAgain;
             }
             if wrote.entries > 0 {
                 return Ok(wrote);
             }
+        }
+        if round.stage == Stage::TryAgain {
+            let wrote = self.write_now_readable(log)?;
+            if wrote.entries > 0 {
+                return Ok(wrote);
+            }
+            round.stage = Stage::Fold;
         }
         if round.stage == Stage::Fold {
             let folded = self.fold_next(registry)?;
@@ -210,21 +221,34 @@ impl Lake {
         let listed = put_raw(&self.files, &sorted, self.bounds.threads_max)?;
 
         let commit = self.db.transaction()?;
-        for file in &listed {
-            book::add_file(&commit, file)?;
-        }
-        for (hour, rows) in &sorted.hours {
-            book::dirty(&commit, *hour, rows.late)?;
-            apart::note(&commit, *hour, &apart::breaks_of(&rows.tables[0]))?;
-        }
-        book::add_auctions(&commit, &sorted.auctions)?;
-        book::add_losses(&commit, &sorted.losses)?;
-        book::add_counts(&commit, &sorted.counts)?;
+        list(&commit, &listed, &sorted)?;
         book::set_offset(&commit, last_seq, &last_hash)?;
         self.files.step()?;
         commit.commit()?;
         self.files.step()?;
         Ok(Step { consumed_seq: last_seq, entries: count, facts, ..Step::default() })
+    }
+
+    /// Writes what an entry holds that a build of before could not read, if this one can. Each is tried once.
+    fn write_now_readable(&mut self, log: &dyn Log) -> Result<Step, LakeError> {
+        while let Some(seq) = book::next_unreadable(&self.db, self.tried_again)? {
+            self.tried_again = seq;
+            let entries = log.read(seq - 1).map_err(LakeError::Outside)?;
+            let Some(entry) = entries.first().filter(|entry| entry.seq == seq) else { continue };
+            let sorted = Sorted::of(std::slice::from_ref(entry));
+            if !sorted.unreadable.is_empty() {
+                continue;
+            }
+            let listed = put_raw(&self.files, &sorted, self.bounds.threads_max)?;
+            let commit = self.db.transaction()?;
+            list(&commit, &listed, &sorted)?;
+            book::now_readable(&commit, seq)?;
+            self.files.step()?;
+            commit.commit()?;
+            let facts = sorted.counts.received;
+            return Ok(Step { consumed_seq: self.consumed_seq()?, entries: 1, facts, ..Step::default() });
+        }
+        Ok(Step { consumed_seq: self.consumed_seq()?, ..Step::default() })
     }
 
     /// The entries behind those in the lake: as many as are held at once.
@@ -404,6 +428,21 @@ impl Lake {
     pub(crate) fn break_off_after(&self, steps: Option<u32>) {
         *self.files.steps.left.lock().unwrap() = steps;
     }
+}
+
+/// Lists what was written, and notes what it holds beside and what it changes.
+fn list(db: &Connection, files: &[RawFile], sorted: &Sorted) -> rusqlite::Result<()> {
+    for file in files {
+        book::add_file(db, file)?;
+    }
+    for (hour, rows) in &sorted.hours {
+        book::dirty(db, *hour, rows.late)?;
+        apart::note(db, *hour, &apart::breaks_of(&rows.tables[0]))?;
+    }
+    book::add_auctions(db, &sorted.auctions)?;
+    book::add_losses(db, &sorted.losses)?;
+    book::add_unreadable(db, &sorted.unreadable)?;
+    book::add_counts(db, &sorted.counts)
 }
 
 /// Writes the files of these rows. They are not listed yet.

@@ -41,6 +41,8 @@ pub(crate) struct Sorted {
     pub(crate) auctions: BTreeMap<RecordId, String>,
     pub(crate) losses: BTreeMap<SessionKey, u32>,
     pub(crate) counts: Counts,
+    /// The places of entries that could not be read.
+    pub(crate) unreadable: Vec<u64>,
 }
 
 /// The rows of one hour.
@@ -86,6 +88,7 @@ impl Sorted {
         for (session, lost) in behind.losses {
             self.lost(session, lost);
         }
+        self.unreadable.extend(behind.unreadable);
         let (own, more) = (&mut self.counts, behind.counts);
         own.received += more.received;
         own.opportunities += more.opportunities;
@@ -98,10 +101,11 @@ impl Sorted {
 
     fn add(&mut self, entry: &LogEntry) {
         let Ok(batch) = serde_json::from_slice::<FactBatch>(&entry.bytes) else {
-            // The collector let it pass, so an older or newer build wrote it. It stays in the log; the others go on.
+            // The collector let it pass, so an older or newer build wrote it. It stays in the log, and is noted; the others go on.
             self.counts.received += 1;
             self.counts.refused += 1;
             self.counts.unreadable_batches += 1;
+            self.unreadable.push(entry.seq);
             return;
         };
         let mut decided: BTreeMap<DecisionId, Context> = BTreeMap::new();

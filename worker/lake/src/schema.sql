@@ -126,3 +126,8 @@ CREATE TABLE IF NOT EXISTS counts (
     CONSTRAINT nothing_lost CHECK (received = opportunities + beacons + decisions + losses + refused)
 ) STRICT, WITHOUT ROWID;
 INSERT OR IGNORE INTO counts VALUES (1, 0, 0, 0, 0, 0, 0, 0);
+
+-- The entries of the log that the build that came to them could not read: later builds try again. The log must keep them.
+CREATE TABLE IF NOT EXISTS unreadable_entries (
+    seq INTEGER NOT NULL PRIMARY KEY CHECK (seq > 0)
+) STRICT, WITHOUT ROWID;

@@ -468,6 +468,36 @@ fn received_is_unique_and_duplicate_and_refused_and_what_has_no_rows() {
 }
 
 #[test]
+fn what_a_build_of_before_could_not_read_is_written_by_one_that_can() {
+    let [one, two] = [filled(1, 0, &record(1)), filled(1, 1, &record(2))];
+    let batches = [
+        vec![committed(&one)],
+        vec![committed(&two), beacon(&two, &record(2), Event::Start, 1)],
+        vec![beacon(&one, &record(1), Event::Start, 9)],
+    ];
+    let mut expected = World::new();
+    let mut world = World::new();
+    for facts in &batches {
+        expected.log.append("edge-1", facts);
+        world.log.append("edge-1", facts);
+    }
+    expected.advance();
+    let later = std::mem::replace(&mut world.log.0[1].bytes, b"{\"of\":\"a later build\"}".to_vec());
+    world.advance();
+    let status = Status::read(&world.book()).unwrap().unwrap();
+    assert_eq!((status.unreadable_batches, status.refused, status.unique), (1, 1, 2));
+    world.advance();
+    assert_eq!(Status::read(&world.book()).unwrap().unwrap(), status, "it still cannot be read");
+    world.log.0[1].bytes = later;
+    world.log.append("edge-1", &[]); // also where there is something new
+    expected.log.append("edge-1", &[]);
+    world.advance();
+    expected.advance();
+    assert!(world.derived() == expected.derived());
+    assert_eq!(Status::read(&world.book()).unwrap().unwrap().unreadable_batches, 0);
+}
+
+#[test]
 fn what_comes_long_after_its_hour_is_counted_late_and_changes_that_hour() {
     let mut world = World::new();
     let (row, sold) = (filled(1, 0, &record(1)), record(1));

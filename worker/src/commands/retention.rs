@@ -49,7 +49,7 @@ fn print(dropped: &Dropped, dry_run: bool) {
     let done = if dry_run { "would be dropped" } else { "dropped" };
     say!("{} entries {done}; the log begins at entry {}", dropped.entries, dropped.first_kept_seq);
     if let Some(by) = dropped.held_back_by {
-        say!("{} more are old enough and stay: {by} has not consumed them", dropped.held_back);
+        say!("{} more are old enough and stay, for {by}", dropped.held_back);
     }
     if dropped.entries > 0 && !dropped.given_back && !dry_run {
         say!("their room is used for what comes; to make log.db smaller, run this once while nobody serves");

@@ -32,7 +32,7 @@ use slotkeeper_core::{
 
 use crate::{
     data_dir::{self, Durability},
-    log::{Entry, Log, LogError},
+    log::{Entry, Log, LogError, SqliteLog},
     registry::Registry,
 };
 pub(crate) use beacons::{STATE_COLUMNS, read_state};
@@ -70,6 +70,18 @@ pub enum FoldError {
     LaterSchema {
         /// What the tables say.
         found: u32,
+    },
+    /// The tables are of an earlier build, and cannot be folded again.
+    #[error(
+        "fold: fold.db has schema {found}, and this build makes {SCHEMA_VERSION}, for which it would fold the log again; but the log \
+         begins at entry {first}: what was before was dropped for its age (`slotkeeper retention`), and of the live tables fold.db \
+         alone has it. Nothing was changed: run the build that made it"
+    )]
+    EarlierSchema {
+        /// What the tables say.
+        found: u32,
+        /// The place of the log's first entry.
+        first: u64,
     },
     /// Tables of an earlier build could not be put aside.
     #[error("fold: putting the tables of an earlier build aside: {0}")]
@@ -115,11 +127,18 @@ pub struct Step {
 
 impl Fold {
     /// Opens the tables of a data directory, or starts them empty. Tables of an earlier schema are put aside: they are
-    /// derived, and folding fills the new ones from the log.
+    /// derived, and folding fills the new ones from the log. But where the log beside them does not reach back to its first entry,
+    /// they are refused, and stay where they are.
     pub fn open(path: &Path, registry: Registry) -> Result<Self, FoldError> {
         match schema_of(path)? {
             Some(found) if found > SCHEMA_VERSION => return Err(FoldError::LaterSchema { found }),
-            Some(found) if found < SCHEMA_VERSION => put_aside(path, found)?,
+            Some(found) if found < SCHEMA_VERSION => {
+                let first = SqliteLog::first_seq_at(&path.with_file_name(data_dir::LOG))?;
+                if first > 1 {
+                    return Err(FoldError::EarlierSchema { found, first });
+                }
+                put_aside(path, found)?;
+            }
             Some(_) | None => {}
         }
         let db = data_dir::connect(path, Durability::Derived, SCHEMA)?;

@@ -44,6 +44,11 @@ impl SqliteLog {
         Ok(if data_dir::has_table(&db, "entries")? { last_seq(&db)? } else { 0 })
     }
 
+    /// The place of the first entry of a log that may not have been started yet; see [`first_seq`](Self::first_seq).
+    pub fn first_seq_at(path: &Path) -> Result<u64, LogError> {
+        if path.exists() { Self::open_read_only(path)?.first_seq() } else { Ok(1) }
+    }
+
     /// The place of the first entry, which is 1 unless earlier ones were dropped; 1 of a log without any.
     pub fn first_seq(&self) -> Result<u64, LogError> {
         if !data_dir::has_table(&self.db, "entries")? {
