@@ -32,7 +32,7 @@ use slotkeeper_core::{
 use slotkeeper_lake::LakeError;
 
 use crate::{
-    data_dir::{self, DataDir, DataDirError},
+    data_dir::{self, DataDir, DataDirError, ServeLock},
     log::{LogError, SqliteLog},
     sql::SESSIONS,
 };
@@ -151,13 +151,10 @@ pub fn forget_watched(
     watch: &dyn Fn(Step) -> Result<(), ForgetError>,
 ) -> Result<Forgotten, ForgetError> {
     has_log(data)?;
-    let _lock = data.lock_for_serving()?;
+    let lock = data.lock_for_serving()?;
     let _past = data.lock_for_rewriting()?;
+    finish_left(data, &lock, now, progress, watch)?;
     let mut log = SqliteLog::open(&data.log())?;
-    while let Some(unfinished) = receipts::unfinished(&log)? {
-        progress(&format!("finishing what receipt {} left undone", unfinished.receipt_id));
-        finish(data, &log, &unfinished, now, progress, watch)?;
-    }
     let found = find(data, &log, viewer, progress)?;
     if found.is_nothing() {
         return Ok(found.summary(None));
@@ -173,6 +170,35 @@ pub fn forget_watched(
         finish(data, &log, &unfinished, now, progress, watch)?;
     }
     Ok(found.summary(Some(receipt_id)))
+}
+
+/// Does what a killed forgetting left undone, before anybody serves.
+pub(crate) fn finish_before_serving(
+    data: &DataDir,
+    lock: &ServeLock,
+    now: UnixMillis,
+    progress: Progress<'_>,
+) -> Result<(), ForgetError> {
+    if !data.log().exists() || !is_unfinished(&SqliteLog::open(&data.log())?)? {
+        return Ok(());
+    }
+    let _past = data.lock_for_rewriting()?;
+    finish_left(data, lock, now, progress, &|_| Ok(()))
+}
+
+fn finish_left(
+    data: &DataDir,
+    _lock: &ServeLock,
+    now: UnixMillis,
+    progress: Progress<'_>,
+    watch: &dyn Fn(Step) -> Result<(), ForgetError>,
+) -> Result<(), ForgetError> {
+    let log = SqliteLog::open(&data.log())?;
+    while let Some(unfinished) = receipts::unfinished(&log)? {
+        progress(&format!("finishing what receipt {} left undone", unfinished.receipt_id));
+        finish(data, &log, &unfinished, now, progress, watch)?;
+    }
+    Ok(())
 }
 
 /// What there is of a viewer, in the log and behind it.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::{
     data_dir::DataDir,
+    forget,
     log::{Entry, Log, LogError, SqliteLog},
     registry::Registry,
 };
@@ -38,6 +39,12 @@ pub enum AdvanceError {
     /// The registry.
     #[error("contracts.db: {0}")]
     Registry(#[from] rusqlite::Error),
+    /// A viewer is half forgotten: the log is rewritten, and the lake knows it as it was.
+    #[error(
+        "lake: a viewer is forgotten in the log and not everywhere yet; run `slotkeeper forget` again, or `slotkeeper serve`, which \
+         finishes it"
+    )]
+    Forgetting,
     /// What the log has no more is in the lake alone, and the lake's book does not know of it.
     #[error(
         "lake: the log begins at entry {first}, and lake.db says that the lake has it to entry {consumed} only: what lies \
@@ -56,6 +63,9 @@ impl Advancing {
     pub fn open(data: &DataDir) -> Result<Self, AdvanceError> {
         let log = SqliteLog::open_read_only(&data.log())?;
         let registry = Registry::open(&data.contracts())?;
+        if forget::is_unfinished(&log).map_err(|error| LogError(error.to_string()))? {
+            return Err(AdvanceError::Forgetting);
+        }
         // Before the lake is opened, which takes away what its book does not list.
         let first = log.first_seq()?;
         let consumed = Status::read(&data.lake_db())?.map_or(0, |status| status.consumed_seq);

@@ -22,11 +22,12 @@ use crate::{
         Api, READS_MAX, metrics::CollectorMetrics, pages, questions::Asker, slots::SlotReader, stream::Feed,
         summary::SummaryReader,
     },
-    collector,
+    clock, collector,
     contracts::Contracts,
-    data_dir::{DataDir, DataDirError},
+    data_dir::{DataDir, DataDirError, ServeLock},
     edges::{Edge, EdgeClient, EdgeError, EdgesSeen, Streams, keep_draining, keep_shipping},
     fold::{Fold, FoldError, Progress, Runner},
+    forget::{self, ForgetError},
     lake, limit,
     log::{LogError, LogWriter, SqliteLog},
     outbound::HostPort,
@@ -84,6 +85,11 @@ pub enum ServeError {
     /// The folded tables.
     #[error(transparent)]
     Fold(#[from] FoldError),
+    /// A viewer is half forgotten.
+    #[error(
+        "a viewer is forgotten in the log and not everywhere yet, and that is finished before anything is served: {0}"
+    )]
+    Forget(#[from] ForgetError),
     /// Another database of the data directory.
     #[error("data directory: {0}")]
     Database(#[from] rusqlite::Error),
@@ -118,7 +124,8 @@ pub async fn serve(
         return Err(ServeError::PublicUrl(options.listen));
     }
     let data = DataDir::open(&options.data)?;
-    let _lock = data.lock_for_serving()?;
+    let lock = Arc::new(data.lock_for_serving()?);
+    finish_forgetting(&data, &lock).await?;
     drop(Contracts::open(&data.contracts())?); // makes the tables that the readers below expect
     let fold = Fold::open(&data.fold(), Registry::open(&data.contracts())?)?;
     // Before anything can be logged: a new one begins at the log's end.
@@ -187,6 +194,19 @@ pub async fn serve(
     // The routes held the last handle on the log; without one the writer ends after its last commit.
     let _ = timeout(DRAIN, tokio::task::spawn_blocking(move || writer.join())).await;
     Ok(())
+}
+
+/// Whoever began to be forgotten is forgotten before anything is read of what they are still in.
+async fn finish_forgetting(data: &DataDir, lock: &Arc<ServeLock>) -> Result<(), ServeError> {
+    let (data, lock) = (data.clone(), Arc::clone(lock));
+    let finish = move || {
+        let tell = |what: &str| crate::tell!("slotkeeper: {what}");
+        forget::finish_before_serving(&data, &lock, clock::now(), &tell)
+    };
+    match tokio::task::spawn_blocking(finish).await {
+        Ok(finished) => Ok(finished?),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {

@@ -7,7 +7,9 @@ mod support;
 use std::{
     collections::BTreeMap,
     fs,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
+    process::Stdio,
 };
 
 use rusqlite::types::Value;
@@ -15,6 +17,7 @@ use slotkeeper::{
     audit::{EdgeStore, Options, Report, audit},
     data_dir::{DataDirError, connect_read_only},
     forget::{ForgetError, Forgotten, Step, forget, forget_watched, look},
+    lake::{AdvanceError, Advancing},
     log::{Log as _, SqliteLog},
     registry::Registry,
     replay::{ReplayError, Replayer},
@@ -469,6 +472,41 @@ fn a_forgetting_is_not_done_while_somebody_reads_what_was_there_before() {
     for waiting in ["log.db", "trackers.db", "lake.db"].map(waits) {
         waiting.join().unwrap();
     }
+}
+
+#[test]
+fn an_origin_finishes_a_forgetting_before_it_serves_and_nobody_else_goes_on_meanwhile() {
+    let told = told();
+    let folder = told.world.folder.path();
+    advance_lake(&told.world, folder);
+    let killed = |step| if step == Step::LogErased { Err(ForgetError::Stopped(step)) } else { Ok(()) };
+    forget_watched(&told.world.data(), told.ada, told.world.now, &quiet, &killed).unwrap_err();
+    assert!(files_with_text(folder, &told).iter().any(|path| path.starts_with(folder.join("lake"))));
+    let refused = Advancing::open(&told.world.data()).err().unwrap();
+    assert!(matches!(refused, AdvanceError::Forgetting), "{refused}");
+
+    // What cannot be finished is not served.
+    let reader = connect_read_only(&told.world.data().lake_db()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").unwrap();
+    let mut serve = program()
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(folder)
+        .env("SLOTKEEPER_KEYS", support::KEYS)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first_line = String::new();
+    BufReader::new(serve.stdout.take().unwrap()).read_line(&mut first_line).unwrap(); // empty if it ends without one
+    let _ = serve.kill(); // it has ended
+    let said = String::from_utf8(serve.wait_with_output().unwrap().stderr).unwrap();
+    assert!(first_line.is_empty() && said.contains("somebody reads lake.db"), "{first_line}{said}");
+    drop(reader);
+
+    let origin = support::Origin::start(folder, &["--publish-every", "0"]);
+    assert!(receipts(&told.world)[0].contains(" done "), "done before it is ready");
+    assert!(origin.terminate().success());
+    assert_eq!(files_with_text(folder, &told), Vec::<PathBuf>::new());
 }
 
 #[test]
