@@ -5,7 +5,7 @@
 //! the same again, and makes the same.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fs::{File, OpenOptions, TryLockError},
     num::NonZero,
     path::Path,
@@ -61,6 +61,8 @@ pub struct Lake {
     bounds: Bounds,
     /// Up to which entry those that builds of before could not read were tried again.
     tried_again: u64,
+    /// Hours that could not be folded, as they were then: they wait until no other is to be.
+    stuck: BTreeSet<(Hour, u64)>,
     _lock: File,
 }
 
@@ -133,8 +135,9 @@ impl Lake {
     pub fn open(place: impl Into<Place>, book: &Path) -> Result<Self, LakeError> {
         let lock = lock(&book.with_extension("lock"))?;
         let (db, knows_no_breaks) = book::open(book)?;
-        let mut lake =
-            Self { files: Files::at(place)?, db, bounds: Bounds::default(), tried_again: 0, _lock: lock };
+        let files = Files::at(place)?;
+        let (bounds, stuck) = (Bounds::default(), BTreeSet::new());
+        let mut lake = Self { files, db, bounds, tried_again: 0, stuck, _lock: lock };
         lake.sweep()?;
         if knows_no_breaks {
             lake.note_breaks()?;
@@ -275,10 +278,32 @@ impl Lake {
         Ok(entries)
     }
 
-    /// Folds some of the hours of which anything has come, or of which an ad as sold has become known.
+    /// Folds some of the hours of which anything has come, or of which an ad as sold has become known. One that cannot be folded stays as
+    /// it was and keeps no other from being so: it is told once nothing else is to be folded.
     pub fn fold_next(&mut self, registry: &mut dyn Registry) -> Result<Step, LakeError> {
         self.apply_now_known(registry)?;
-        let hours = book::dirty_hours(&self.db, self.bounds.threads_max)?;
+        loop {
+            let to_fold = book::dirty_hours(&self.db, self.bounds.threads_max + self.stuck.len())?;
+            let others: Vec<_> = to_fold.iter().copied().filter(|hour| !self.stuck.contains(hour)).collect();
+            let is_the_rest = others.is_empty();
+            let mut hours = if is_the_rest { to_fold } else { others };
+            hours.truncate(self.bounds.threads_max);
+            let (done, failed) = self.fold_hours(hours, registry)?;
+            match failed {
+                Some(error) if is_the_rest => return Err(error),
+                Some(_) if done.hours == 0 => {}
+                _ => return Ok(done),
+            }
+        }
+    }
+
+    /// Folds these hours, as they are now. Tells of one that cannot be folded, if there is one.
+    fn fold_hours(
+        &mut self,
+        hours: Vec<(Hour, u64)>,
+        registry: &mut dyn Registry,
+    ) -> Result<(Step, Option<LakeError>), LakeError> {
+        self.stuck.extend(&hours);
         let mut inputs = Vec::new();
         for (hour, version) in hours {
             let mut raw = HourFiles { files: &self.files, hour, tables: BTreeMap::new() };
@@ -287,7 +312,7 @@ impl Lake {
             }
             inputs.push((hour, version, raw, apart::of_hour(&self.db, hour)?));
         }
-        let (count, db) = (inputs.len(), Mutex::new((&mut self.db, registry)));
+        let db = Mutex::new((&mut self.db, registry));
         let ask = |id: RecordId| {
             let mut both = db.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match book::auction_record(both.0, id)? {
@@ -307,11 +332,11 @@ impl Lake {
         let folded = in_parallel(self.bounds.threads_max, inputs, |(hour, version, raw, apart)| {
             Ok(fold_one(hour, &raw, &apart).map(|folded| (hour, version, apart.breaks, folded)))
         })?;
-        // An hour that cannot be folded keeps no other from being so: it stays as it was, and is told.
         let (folded, failed): (Vec<_>, Vec<Result<_, LakeError>>) = folded.into_iter().partition(Result::is_ok);
         let commit = self.db.transaction()?;
-        let mut folded_rows = 0;
+        let (mut folded_rows, count) = (0, folded.len());
         for (hour, version, breaks, (totals, tally, unknown, rivals)) in folded.into_iter().flatten() {
+            self.stuck.remove(&(hour, version));
             folded_rows += tally.unique + tally.duplicate + tally.refused;
             book::folded(&commit, hour, version, &totals, tally, unknown.into_iter())?;
             apart::tell(&commit, hour, &breaks, &rivals)?;
@@ -319,10 +344,8 @@ impl Lake {
         self.files.step()?;
         commit.commit()?;
         self.files.step()?;
-        if let Some(Err(error)) = failed.into_iter().next() {
-            return Err(error);
-        }
-        Ok(Step { consumed_seq: self.consumed_seq()?, hours: count, folded_rows, ..Step::default() })
+        let step = Step { consumed_seq: self.consumed_seq()?, hours: count, folded_rows, ..Step::default() };
+        Ok((step, failed.into_iter().find_map(Result::err)))
     }
 
     /// Lets hours be folded again that were folded without an ad as sold that is known by now.

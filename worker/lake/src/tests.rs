@@ -570,6 +570,71 @@ fn a_row_that_is_neither_filled_nor_unfilled_stops_its_hour_and_is_named() {
 }
 
 #[test]
+fn hours_that_cannot_be_folded_keep_no_other_from_being_so_and_are_told() {
+    let mut world = World::new();
+    for hour in 0..6 {
+        world.log.append("edge-1", &[committed(&opened(unfilled(hour, 0), u64::from(hour) * HOUR_MS))]);
+    }
+    world.bounds.threads_max = 2; // fewer than what cannot be folded
+    world.lake().write_next(&world.log).unwrap();
+    let raw = world.folder.path().join("lake").join(RAW[0].name);
+    let file_of = |hour: u64| {
+        let folder = raw.join(Hour::of(NOW.plus_ms(hour * HOUR_MS)).unwrap().folder());
+        std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
+    };
+    let whole: Vec<_> = (0..3).map(|hour| std::fs::read(file_of(hour)).unwrap()).collect();
+    (0..3).for_each(|hour| std::fs::write(file_of(hour), "damaged").unwrap());
+    for _ in 0..2 {
+        let mut lake = world.lake();
+        let error = lake.advance(&world.log, &mut world.known, &mut |_| ()).unwrap_err();
+        assert!(matches!(error, LakeError::File { .. }), "{error}");
+        assert_eq!(lake.dirty_hours().unwrap(), 3, "the others are folded");
+    }
+    let mut lake = world.lake();
+    assert!(lake.advance(&world.log, &mut world.known, &mut |_| ()).is_err());
+    for (hour, bytes) in (0..).zip(whole) {
+        std::fs::write(file_of(hour), bytes).unwrap();
+    }
+    lake.advance(&world.log, &mut world.known, &mut |_| ()).unwrap();
+    assert_eq!(lake.dirty_hours().unwrap(), 0);
+}
+
+/// A log to which something comes whenever it is read.
+struct Growing(std::cell::RefCell<MemoryLog>);
+
+impl Log for Growing {
+    fn read(&self, after: u64) -> Result<Vec<LogEntry>, Fault> {
+        let mut log = self.0.borrow_mut();
+        assert!(log.0.len() < 200, "a round has no end");
+        let number = u32::try_from(log.0.len())?;
+        log.append("edge-1", &[committed(&opened(unfilled(number, 0), 0))]);
+        log.read(after)
+    }
+    fn last_seq(&self) -> Result<u64, Fault> {
+        self.0.borrow().last_seq()
+    }
+}
+
+#[test]
+fn a_round_ends_and_folds_however_fast_facts_come() {
+    let mut world = World::new();
+    for number in 0..20 {
+        world.log.append("edge-1", &[committed(&opened(unfilled(1_000 + number, 0), 0))]);
+    }
+    world.bounds.chunk_bytes = 1;
+    let growing = Growing(std::mem::take(&mut world.log).into());
+    let mut lake = world.lake();
+    for round in 0..2 {
+        let goal = growing.last_seq().unwrap();
+        lake.advance(&growing, &mut world.known, &mut |_| ()).unwrap();
+        let consumed = lake.consumed_seq().unwrap();
+        assert!(consumed >= goal && consumed < growing.last_seq().unwrap(), "round {round}: {goal}, {consumed}");
+        assert_eq!(lake.dirty_hours().unwrap(), 0, "what was written is folded");
+        assert_eq!(world.rows(&OPPORTUNITIES, now_hour()).len() as u64, consumed);
+    }
+}
+
+#[test]
 fn a_row_knows_of_its_decision_however_it_came_again() {
     use slotkeeper_core::{
         api::{BreakRequest, SlotRequest},

@@ -171,6 +171,22 @@ fn a_day_is_closed_for_sql_too_and_again_to_the_same_bytes() {
 }
 
 #[test]
+fn what_is_read_for_a_close_is_of_one_moment_whatever_becomes_of_the_lake_meanwhile() {
+    let world = World::new();
+    world.lake().execute_batch("PRAGMA journal_mode = WAL").unwrap();
+    world.deliver(world.flight_id("november"), "2026-11-20T20:00:00Z", 500);
+    let ready = ready::ready_up_to(&world.data, at("2026-11-21T00:00:00Z")).unwrap();
+    // As `slotkeeper lake rebuild` begins.
+    world
+        .lake()
+        .execute_batch("DELETE FROM flight_totals; DELETE FROM hours; UPDATE lake_offset SET consumed_seq = 0")
+        .unwrap();
+    let delivered = "SELECT coalesce(sum(delivered), 0) FROM flight_totals";
+    assert_eq!(ready.query_row(delivered, [], |row| row.get(0)), Ok(500));
+    assert_eq!(world.lake().query_row(delivered, [], |row| row.get(0)), Ok(0), "whoever asks now is told so");
+}
+
+#[test]
 fn a_day_that_is_not_over_or_not_all_counted_is_closed_only_if_it_may_be_provisional() {
     let refused = |world: &World, now: &str| match world.day("2026-11-20", now, false) {
         Err(BooksError::NotReady(reason)) => reason,
