@@ -1,7 +1,7 @@
 //! What the origin's books say, as figures with the truth's names.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -76,7 +76,7 @@ pub(super) fn in_fold(data: &DataDir) -> Result<Option<Found>, GenerateError> {
     let mut counted = Counted::default();
     let mut select = db.prepare(
         "SELECT o.opportunity_id, o.title_id, o.position, o.outcome, coalesce(o.fill_reason, o.unfilled_reason),
-             o.flight_id, o.creative_id, o.campaign_id, o.viewer, o.invalid_traffic IS NOT NULL, s.settled = 'released',
+             o.flight_id, o.creative_id, o.invalid_traffic IS NOT NULL, s.settled = 'released',
              i.furthest_quartile, i.threshold_passed, i.recognized_revenue_micros, i.currency, i.skip_at_ms IS NOT NULL,
              i.error_at_ms IS NOT NULL
          FROM fct_ad_opportunities o LEFT JOIN fill_states s USING (opportunity_id)
@@ -85,6 +85,15 @@ pub(super) fn in_fold(data: &DataDir) -> Result<Option<Found>, GenerateError> {
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         counted.count(row)?;
+    }
+    drop(rows);
+    let reach = "SELECT o.campaign_id, count(DISTINCT o.viewer)
+         FROM fct_ad_impressions i JOIN fct_ad_opportunities o USING (opportunity_id)
+         WHERE o.invalid_traffic IS NULL GROUP BY o.campaign_id"; // sorted on disk: viewers are many
+    let mut select = db.prepare(reach)?;
+    for campaign in select.query_map([], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, u64>(1)?)))? {
+        let (campaign, viewers) = campaign?;
+        counted.figures.insert(format!("campaign {campaign}: reach"), viewers.into());
     }
     Ok(Some(counted.found()))
 }
@@ -95,7 +104,6 @@ struct Counted {
     figures: Figures,
     hours: BTreeMap<u64, Figures>,
     creatives: BTreeMap<u32, CreativeLine>,
-    reach: BTreeMap<u32, BTreeSet<String>>,
 }
 
 impl Counted {
@@ -109,26 +117,26 @@ impl Counted {
             outcome: row.get(3)?,
             reason: row.get(4)?,
             slots: 1,
-            invalid: u64::from(row.get::<_, bool>(9)?),
+            invalid: u64::from(row.get::<_, bool>(7)?),
         };
         hour.figures_into(self.hours.entry(hour.hour_at_ms).or_default());
         *self.figures.entry("slots".into()).or_default() += 1;
         *self.figures.entry(hour.outcome).or_default() += 1;
         let Some(flight_id) = row.get::<_, Option<u32>>(5)? else { return Ok(()) };
-        let furthest: Option<String> = row.get(11)?;
+        let furthest: Option<String> = row.get(9)?;
         let names = ["start", "firstQuartile", "midpoint", "thirdQuartile", "complete"];
         let reached = names.iter().position(|name| Some(*name) == furthest.as_deref()).map_or(0, |place| place + 1);
-        let (is_valid, began): (bool, bool) = (!row.get::<_, bool>(9)?, reached > 0);
+        let (is_valid, began): (bool, bool) = (!row.get::<_, bool>(7)?, reached > 0);
         let sums = Sums {
             filled: 1,
             impressed: u64::from(began),
-            released: u64::from(row.get::<_, Option<bool>>(10)?.unwrap_or(false)),
-            delivered: u64::from(is_valid && row.get::<_, Option<bool>>(12)?.unwrap_or(false)),
+            released: u64::from(row.get::<_, Option<bool>>(8)?.unwrap_or(false)),
+            delivered: u64::from(is_valid && row.get::<_, Option<bool>>(10)?.unwrap_or(false)),
             completes: u64::from(reached == 5),
-            revenue_micros: row.get::<_, Option<i64>>(13)?.unwrap_or(0),
+            revenue_micros: row.get::<_, Option<i64>>(11)?.unwrap_or(0),
             ..Sums::default()
         };
-        let currency: Option<String> = row.get(14)?;
+        let currency: Option<String> = row.get(12)?;
         sums.figures_into(&mut self.figures, &day_of(opened_at), flight_id, currency.as_deref().unwrap_or_default());
 
         let creative_id: u32 = row.get(6)?;
@@ -136,20 +144,14 @@ impl Counted {
         creative.creative_id = creative_id;
         creative.filled += 1;
         creative.reached.iter_mut().take(reached).for_each(|count| *count += 1);
-        creative.skips += u64::from(began && row.get::<_, bool>(15)?);
-        creative.errors += u64::from(began && row.get::<_, bool>(16)?);
-        if began && is_valid {
-            self.reach.entry(row.get(7)?).or_default().insert(row.get(8)?);
-        }
+        creative.skips += u64::from(began && row.get::<_, bool>(13)?);
+        creative.errors += u64::from(began && row.get::<_, bool>(14)?);
         Ok(())
     }
 
     fn found(self) -> Found {
         let mut figures = self.figures;
         self.creatives.values().for_each(|line| line.figures_into(&mut figures));
-        for (campaign, viewers) in self.reach {
-            figures.insert(format!("campaign {campaign}: reach"), viewers.len() as i128);
-        }
         Found { figures, hours: Hours::Counted(self.hours), untold: &[] }
     }
 }
