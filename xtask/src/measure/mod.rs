@@ -6,12 +6,14 @@ mod caps;
 mod decide;
 mod edge;
 mod load;
+mod month;
 mod origin;
 mod outage;
 mod pod;
 mod sdk;
 mod size;
 mod token;
+mod told;
 
 use anyhow::Result;
 use clap::{Args, builder::PossibleValuesParser};
@@ -27,7 +29,7 @@ use crate::{
 /// A group's name and what measures it.
 type Group = (&'static str, fn(&Builder<'_>, &Report) -> Result<()>);
 
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     ("size", size::measure),
     ("sdk", sdk::measure),
     ("token", token::measure),
@@ -37,6 +39,7 @@ const GROUPS: [Group; 9] = [
     ("caps", caps::measure),
     ("outage", outage::measure),
     ("origin", origin::measure),
+    ("month", month::measure),
 ];
 
 #[derive(Args)]
@@ -44,7 +47,7 @@ pub(crate) struct Options {
     /// Which groups [default: all]
     #[arg(value_name = "GROUP", value_parser = PossibleValuesParser::new(GROUPS.map(|(name, _)| name)))]
     groups: Vec<String>,
-    /// How many slots the world has that `origin` measures with
+    /// How many slots the world has that `origin` and `month` measure with
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     slots: u64,
 }

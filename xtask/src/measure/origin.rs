@@ -5,21 +5,24 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::{Report, load::rounded};
+use super::{
+    Report,
+    load::rounded,
+    told::{Told, bytes_of, rate, seconds, tenths},
+};
 use crate::{
     build::Builder,
     http::{claim_port, loopback, wait_for_listener},
     origin::{Origin, Secrets},
-    process::{Interrupted, Process, interrupted, show},
+    process::Process,
     stamp::clear,
 };
 
@@ -27,7 +30,6 @@ use crate::{
 const BATCHES: u32 = 100;
 const CONNECTIONS: u32 = 8;
 const PATIENCE: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(20);
 
 /// The same question of the facts as they came and of the counts by hour: how many slots each reason left empty.
 const FROM_FACTS: &str = "SELECT unfilled_reason, count(*) FROM fct_ad_opportunities GROUP BY ALL ORDER BY ALL";
@@ -138,79 +140,4 @@ fn world(report: &Report, program: &Path, data: &Path) -> Result<()> {
         report.figure("close.month_s", seconds(month.took), "s");
     }
     Ok(())
-}
-
-/// What a program that has ended told and took.
-struct Told {
-    output: String,
-    took: Duration,
-    /// The most memory it held at once, in megabytes: as far as it was looked at, which is every [`POLL`].
-    rss_mb: u64,
-}
-
-impl Told {
-    fn by(command: &mut Command) -> Result<Self> {
-        show(command);
-        let began = Instant::now();
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-        let mut stdout = child.stdout.take().context("no standard output")?;
-        let reading = thread::spawn(move || std::io::read_to_string(&mut stdout));
-        let status = PathBuf::from(format!("/proc/{}/status", child.id()));
-        let mut rss_kb = 0;
-        let ended = loop {
-            rss_kb = peak_kb(&status).unwrap_or(0).max(rss_kb);
-            if let Some(ended) = child.try_wait()? {
-                break ended;
-            }
-            if interrupted() {
-                child.kill()?;
-                child.wait()?;
-                return Err(Interrupted.into());
-            }
-            thread::sleep(POLL);
-        };
-        let took = began.elapsed();
-        let output = reading.join().unwrap_or_else(|_| Ok(String::new()))?;
-        ensure!(ended.success(), "it ended with {ended}: {}", output.lines().next().unwrap_or_default());
-        Ok(Self { output, took, rss_mb: rss_kb / 1024 })
-    }
-}
-
-/// The most that a running process has held, in kilobytes.
-fn peak_kb(status: &Path) -> Option<u64> {
-    let text = fs::read_to_string(status).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().trim_end_matches(" kB").parse().ok()
-}
-
-/// The bytes of a file, or of all files in a folder.
-fn bytes_of(path: &Path) -> Result<u64> {
-    if !path.is_dir() {
-        return Ok(fs::metadata(path).with_context(|| format!("{}", path.display()))?.len());
-    }
-    fs::read_dir(path)?.map(|entry| bytes_of(&entry?.path())).sum()
-}
-
-fn rate(count: u64, took: Duration) -> u64 {
-    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
-    count.saturating_mul(1_000) / ms
-}
-
-fn seconds(took: Duration) -> Value {
-    rounded(&took.as_secs_f64().into())
-}
-
-fn tenths(count: u64) -> Value {
-    let (whole, tenth) = (count / 10, count % 10);
-    format!("{whole}.{tenth}").parse::<f64>().map_or(Value::Null, Value::from)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_and_tenths_are_what_they_say() {
-        assert_eq!(rate(3_000, Duration::from_secs(2)), 1_500);
-        assert_eq!(tenths(1_234), Value::from(123.4));
-    }
 }
