@@ -19,9 +19,10 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 use slotkeeper_books::{
-    DeliveriesError, Flight,
+    DeliveriesError, Flight, Span,
     ledger::{Ledger, LedgerError},
 };
+use slotkeeper_core::time::UnixMillis;
 use slotkeeper_lake::file::FileError;
 
 pub use bonus::{Scheduled, Wanted, book_scheduled, schedule};
@@ -85,11 +86,10 @@ impl From<FileError> for BooksError {
     }
 }
 
-/// A flight as the books know it.
-///
-/// The bookings keep no history of pauses, so all of its time counts: one that is paused falls behind, and is owed in full.
+/// A flight as the books know it, with its pauses as they were known at an instant: one that went on then is as long as it was then,
+/// as nobody knows how long it will be. So what is said of an instant stays the same, whatever is booked later.
 #[must_use]
-pub fn flight(booked: &BookedFlight) -> Flight {
+pub fn flight(booked: &BookedFlight, as_of: UnixMillis) -> Flight {
     Flight {
         flight_id: booked.flight_id,
         slug: booked.slug.clone(),
@@ -103,14 +103,19 @@ pub fn flight(booked: &BookedFlight) -> Flight {
         committed: booked.committed_impressions.unwrap_or(0),
         cpm: booked.cpm,
         time_zone: booked.frequency.zone(),
-        paused: vec![],
+        paused: booked
+            .pauses
+            .iter()
+            .map(|pause| Span { from: pause.from, until: pause.until.map_or(as_of, |until| until.min(as_of)) })
+            .filter(|span| span.from < span.until)
+            .collect(),
     }
 }
 
-/// All flights as the books know them.
+/// All flights as the books know them; see [`flight`].
 #[must_use]
-pub fn flights(booked: &Booked) -> Vec<Flight> {
-    booked.flights.iter().map(flight).collect()
+pub fn flights(booked: &Booked, as_of: UnixMillis) -> Vec<Flight> {
+    booked.flights.iter().map(|booked| flight(booked, as_of)).collect()
 }
 
 /// The ledger of a data directory, or the one behind a URL.

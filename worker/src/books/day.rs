@@ -55,7 +55,7 @@ pub fn close_day(
         ready => (ready?, is_over),
     };
     let booked = Contracts::open(&data.contracts())?.booked()?;
-    let mut rows = daily(&flights(&booked), &LakeTotals(&totals), &day)?;
+    let mut rows = daily(&flights(&booked, day.as_of), &LakeTotals(&totals), &day)?;
     if !is_all_counted {
         for row in &mut rows {
             row.is_provisional = true;

@@ -141,7 +141,7 @@ pub fn close_month(
     let measuring = Measuring {
         data,
         now,
-        flights: flights(&contracts.booked()?),
+        flights: flights(&contracts.booked()?, now),
         delivered: LakeTotals(&lake).delivered(UnixMillis(i64::MAX.unsigned_abs()))?,
         known: Known::look(data, &lake, ledger, now, mode)?,
         make_goods: ledger.make_goods()?.into_iter().map(|one| (one.flight_id, one)).collect(),

@@ -529,3 +529,38 @@ fn a_lake_without_the_beginning_of_a_shortened_log_knows_no_more_than_the_log() 
     world.lake().execute_batch("INSERT INTO raw_files VALUES ('1-4', 1)").unwrap(); // it has what the log dropped
     assert_eq!(said(&world.november(Mode::Write).unwrap())[0], one("november", 749_700_000));
 }
+
+#[test]
+fn nothing_is_due_while_a_flight_is_paused_and_all_of_it_is_owed() {
+    let world = World::new();
+    let november = world.flight_id("november");
+    let day = |date: &str| {
+        let next: jiff::civil::Date = date.parse().unwrap();
+        let now = format!("{}T02:00:00Z", next.tomorrow().unwrap());
+        let row = world.day(date, &now, false).unwrap().rows.remove(0);
+        assert_eq!(row.flight, "november");
+        (row.target_even, row.target_even_of_day)
+    };
+    let pause = |is_paused: bool, when: &str| {
+        let sql = "INSERT INTO history (dimension, id, valid_from_ms, content)
+                   SELECT dimension, id, ?2, json_set(content, '$.is_paused', ?3) FROM history
+                   WHERE dimension = 'dim_campaign_flights' AND id = CAST(?1 AS TEXT) ORDER BY seq DESC LIMIT 1";
+        let mut contracts = Contracts::open(&world.data.contracts()).unwrap();
+        contracts.db().execute(sql, params![november.0, at(when).0, is_paused]).unwrap();
+    };
+    assert_eq!(day("2026-11-10"), (10_000, 1_000));
+    pause(true, "2026-11-06T00:00:00Z");
+    assert_eq!(day("2026-11-05"), (5_000, 1_000), "nobody knew then");
+    let within = (6_000, 0); // five days of the twenty-five that are left
+    assert_eq!(day("2026-11-10"), within);
+    pause(false, "2026-11-16T00:00:00Z");
+    assert_eq!(day("2026-11-10"), within, "what came later changes nothing");
+    assert_eq!(day("2026-11-20"), (15_000, 1_500), "ten days of twenty");
+    assert_eq!(day("2026-11-30"), (30_000, 1_500));
+    world.deliver(november, "2026-11-20T20:00:00Z", 15_000);
+    assert_eq!(
+        said(&world.november(Mode::Write).unwrap())[0],
+        one("november", 374_850_000),
+        "it was promised all the same"
+    );
+}

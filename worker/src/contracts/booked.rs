@@ -18,7 +18,12 @@ use slotkeeper_core::{
 
 use crate::vast::VastContent;
 
-use super::{dayparts::Daypart, frequency::Frequency, store};
+use super::{
+    dayparts::Daypart,
+    frequency::Frequency,
+    pauses::{self, Pause},
+    store,
+};
 
 /// Everything that is booked.
 #[derive(Debug, Default, Serialize)]
@@ -85,6 +90,9 @@ pub struct BookedFlight {
     pub pod_position: PodPosition,
     /// Not to be sold from for now.
     pub paused: bool,
+    /// When it was, and is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<Pause>,
     /// Its creatives.
     pub ads: Vec<BookedAd>,
 }
@@ -178,6 +186,10 @@ pub(crate) fn read_in(snapshot: &Transaction<'_>) -> rusqlite::Result<Booked> {
             booked.flights[at].ads.push(ad);
         }
     }
+    let mut pauses = pauses::read(snapshot)?;
+    for flight in &mut booked.flights {
+        flight.pauses = pauses.remove(&flight.flight_id.0).unwrap_or_default();
+    }
     Ok(booked)
 }
 
@@ -228,6 +240,7 @@ fn flight(row: &Row<'_>) -> rusqlite::Result<BookedFlight> {
         ratings: json(row, 15)?,
         targeting: json(row, 16)?,
         paused: row.get(17)?,
+        pauses: vec![],
         frequency: frequency(row, 18)?,
         campaign_frequency: frequency(row, 21)?,
         advertiser_frequency: frequency(row, 24)?,

@@ -3,11 +3,12 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The first makes version 1 of what `schema.sql` made, and so on. What was released is not changed any more.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("migrations/1_frequency.sql"),
     include_str!("migrations/2_pods.sql"),
     include_str!("migrations/3_vasts.sql"),
     include_str!("migrations/4_history.sql"),
+    include_str!("migrations/5_pauses.sql"),
 ];
 
 /// Brings the tables of `db` up to date, in one transaction.

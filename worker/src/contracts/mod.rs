@@ -14,6 +14,7 @@ mod frequency;
 mod from_json;
 mod from_toml;
 mod migrations;
+mod pauses;
 mod presentation;
 mod references;
 mod store;
@@ -31,6 +32,7 @@ pub use booked::{Booked, BookedAd, BookedFlight};
 pub use dayparts::{Day, Daypart, NoTimeOfDay, TimeOfDay};
 pub use document::InvalidFile;
 pub use frequency::{BookedCap, Frequency, NoWindow, Per, Rolling, Unit, scope_name};
+pub use pauses::Pause;
 pub use store::Tally;
 
 use crate::data_dir::{self, Durability};

@@ -1,5 +1,7 @@
 //! What an import must do, and what it must refuse.
 
+use slotkeeper_core::time::UnixMillis;
+
 use super::*;
 
 mod terms;
@@ -352,11 +354,11 @@ fn bookings_made_before_caps_had_words_are_kept() {
         assert_eq!(flights[1].frequency, Frequency::default());
         assert_eq!(flights[0].ads[0].ad_id.0, 4);
         let version: u32 = contracts.db().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-        assert_eq!(version, 4);
+        assert_eq!(version, 5);
     }
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let refused = Contracts::open(&path).err().unwrap().to_string();
-    assert!(refused.contains("contracts.db is of version 99; this slotkeeper knows versions up to 4"), "{refused}");
+    assert!(refused.contains("contracts.db is of version 99; this slotkeeper knows versions up to 5"), "{refused}");
 }
 
 #[test]
@@ -414,4 +416,24 @@ fn what_a_plan_has_room_for_is_bounded_over_all_files_together() {
     assert_eq!(faults, [format!("c.toml:19:6: flights[0].id: \"g\": {full}")]);
     run(&mut world, "UPDATE flights SET paused = 1 WHERE slug = 'f9'");
     world.import(&another);
+}
+
+#[test]
+fn it_is_kept_when_a_flight_was_paused_and_when_it_went_on() {
+    let mut world = World::new();
+    let pauses = |world: &World| world.contracts.booked().unwrap().flights.remove(0).pauses;
+    let clock = || UnixMillis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap());
+    let paused = SMALL.replace("id = \"f\"", "id = \"f\"\npaused = true");
+    world.import(SMALL);
+    assert_eq!(pauses(&world), []);
+    let before = clock();
+    world.import(&paused);
+    world.import(&paused.replace("25.00", "26.00"));
+    let [Pause { from, until: None }] = pauses(&world)[..] else { panic!("{:?}", pauses(&world)) };
+    assert!(before <= from && from <= clock());
+    world.import(SMALL);
+    let [Pause { from: same, until: Some(until) }] = pauses(&world)[..] else { panic!("{:?}", pauses(&world)) };
+    assert!(same == from && from <= until && until <= clock());
+    world.import(&paused);
+    assert_eq!(pauses(&world).len(), 2);
 }

@@ -60,7 +60,7 @@ impl<'a> Allocator<'a> {
         if let Some(frozen) = self.frozen.get(&flight.flight_id) {
             return *frozen;
         }
-        let flight = books::flight(flight);
+        let flight = books::flight(flight, self.now);
         let zone = flight.time_zone.clone();
         let slots = &self.feedback.slots;
         let curve = self.curves.entry(zone_name(&zone)).or_insert_with(|| Curve::learned(zone, slots));
@@ -114,7 +114,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::contracts::Frequency;
+    use crate::contracts::{Frequency, Pause};
 
     const START: UnixMillis = UnixMillis(1_795_000_000_000);
 
@@ -145,6 +145,7 @@ mod tests {
             placement: Placement::Ad,
             pod_position: PodPosition::Any,
             paused: false,
+            pauses: vec![],
             ads: vec![],
         }
     }
@@ -152,6 +153,15 @@ mod tests {
     fn allotted(flight: &BookedFlight, delivered: u64, now: UnixMillis) -> u32 {
         let feedback = Feedback { delivered: BTreeMap::from([(flight.flight_id, delivered)]), ..Feedback::default() };
         Allocator::new(&feedback, BTreeMap::new(), now).allocation(flight)
+    }
+
+    #[test]
+    fn a_flight_that_goes_on_after_a_pause_is_not_behind_by_it() {
+        let at = |day: u64| START.plus_ms(day * DAY_MS);
+        let mut resumed = flight(1_000, 10);
+        assert_eq!(allotted(&resumed, 400, at(7)), 275, "600 in three days, and far behind");
+        resumed.pauses = vec![Pause { from: at(2), until: Some(at(7)) }];
+        assert_eq!(allotted(&resumed, 400, at(7)), 200, "400 in two days of five: on track");
     }
 
     #[test]

@@ -549,7 +549,7 @@ fn bookings_made_before_pods_are_kept_and_mean_what_they_meant() {
     assert_eq!(ad.presentation, Presentation { advertiser: Some("A".into()), ..Presentation::default() });
     assert_eq!((plan.titles[0].duration_ms, plan.titles[0].breaks.len()), (Some(3_600_000), 0));
     let version: u32 = world.contracts.db().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-    assert_eq!(version, 4);
+    assert_eq!(version, 5);
 }
 
 /// All but the one that leaves something out stand for themselves, after those before them.
