@@ -14,9 +14,14 @@ use slotkeeper_core::time::UnixMillis;
 use super::BooksError;
 use crate::{data_dir::DataDir, log::SqliteLog};
 
-/// Since when; the epoch of a lake that has lost nothing.
+/// What a lake knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Known(UnixMillis);
+pub(super) struct Known {
+    /// Its first hour; the end of time if it has none.
+    begins_at: UnixMillis,
+    /// Whether it knew of earlier ones once.
+    has_lost: bool,
+}
 
 impl Known {
     /// Compares what the lake begins with now to what it began with at earlier closes, which the ledger remembers, and lets it remember
@@ -34,18 +39,20 @@ impl Known {
             Some(before) => begins_at.is_none_or(|now| now > before),
             None => begins_with_a_shortened_log(data, lake)?,
         };
-        if has_lost {
-            return Ok(Self(begins_at.unwrap_or(UnixMillis(u64::MAX))));
-        }
-        if let (Some(begins_at), Mode::Write) = (begins_at, mode) {
+        if let (Some(begins_at), false, Mode::Write) = (begins_at, has_lost, mode) {
             ledger.note_lake(begins_at, now)?;
         }
-        Ok(Self(UnixMillis(0)))
+        Ok(Self { begins_at: begins_at.unwrap_or(UnixMillis(u64::MAX)), has_lost })
     }
 
-    /// Whether all is known that a flight delivered.
+    /// Whether all is known that a flight delivered. (Before the first hour that there ever was, nothing was delivered.)
     pub(super) fn covers(self, flight: &Flight) -> bool {
-        self.0 <= flight.starts_at
+        !self.has_lost || self.begins_at <= flight.starts_at
+    }
+
+    /// Whether a flight was over before anything was known at all: such as one of another ad server, booked for the record.
+    pub(super) fn begins_after(self, flight: &Flight) -> bool {
+        !self.has_lost && flight.ends_at <= self.begins_at
     }
 }
 

@@ -198,7 +198,8 @@ impl Measuring<'_> {
             let is_owed = self.make_goods.contains_key(&flight.flight_id);
             let has_ended = flight.ends_at <= month.span.until;
             let is_short = self.delivered(flight) < flight.committed;
-            let is_meant = is_owed || (has_ended && is_short) || month.has_end_of(flight);
+            let is_late = has_ended && is_short && !self.known.begins_after(flight);
+            let is_meant = is_owed || is_late || month.has_end_of(flight);
             if flight.class != DemandClass::Guaranteed || bonus.contains(flight.slug.as_str()) || !is_meant {
                 continue;
             }

@@ -64,6 +64,7 @@ const LAKE: &str = "
     CREATE TABLE lake_offset (one INTEGER PRIMARY KEY, consumed_seq INTEGER NOT NULL) STRICT;
     INSERT INTO lake_offset VALUES (1, 0);
     CREATE TABLE hours (hour_at_ms INTEGER PRIMARY KEY, raw_version INTEGER NOT NULL, folded_version INTEGER NOT NULL) STRICT;
+    INSERT INTO hours VALUES (1793484000000, 2, 2); -- the last but one of October
     CREATE TABLE raw_files (name TEXT NOT NULL, first_seq INTEGER NOT NULL) STRICT;
     CREATE TABLE flight_totals (
         quarter_at_ms INTEGER NOT NULL, flight_id INTEGER NOT NULL, campaign_id INTEGER NOT NULL,
@@ -513,6 +514,14 @@ fn what_a_lake_has_lost_is_not_read_as_nothing() {
     world.deliver(november, "2026-11-20T20:00:00Z", 29_000);
     world.deliver(world.flight_id("november-makegood"), "2026-12-03T12:00:00Z", 600);
     assert_eq!(said(&world.close("2026-12", "UTC", JANUARY)), [one("december", 10_000_000), vec![], vec![]]);
+}
+
+#[test]
+fn a_flight_that_was_over_before_there_was_a_lake_is_owed_only_if_its_month_is_closed() {
+    let world = World::new();
+    world.lake_begins("2026-12-05T00:00:00Z");
+    assert_eq!(said(&world.close("2026-12", "UTC", JANUARY)), [one("december", 10_000_000), vec![], vec![]]);
+    assert_eq!(said(&world.november(Mode::Write).unwrap())[0], one("november", 749_700_000));
 }
 
 #[test]

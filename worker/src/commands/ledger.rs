@@ -13,7 +13,7 @@ use slotkeeper::{
     say, tell,
 };
 use slotkeeper_books::ledger::{self, Did, Entry, Ledger as Book, MakeGood, Mode, Operation, verify};
-use slotkeeper_core::time::UnixMillis;
+use slotkeeper_core::{money::Money, time::UnixMillis};
 
 use super::{
     Data,
@@ -280,16 +280,20 @@ fn print_one(make_good: &MakeGood, entries: &[Entry]) {
             .map(|(account, micros)| format!("{} {}", account.as_str(), amount((*micros).into(), currency.as_str())))
             .collect();
         let note = entry.note.clone();
-        [
-            entry.entry_id.to_string(),
-            clock::shown(entry.at),
-            entry.request.kind().into(),
-            lines.join(", "),
-            entry.status.clone(),
-            note,
-        ]
+        [entry.entry_id.to_string(), clock::shown(entry.at), what(entry), lines.join(", "), entry.status.clone(), note]
     };
     table::print(["entry", "at", "what", "moves", "then", "note"], &entries.iter().map(row).collect::<Vec<_>>());
+}
+
+/// What happened, with the terms if it was about them.
+fn what(entry: &Entry) -> String {
+    match &entry.request {
+        Operation::Amend { committed, cpm_micros, .. } => {
+            let cpm = super::contracts::money(Money { micros: *cpm_micros, currency: entry.currency });
+            format!("amend to {committed} at {cpm}")
+        }
+        request => request.kind().into(),
+    }
 }
 
 fn make_good_json(one: &MakeGood) -> serde_json::Value {
