@@ -237,8 +237,8 @@ fn finish(
     let stems: BTreeSet<BreakStem> = unfinished.breaks.iter().map(BreakId::stem).collect();
     calls::drop_calls(&data.trackers(), log, &stems, now)?;
     watch(Step::CallsDropped)?;
-    remove_kept(data)?;
     lake::rewrite(data, log, unfinished, progress)?;
+    remove_kept(data)?;
     watch(Step::LakeRewritten)?;
     receipts::finish(log, &unfinished.receipt_id)?;
     Ok(log.leave_nothing_behind()?)
