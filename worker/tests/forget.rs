@@ -34,7 +34,7 @@ use slotkeeper_core::{
     fact::{BeaconFact, ClientLoss, Fact, Recording},
     id::{OpportunityId, SessionKey, ViewerKey},
     money::{Currency, Money},
-    pod::{Opportunity, Pod},
+    pod::{Opportunity, Outcome, Pod},
 };
 use slotkeeper_lake::{DERIVED, Lake, RAW};
 use support::{
@@ -323,6 +323,43 @@ fn the_lake_is_what_it_would_be_if_it_were_made_of_the_log_as_it_is_now() {
         advance_lake(&told.world, anew.path());
         assert!(lake_books(folder) == lake_books(anew.path()), "{killed_after:?}");
     }
+}
+
+#[test]
+fn a_break_that_was_tried_again_in_another_hour_is_forgotten_in_both() {
+    let mut world = World::new();
+    let pod = world.open("ada", Preroll, 2);
+    world.report(pod.slots.iter().find(|row| row.fill().is_some()).expect("the demo has house ads"), &[Start]);
+    let later = world.now.plus_ms(3_600_000);
+    let tried_again = |row: &Opportunity| {
+        let opportunity_id = OpportunityId::mint(row.break_id, row.slot_index, later);
+        let mut row = Opportunity { opportunity_id, decided_at: later, ..row.clone() };
+        if let Outcome::Filled(fill) = &mut row.outcome {
+            fill.claim = None;
+        }
+        Fact::Opportunity { recording: Recording::Uncommitted, row }
+    };
+    world.log(pod.slots.iter().map(tried_again).collect());
+    world.fold();
+    let told = Told { ada: pod.decision.viewer, bob: pod.decision.viewer, pods: vec![pod], world };
+    let folder = told.world.folder.path();
+    advance_lake(&told.world, folder);
+    let (before, slots) = (lake_totals(folder), books(&told.world));
+    let rivals = || column(&connect_read_only(&folder.join("lake.db")).unwrap(), "SELECT content_hash FROM rivals");
+    let known = rivals();
+    assert_eq!(known.len(), 4, "each hour told the other of two rows");
+    forgotten(&told);
+    assert_eq!((lake_totals(folder), books(&told.world)), (before, slots));
+    assert!(
+        rivals().len() == 4 && rivals().iter().all(|hash| !known.contains(hash)),
+        "also what one hour told the other"
+    );
+    assert_eq!(files_with_text(folder, &told), Vec::<PathBuf>::new());
+    told.world.log(vec![]);
+    advance_lake(&told.world, folder);
+    let anew = tempfile::tempdir().unwrap();
+    advance_lake(&told.world, anew.path());
+    assert!(lake_books(folder) == lake_books(anew.path()));
 }
 
 /// Parquet is compressed: what is looked for is in what it says.

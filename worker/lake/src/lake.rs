@@ -99,8 +99,9 @@ pub struct Step {
     pub compacted: usize,
 }
 
-/// One round of keeping the lake up with a log that may grow meanwhile: what was logged when it began is written, and what
-/// builds of before could not read; then what that touched is folded, then files are merged where there are many. However fast facts come, each has its turn.
+/// One round of keeping the lake up with a log that may grow meanwhile: what was logged when it began is written, and what builds of
+/// before could not read; then what that touched is folded, then files are merged where there are many. However fast facts come, each
+/// has its turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Round {
     goal: u64,
