@@ -329,7 +329,8 @@ impl Ledger {
             return Err(LedgerError::KeyReused { key: key.into(), flight, kind });
         }
         let after = operation.after(&before.flight, before.terms.committed, &before.state)?;
-        let terms = operation.terms_after(&before.terms, &before.state);
+        let mut terms = before.terms.clone();
+        operation.amend(&mut terms, &before.state);
         let committed = terms.committed;
         let is_news = match operation {
             Operation::Adjust { .. } => after.shortfall(committed) != before.state.shortfall(committed),

@@ -91,13 +91,10 @@ impl Operation {
         }
     }
 
-    /// What the terms are after it, of a make-good that stands so.
-    pub(super) fn terms_after(&self, terms: &Terms, state: &State) -> Terms {
-        match self {
-            Self::Amend { committed, cpm_micros, ended_at } => {
-                terms.amended(*committed, *ended_at, *cpm_micros, state.made_good())
-            }
-            _ => terms.clone(),
+    /// Makes the terms those after it, of a make-good that stands so.
+    pub(super) fn amend(&self, terms: &mut Terms, state: &State) {
+        if let Self::Amend { committed, cpm_micros, ended_at } = self {
+            terms.amend(*committed, *ended_at, *cpm_micros, state.made_good());
         }
     }
 

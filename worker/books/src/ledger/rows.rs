@@ -165,7 +165,7 @@ fn amend(all: &mut [MakeGood], amended: &[Vec<Value>]) -> Result<(), LedgerError
         let (fulfilled, credited) = (row.count("fulfilled")?, row.count("credited")?);
         let stood = State { fulfilled, credited, invoice_adjusted: row.count("invoice_adjusted")?, ..State::default() };
         if let Some(make_good) = make_good {
-            make_good.terms = request.terms_after(&make_good.terms, &stood);
+            request.amend(&mut make_good.terms, &stood);
         }
     }
     Ok(())

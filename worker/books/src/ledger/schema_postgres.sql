@@ -46,6 +46,8 @@ CREATE TABLE IF NOT EXISTS ledger_entries (
             + invoice_adjustment_micros + over_remedied_micros = 0)
 );
 
+CREATE INDEX IF NOT EXISTS amendments ON ledger_entries (make_good_id) WHERE kind = 'amend';
+
 CREATE OR REPLACE VIEW ledger_lines AS
     SELECT e.entry_id, e.make_good_id, l.account, m.currency, l.amount_micros
     FROM ledger_entries e JOIN make_goods m USING (make_good_id)

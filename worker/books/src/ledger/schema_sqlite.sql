@@ -55,6 +55,8 @@ CREATE TABLE IF NOT EXISTS ledger_entries (
             + invoice_adjustment_micros + over_remedied_micros = 0)
 ) STRICT;
 
+CREATE INDEX IF NOT EXISTS amendments ON ledger_entries (make_good_id) WHERE kind = 'amend';
+
 -- What entries moved, line by line.
 CREATE VIEW IF NOT EXISTS ledger_lines AS
     WITH lines (entry_id, make_good_id, account, amount_micros) AS (

@@ -37,18 +37,25 @@ impl Terms {
         Money { micros: self.prices.last().map_or(0, |(_, micros)| *micros), currency: self.currency }
     }
 
-    /// As they are once they were amended, when so many had been made good.
-    pub(super) fn amended(&self, committed: u64, ended_at: UnixMillis, cpm_micros: i64, made_good: MadeGood) -> Self {
-        let mut after = Self { committed, ended_at, ..self.clone() };
-        if cpm_micros != self.cpm().micros {
-            // What was made good at a price and taken back since will be made good at that of then.
-            for (from, _) in &mut after.prices {
-                *from = std::array::from_fn(|remedy| from[remedy].min(made_good[remedy]));
-            }
-            after.prices.retain(|(from, _)| *from != made_good);
-            after.prices.push((made_good, cpm_micros));
+    /// Amends them, when so many had been made good.
+    pub(super) fn amend(&mut self, committed: u64, ended_at: UnixMillis, cpm_micros: i64, made_good: MadeGood) {
+        (self.committed, self.ended_at) = (committed, ended_at);
+        if cpm_micros == self.cpm().micros {
+            return;
         }
-        after
+        // What was made good at a price and taken back since will be made good at that of then. Prices came one after the other, so
+        // only the last can be ahead of this.
+        for (from, _) in self.prices.iter_mut().rev() {
+            let least = std::array::from_fn(|remedy| from[remedy].min(made_good[remedy]));
+            if *from == least {
+                break;
+            }
+            *from = least;
+        }
+        while self.prices.last().is_some_and(|(from, _)| *from == made_good) {
+            self.prices.pop();
+        }
+        self.prices.push((made_good, cpm_micros));
     }
 
     /// What is worth what was made good.
@@ -110,9 +117,14 @@ mod tests {
         Terms::new(100, UnixMillis(0), cpm)
     }
 
+    fn amended(mut terms: Terms, cpm_micros: i64, made_good: MadeGood) -> Terms {
+        terms.amend(100, UnixMillis(0), cpm_micros, made_good);
+        terms
+    }
+
     #[test]
     fn what_was_made_good_keeps_its_price_and_what_is_open_has_that_of_today() {
-        let twice = terms().amended(100, UnixMillis(0), 2_000, [10, 5, 0]);
+        let twice = amended(terms(), 2_000, [10, 5, 0]);
         assert_eq!(twice.settled([10, 5, 0]).unwrap(), 15);
         assert_eq!(twice.settled([12, 5, 1]).unwrap(), 15 + 3 * 2);
         assert_eq!(twice.owed(100, [10, 5, 0]).unwrap(), 15 + 85 * 2);
@@ -123,18 +135,15 @@ mod tests {
 
     #[test]
     fn what_is_taken_back_before_an_amendment_is_made_good_again_at_the_new_price() {
-        let twice = terms().amended(100, UnixMillis(0), 2_000, [10, 0, 0]);
-        let thrice = twice.amended(100, UnixMillis(0), 3_000, [4, 0, 0]);
+        let twice = amended(terms(), 2_000, [10, 0, 0]);
+        let thrice = amended(twice, 3_000, [4, 0, 0]);
         assert_eq!(thrice.settled([4, 0, 0]).unwrap(), 4);
         assert_eq!(thrice.settled([12, 0, 0]).unwrap(), 4 + 8 * 3);
     }
 
     #[test]
     fn prices_at_which_nothing_was_made_good_leave_nothing() {
-        let mut amended = terms();
-        for cpm in (1..1_000).chain([1_000]) {
-            amended = amended.amended(100, UnixMillis(0), cpm, [0; 3]);
-        }
-        assert_eq!(amended, terms());
+        let all = (1..1_000).chain([1_000]).fold(terms(), |terms, cpm| amended(terms, cpm, [0; 3]));
+        assert_eq!(all, terms());
     }
 }

@@ -85,7 +85,8 @@ impl<'a> Again<'a> {
             }
             Err(error) => return Err(error),
         };
-        let terms = entry.request.terms_after(&self.terms, &self.state);
+        let mut terms = self.terms.clone();
+        entry.request.amend(&mut terms, &self.state);
         if after != entry.state {
             wrong.push(format!("it says {:?}, and {after:?} follows", entry.state));
         }
