@@ -263,7 +263,7 @@ impl Checking<'_> {
         for closed in &days {
             let stood = pacing.stood(closed);
             let of_day = rows.iter().filter(|row| day(row) == *closed && is_whole(row)).map(Vec::as_slice);
-            pacing::rows(closed, &stood).hold_rows("pacing", &columns, of_day, &mut kept);
+            pacing::rows(closed, &stood).hold_rows("", &columns, of_day, &mut kept);
             if let Some(asking) = &mut asking {
                 let given = [("day", closed.day.as_str()), ("least", "watch")];
                 asking.hold("at-risk", &given, pacing::at_risk(closed, &stood), &mut at_risk)?;
@@ -289,7 +289,7 @@ impl Checking<'_> {
         let mut kept = Checked::of("ledger.db");
         let columns: Vec<String> = ["flight"].into_iter().chain(owed::COLUMNS).map(Into::into).collect();
         let rows: Vec<Vec<Value>> = make_goods.iter().map(owed::row).collect();
-        owed.make_goods().hold_rows("make-goods", &columns, rows.iter().map(Vec::as_slice), &mut kept);
+        owed.make_goods().hold_rows("", &columns, rows.iter().map(Vec::as_slice), &mut kept);
         report.checked.push(kept);
         let Some(asking) = asking else { return Ok(()) };
         let mut asked = Checked::of("liability");
@@ -342,10 +342,14 @@ impl Asking<'_> {
     ) -> Result<(), GenerateError> {
         let question = questions::named(name).unwrap_or_else(|| unreachable!("{name} is shipped"));
         let values = given.iter().map(|(name, value)| ((*name).into(), Some((*value).into()))).collect();
-        let said = given.iter().filter(|(name, _)| *name != "vendor").map(|(name, value)| format!(" {name}={value}"));
-        let said = format!("{name}{}", said.collect::<String>());
-        let answer = self.ask(&said, &question.sql, &question.values(&values)?)?;
-        expected.hold(&said, &answer, checked);
+        let given: Vec<String> = given
+            .iter()
+            .filter(|(name, _)| *name != "vendor") // a file of ours
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let given = given.join(" ");
+        let answer = self.ask(&format!("{name} {given}"), &question.sql, &question.values(&values)?)?;
+        expected.hold(&given, &answer, checked);
         Ok(())
     }
 

@@ -64,10 +64,19 @@ impl Cell {
             Self::Int(value) | Self::About(value) => value.to_string(),
             Self::Bool(value) => value.to_string(),
             Self::Text(text) => text.clone(),
-            Self::Hundredths(part, whole) => format!("{part}/{whole}"),
+            Self::Hundredths(part, whole) => {
+                let thousandths = part * 1_000 / whole.max(&1);
+                let sign = if thousandths < 0 { "-" } else { "" };
+                let thousandths = thousandths.abs();
+                format!("{sign}{}.{:03} to the hundredth", thousandths / 1_000, thousandths % 1_000)
+            }
             Self::Millionths(value) => format!("{value} millionths"),
         }
     }
+}
+
+fn said(name: &str, of: &str) -> String {
+    if name.is_empty() { of.into() } else { format!("{name}: {of}") }
 }
 
 fn whole(found: &Value) -> Option<i128> {
@@ -98,10 +107,10 @@ impl Expected {
         self.rows.insert(key, cells);
     }
 
-    /// Holds an answer against it. `name` is what was asked.
+    /// Holds an answer against it. `name` is how it was asked, if there is another way.
     pub(super) fn hold(self, name: &str, answer: &Answer, checked: &mut Checked) {
         if answer.is_cut {
-            checked.differ(&format!("{name}: rows"), &self.rows.len(), &"more than are asked for");
+            checked.differ(&said(name, "rows"), &self.rows.len(), &"more than are asked for");
             return;
         }
         self.hold_rows(name, &answer.columns, answer.rows.iter().map(Vec::as_slice), checked);
@@ -121,12 +130,12 @@ impl Expected {
         let (key, cells) = match both(places(&self.key), places(&self.columns)) {
             Ok(places) => places,
             Err::<_, &str>(column) => {
-                return checked.differ(&format!("{name}: columns"), &column, &"none of this name");
+                return checked.differ(&said(name, "columns"), &column, &"none of this name");
             }
         };
         for row in rows {
             let of: Vec<String> = key.iter().map(|place| row[*place].to_string()).collect();
-            let said = || format!("{name}: {}", of.join(" "));
+            let said = || said(name, &of.join(" "));
             checked.figures += cells.len() as u64;
             let Some(expected) = self.rows.remove(&of) else {
                 checked.differ(&said(), &"no such row", &"one, or one more");
@@ -142,7 +151,7 @@ impl Expected {
         }
         for key in self.rows.keys() {
             checked.figures += 1;
-            checked.differ(&format!("{name}: {}", key.join(" ")), &"a row", &"none");
+            checked.differ(&said(name, &key.join(" ")), &"a row", &"none");
         }
     }
 }
@@ -185,6 +194,10 @@ mod tests {
     fn a_rate_is_right_to_the_hundredth_and_no_further() {
         let rate = Cell::percent(1, 3);
         assert!(rate.is(&Value::Double(33.33)));
+        assert_eq!(
+            (rate.shown(), Cell::percent(-1, 3).shown()),
+            ("33.333 to the hundredth".into(), "-33.333 to the hundredth".into())
+        );
         for wrong in [Value::Double(33.34), Value::Double(33.333), Value::Int(33), Value::Null] {
             assert!(!rate.is(&wrong), "{wrong:?}");
         }
