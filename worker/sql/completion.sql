@@ -21,7 +21,7 @@ SELECT
         WHEN 'title' THEN title_id
         WHEN 'position' THEN position
         WHEN 'device' THEN device
-        ELSE strftime(hour, '%Y-%m-%d')
+        ELSE strftime(date, '%Y-%m-%d')
     END AS key,
     sum(impressed) AS starts,
     sum(agg_slots_hourly.first_quartiles) AS first_quartiles,

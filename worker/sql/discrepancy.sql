@@ -16,7 +16,7 @@ WITH theirs AS (
     GROUP BY 1, 2
 ), ours AS (
     SELECT
-        CAST(hour AS DATE) AS date,
+        date,
         CASE CAST($by AS VARCHAR) WHEN 'flight' THEN flight_id ELSE creative_id END AS id,
         CAST(sum(CASE CAST($count AS VARCHAR)
             WHEN 'impressions' THEN impressed

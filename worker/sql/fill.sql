@@ -13,8 +13,8 @@
 -- column house_ad: Filled by an ad of the house.
 SELECT
     CASE CAST($by AS VARCHAR)
-        WHEN 'day' THEN strftime(hour, '%Y-%m-%d')
-        WHEN 'hour' THEN strftime(hour, '%Y-%m-%dT%H:00Z')
+        WHEN 'day' THEN strftime(date, '%Y-%m-%d')
+        WHEN 'hour' THEN strftime(make_timestamp(epoch_us(hour)), '%Y-%m-%dT%H:00Z')
         WHEN 'title' THEN title_id
         WHEN 'position' THEN position
         WHEN 'country' THEN country

@@ -16,7 +16,7 @@ WITH slots AS (
         hour,
         position,
         CASE CAST($by AS VARCHAR)
-            WHEN 'day' THEN strftime(hour, '%Y-%m-%d')
+            WHEN 'day' THEN strftime(date, '%Y-%m-%d')
             WHEN 'title' THEN title_id
             WHEN 'position' THEN position
             WHEN 'reason' THEN unfilled_reason

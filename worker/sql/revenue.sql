@@ -10,7 +10,7 @@
 -- column revenue_micros: What they earned, in micros of the currency: exact.
 SELECT
     CASE CAST($by AS VARCHAR)
-        WHEN 'day' THEN strftime(hour, '%Y-%m-%d')
+        WHEN 'day' THEN strftime(date, '%Y-%m-%d')
         WHEN 'advertiser' THEN CAST(advertiser_id AS VARCHAR)
         WHEN 'campaign' THEN CAST(campaign_id AS VARCHAR)
         WHEN 'flight' THEN CAST(flight_id AS VARCHAR)

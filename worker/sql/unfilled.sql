@@ -11,8 +11,8 @@
 WITH counted AS (
     SELECT
         CASE CAST($by AS VARCHAR)
-            WHEN 'day' THEN strftime(hour, '%Y-%m-%d')
-            WHEN 'hour' THEN strftime(hour, '%Y-%m-%dT%H:00Z')
+            WHEN 'day' THEN strftime(date, '%Y-%m-%d')
+            WHEN 'hour' THEN strftime(make_timestamp(epoch_us(hour)), '%Y-%m-%dT%H:00Z')
             WHEN 'title' THEN title_id
             WHEN 'position' THEN position
             WHEN 'country' THEN country

@@ -89,7 +89,7 @@ async fn the_api_answers_what_the_command_line_answers_and_refuses_with_name_and
         ("/fill?by=day&by=day", 400, "invalid_field", json!("by")),
         ("/cap-onset?line_percent=101", 400, "invalid_field", json!("line_percent")),
         ("/discrepancy?vendor=/etc/passwd", 400, "invalid_field", json!("vendor")),
-        ("/session", 400, "invalid_question", Value::Null),
+        ("/session", 400, "invalid_field", json!("opportunity")),
     ];
     for (path, status, code, field) in cases {
         let response = reqwest::get(url(path)).await.unwrap();

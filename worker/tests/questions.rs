@@ -406,10 +406,15 @@ fn what_happened_is_told_of_an_ad_a_break_and_a_session() {
         let times: Vec<String> = answer.rows.iter().map(|row| row[0].to_string()).collect();
         assert!(times.is_sorted());
     }
-    let question = questions::named("session").unwrap();
-    let values = question.values(&Values::new()).unwrap();
-    let error = world.session.ask(&question.sql, &values, API_BOUNDS).unwrap_err().to_string();
-    assert!(error.contains("give one of the parameters opportunity, break and session"), "{error}");
+    let (day, other) = (one.day(), "2026-11-19");
+    let within =
+        |from: &str, to: &str| world.answer("session", &[("session", session), ("from", from), ("to", to)]).rows.len();
+    assert_eq!(within(&day, &day), sum(&|slot| slot.viewer == one.viewer && slot.day() == day));
+    assert_eq!(within(other, other), 0);
+    let upper = world.answer("session", &[("opportunity", &one.id.to_uppercase())]);
+    assert_eq!(upper.rows, answer.rows);
+    let refused = questions::named("session").unwrap().values(&Values::new()).unwrap_err().to_string();
+    assert_eq!(refused, "parameter opportunity: missing; give one of opportunity, break, session");
 }
 
 #[test]
@@ -567,6 +572,11 @@ fn a_condition_on_the_day_opens_no_other_days_files() {
     let day = Some(String::from("2026-11-21"));
     let values = fill.values(&[("from".into(), day.clone()), ("to".into(), day)].into()).unwrap();
     assert_eq!(files(&fill.sql[fill.sql.find("SELECT").unwrap()..], values), hours);
+    let session = questions::named("session").unwrap();
+    let sql = &session.sql[session.sql.find("WITH").unwrap()..];
+    let one = world.slots.iter().find(|slot| slot.impression().is_some()).unwrap();
+    let values = session.values(&[("opportunity".into(), Some(one.id.clone()))].into()).unwrap();
+    assert_eq!(files(sql, values), 2, "its hour's events and its hour's slots");
 }
 
 #[test]

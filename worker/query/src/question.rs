@@ -11,6 +11,7 @@
 //! ```
 //!
 //! A parameter is `NAME: KIND = DEFAULT | what it is`. Its default may be nothing, which is a null; without `=` a value must be given.
+//! `-- one of: a, b` says that at least one of these parameters must be.
 
 use crate::session::Values;
 
@@ -26,6 +27,8 @@ pub enum Kind {
     Int(i64, i64),
     /// Any text.
     Text,
+    /// A UUID, in digits of either case.
+    Uuid,
     /// The path of a file that the command line reads.
     File,
     /// One of these.
@@ -58,6 +61,8 @@ pub struct Question {
     pub answers: String,
     /// What it can be asked with.
     pub parameters: Vec<Parameter>,
+    /// Of which at least one must be given; none of them if this is empty.
+    pub one_of: Vec<String>,
     /// The columns of its answer, and what they say.
     pub columns: Vec<(String, String)>,
     /// The SQL, whole.
@@ -82,6 +87,7 @@ impl Question {
             title: String::new(),
             answers: String::new(),
             parameters: Vec::new(),
+            one_of: Vec::new(),
             columns: Vec::new(),
             sql: sql.into(),
         };
@@ -92,6 +98,7 @@ impl Question {
             match key.split_once(' ') {
                 None if key == "title" => question.title = rest.into(),
                 None if key == "answers" => question.answers = rest.into(),
+                Some(("one", "of")) => question.one_of = rest.split(',').map(|name| name.trim().into()).collect(),
                 Some(("param", name)) => {
                     let fault = |reason| format!("{}, line {}: {reason}", question.name, index + 1);
                     question.parameters.push(parameter(name, rest).map_err(fault)?);
@@ -115,7 +122,15 @@ impl Question {
             return Err(InvalidValue { parameter: name.clone(), reason });
         }
         let value = |one: &Parameter| Ok((one.name.clone(), one.value(given.get(&one.name))?));
-        self.parameters.iter().map(value).collect()
+        let values: Values = self.parameters.iter().map(value).collect::<Result<_, _>>()?;
+        let is_given = |name: &String| values.get(name).is_some_and(Option::is_some);
+        match self.one_of.first() {
+            Some(first) if !self.one_of.iter().any(is_given) => {
+                let reason = format!("missing; give one of {}", self.one_of.join(", "));
+                Err(InvalidValue { parameter: first.clone(), reason })
+            }
+            _ => Ok(values),
+        }
     }
 }
 
@@ -140,6 +155,7 @@ impl Kind {
             Self::Date => "a date as 2026-11-30".into(),
             Self::Int(min, max) => format!("a whole number from {min} to {max}"),
             Self::Text => format!("a text of at most {VALUE_CHARS_MAX} characters"),
+            Self::Uuid => "a UUID as 01a10a01-0081-73e8-8d57-c0164ff1b6b0".into(),
             Self::File => "the path of a file".into(),
             Self::OneOf(names) => format!("one of {}", names.join(", ")),
         }
@@ -152,11 +168,18 @@ impl Kind {
                 Self::Date => value.len() == 10 && value.parse::<jiff::civil::Date>().is_ok(),
                 Self::Int(min, max) => value.parse::<i64>().is_ok_and(|number| (*min..=*max).contains(&number)),
                 Self::Text | Self::File => true,
+                Self::Uuid => is_uuid(value),
                 Self::OneOf(names) => names.iter().any(|name| name == value),
             };
         let shown: String = value.chars().take(80).collect();
         (!is_good).then(|| format!("{shown:?}; it must be {}", self.says()))
     }
+}
+
+fn is_uuid(text: &str) -> bool {
+    let is_good =
+        |(at, byte): (usize, u8)| if [8, 13, 18, 23].contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() };
+    text.len() == 36 && text.bytes().enumerate().all(is_good)
 }
 
 fn parameter(name: &str, rest: &str) -> Result<Parameter, String> {
@@ -169,12 +192,13 @@ fn parameter(name: &str, rest: &str) -> Result<Parameter, String> {
     let kind = match kind {
         "date" => Kind::Date,
         "text" => Kind::Text,
+        "uuid" => Kind::Uuid,
         "file" => Kind::File,
         kind if kind.contains('|') => Kind::OneOf(kind.split('|').map(|name| name.trim().into()).collect()),
         kind => {
             let bounds = kind.strip_prefix("int ").and_then(|bounds| bounds.split_once("..="));
             let bounds = bounds.and_then(|(min, max)| Some((min.trim().parse().ok()?, max.trim().parse().ok()?)));
-            let (min, max) = bounds.ok_or("a kind is date, text, file, int MIN..=MAX, or ONE|OTHER")?;
+            let (min, max) = bounds.ok_or("a kind is date, text, uuid, file, int MIN..=MAX, or ONE|OTHER")?;
             Kind::Int(min, max)
         }
     };
@@ -235,6 +259,23 @@ mod tests {
             let error = question.values(&given).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn one_of_several_parameters_must_be_given() {
+        let sql = "-- one of: id, who\n-- param id: uuid = | Of it.\n-- param who: text = | Of them.\nSELECT $id, $who";
+        let question = Question::read("q", sql).unwrap();
+        let fault = |values: &[(&str, &str)]| question.values(&given(values)).unwrap_err().to_string();
+        assert_eq!(fault(&[]), "parameter id: missing; give one of id, who");
+        for odd in [
+            "01a10a01-0081-73e8-8d57-c0164ff1b6b",
+            "01a10a01-0081-73e8-8d57-c0164ff1b6bg",
+            "01a10a01+0081-73e8-8d57-c0164ff1b6b0",
+        ] {
+            assert!(fault(&[("id", odd)]).contains("it must be a UUID as "), "{odd}");
+        }
+        assert!(question.values(&given(&[("id", "01A10a01-0081-73e8-8d57-c0164ff1b6b0")])).is_ok());
+        assert!(question.values(&given(&[("who", "me")])).is_ok());
     }
 
     #[test]
