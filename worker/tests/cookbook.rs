@@ -90,6 +90,11 @@ async fn the_api_answers_what_the_command_line_answers_and_refuses_with_name_and
         ("/cap-onset?line_percent=101", 400, "invalid_field", json!("line_percent")),
         ("/discrepancy?vendor=/etc/passwd", 400, "invalid_field", json!("vendor")),
         ("/session", 400, "invalid_field", json!("opportunity")),
+        ("/session?opportunity=7", 400, "invalid_field", json!("opportunity")),
+        ("/fill?limit=0", 400, "invalid_field", json!("limit")),
+        ("/fill?limit=10001", 400, "invalid_field", json!("limit")),
+        ("/fill?offset=-1", 400, "invalid_field", json!("offset")),
+        ("/fill?format=xml", 400, "invalid_field", json!("format")),
     ];
     for (path, status, code, field) in cases {
         let response = reqwest::get(url(path)).await.unwrap();
@@ -103,6 +108,57 @@ async fn the_api_answers_what_the_command_line_answers_and_refuses_with_name_and
     }
     let many = futures_util::future::join_all((0..5).map(|_| reqwest::get(url("/conservation")))).await;
     assert!(many.into_iter().all(|response| response.unwrap().status() == StatusCode::OK), "they wait for each other");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_comes_in_pages_and_as_csv() {
+    let data = lake();
+    let origin = origin(data.path(), duckdb().to_str().unwrap());
+    let url = |query: &str| format!("{}/v1/questions/fill?by=hour&{query}", origin.url);
+    let whole = get(&url("")).await;
+    let rows = whole["rows"].as_array().unwrap();
+    assert!(rows.len() > 10 && whole["cut"] == false);
+    let mut paged = vec![];
+    loop {
+        let page = get(&url(&format!("limit=7&offset={}", paged.len()))).await;
+        paged.extend(page["rows"].as_array().unwrap().iter().cloned());
+        if page["cut"] == false {
+            break;
+        }
+    }
+    assert_eq!(&paged, rows);
+    assert_eq!(get(&url("offset=1000")).await["rows"], json!([]));
+
+    let client = reqwest::Client::new();
+    for (request, cut) in
+        [(client.get(url("format=csv&limit=2")), "true"), (client.get(url("")).header("accept", "text/csv"), "false")]
+    {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/csv; charset=utf-8; header=present");
+        assert_eq!(response.headers()["slotkeeper-cut"], cut);
+        let csv = response.text().await.unwrap();
+        let said = slotkeeper(data.path(), &["ask", "fill", "--param", "by=hour", "--format", "csv"]);
+        let lines = if cut == "true" { 3 } else { rows.len() + 1 };
+        let expected: String = String::from_utf8_lossy(&said.stdout).split_inclusive("\r\n").take(lines).collect();
+        assert_eq!(csv, expected);
+    }
+    let json = client.get(url("format=json")).header("accept", "text/csv").send().await.unwrap();
+    assert_eq!(json.json::<Value>().await.unwrap(), whole);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_table_is_the_origin_s_fault_and_its_log_says_which() {
+    let data = lake();
+    let part = data.path().join("lake/agg_slots_hourly/date=2026-11-20/hour=00/part.parquet");
+    std::fs::write(&part, "no Parquet, though as long as one").unwrap();
+    let origin = origin(data.path(), duckdb().to_str().unwrap());
+    let response = reqwest::get(format!("{}/v1/questions/fill", origin.url)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let error: Value = response.json().await.unwrap();
+    assert_eq!(error["error"]["code"], "unreadable_tables");
+    assert!(!error.to_string().contains("part.parquet"), "{error}");
+    let other = reqwest::get(format!("{}/v1/questions/session?break=0", origin.url)).await.unwrap();
+    assert_eq!(other.status(), StatusCode::OK, "other tables can be read");
 }
 
 #[tokio::test(flavor = "multi_thread")]

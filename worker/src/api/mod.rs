@@ -8,7 +8,7 @@
 //! | `GET /api/v1/summary` | [`summary::Summary`]: totals, and the proof that no slot is lost |
 //! | `GET /api/v1/config` | `{"edge_url": …}`: the first edge, for the demo page; null without one |
 //! | `GET /v1/questions` | [`questions::Listed`] for each question that is shipped |
-//! | `GET /v1/questions/{name}?param=value` | [`questions::Answered`]: the answer, bounded in rows and time |
+//! | `GET /v1/questions/{name}?param=value` | [`slotkeeper_query::print::Json`], or CSV: the answer, bounded in rows and time |
 //! | `GET /healthz` | [`health::OriginHealth`] |
 //! | `GET /metrics` | the same and more, for Prometheus: [`metrics`] |
 //!
