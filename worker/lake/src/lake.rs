@@ -325,6 +325,7 @@ impl Lake {
         let fold_one = |hour: Hour, raw: &HourFiles<'_>, apart: &Apart| {
             let folded = fold::fold_hour(hour, raw, raw.rows(), pass_rows, apart, &mut |id| ask(id))?;
             let Folded { files: parts, totals, tally, unknown, rivals } = folded;
+            let _replacing = files.replacing()?;
             for (table, bytes) in DERIVED.iter().zip(parts) {
                 files.put(&name_in(table, hour, PART), bytes)?;
             }

@@ -36,5 +36,5 @@ pub use lake::{CHUNK_BYTES, FILES_MAX, Fault, Lake, Log, Registry, Round, Step};
 pub use raw::{LogEntry, RAW};
 pub use reader::LakeReader;
 pub use status::{RawTable, Status};
-pub use store::{Files, Listed, PART, Place};
+pub use store::{Files, Listed, PART, Place, REPLACING};
 pub use traces::Traces;

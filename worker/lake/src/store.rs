@@ -6,8 +6,10 @@
 //! name. What is listed is what was put: the store must answer a listing with all that was put before (S3 does).
 
 use std::{
+    fs::{File, OpenOptions, TryLockError},
     path::{Path as FilePath, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -54,6 +56,14 @@ pub struct Listed {
     pub e_tag: Option<String>,
 }
 
+/// In a lake's folder, held while the files of an hour are replaced. Whoever shares it while opening files of several tables has those
+/// of one fold.
+pub const REPLACING: &str = ".replacing.lock";
+/// How long the files of an hour wait for whoever opens some: that is a matter of milliseconds.
+const SHARED_MAX: Duration = Duration::from_secs(5);
+/// How often it is looked whether they have ended.
+const SHARED_LOOK: Duration = Duration::from_millis(2);
+
 /// The files of a lake.
 pub struct Files {
     store: Arc<dyn ObjectStore>,
@@ -95,6 +105,23 @@ impl Files {
         self.step()?;
         self.runtime.block_on(self.store.put(&Path::from(name), bytes.into()))?;
         self.step()
+    }
+
+    /// Holds off whoever opens files of several tables, until it is dropped; but not those who have stopped in the midst of it.
+    /// Nothing of a store that is no folder.
+    pub(crate) fn replacing(&self) -> Result<Option<File>, LakeError> {
+        let Some(folder) = &self.folder else { return Ok(None) };
+        let path = folder.join(REPLACING);
+        let io = |source| LakeError::Io { path: path.clone(), source };
+        let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(io)?;
+        let begin = Instant::now();
+        loop {
+            match file.try_lock() {
+                Err(TryLockError::Error(source)) => return Err(io(source)),
+                Err(TryLockError::WouldBlock) if begin.elapsed() < SHARED_MAX => std::thread::sleep(SHARED_LOOK),
+                _ => return Ok(Some(file)),
+            }
+        }
     }
 
     /// Puts a file if there is none of this name. Whether there was none.

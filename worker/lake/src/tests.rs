@@ -540,6 +540,35 @@ fn one_process_at_a_time_advances_a_lake() {
 }
 
 #[test]
+fn the_files_of_an_hour_are_replaced_while_nobody_opens_some_of_them() {
+    let mut world = World::new();
+    world.log.append("edge-1", &[committed(&unfilled(1, 0))]);
+    world.advance();
+    let path = world.folder.path().join("lake").join(crate::REPLACING);
+    let opening = std::fs::File::open(path).unwrap();
+    opening.lock_shared().unwrap();
+    let before = world.derived();
+    world.log.append("edge-1", &[committed(&unfilled(2, 0))]);
+    let (folder, book) = (world.folder.path().join("lake"), world.book());
+    std::thread::scope(|scope| {
+        let folding = scope.spawn(|| {
+            Lake::open(&folder, &book).unwrap().advance(&world.log, &mut Known::all(), &mut |_| ()).unwrap();
+        });
+        let begin = std::time::Instant::now();
+        while begin.elapsed() < std::time::Duration::from_millis(300) {
+            let mut now = BTreeMap::new();
+            for table in DERIVED {
+                files_below(&folder.join(table.name), &mut now);
+            }
+            assert!(now.iter().all(|(name, bytes)| before[name] == *bytes));
+        }
+        drop(opening);
+        folding.join().unwrap();
+    });
+    assert_ne!(world.derived(), before);
+}
+
+#[test]
 fn a_row_that_is_neither_filled_nor_unfilled_stops_its_hour_and_is_named() {
     let mut world = World::new();
     let row = unfilled(1, 0);

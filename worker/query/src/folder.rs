@@ -16,6 +16,8 @@ pub const SESSIONS_MAX: usize = 1_000;
 
 /// In the folder of all sessions, held while one is made or the dead are swept.
 const GATE: &str = "gate.lock";
+/// How often it is looked whether files are still being replaced.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(2);
 /// In a session's folder, held while it lives.
 const LIFE: &str = "life.lock";
 
@@ -150,6 +152,19 @@ fn locked(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().create(true).write(true).truncate(false).open(path)?;
     file.lock()?;
     Ok(file)
+}
+
+/// Shares a lock, once whoever holds it has ended.
+pub(crate) fn shared(path: &Path, deadline: Option<Deadline>) -> Result<File, Error> {
+    let file = OpenOptions::new().create(true).write(true).truncate(false).open(path).map_err(fault(path))?;
+    loop {
+        match file.try_lock_shared() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+            Err(fs::TryLockError::Error(error)) => return Err(fault(path)(error)),
+        }
+        deadline.map_or(Ok(()), Deadline::check)?;
+    }
 }
 
 fn fault(path: &Path) -> impl FnOnce(io::Error) -> Error {

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     duckdb::{Connection, Deadline, DuckDb, Error, Limits, Table, quoted_list, words},
-    folder::Folder,
+    folder::{Folder, shared},
     view::{Source, View},
 };
 
@@ -26,6 +26,9 @@ pub struct Settings {
     pub memory_max_bytes: u64,
     /// Where the folders of all sessions are, on the file system of the tables' files; made if there is none.
     pub sessions: PathBuf,
+    /// Held by whoever replaces files of several tables that belong together, so that all or none are found replaced; made if there
+    /// is none.
+    pub replacing: PathBuf,
     /// The folders it may read beside the tables.
     pub folders: Vec<PathBuf>,
     /// The files it may read beside them.
@@ -53,6 +56,7 @@ pub type Values = BTreeMap<String, Option<String>>;
 pub struct Session {
     connection: Connection, // closed before its folder goes
     views: Vec<View>,
+    replacing: PathBuf,
     made: RefCell<BTreeSet<String>>,
     folder: Folder,
 }
@@ -82,7 +86,8 @@ impl Session {
             quoted_list(&folders),
             quoted_list(&settings.files)
         ))?;
-        Ok(Self { connection, views, made: RefCell::default(), folder })
+        let replacing = settings.replacing.clone();
+        Ok(Self { connection, views, replacing, made: RefCell::default(), folder })
     }
 
     /// The answers of those of the statements that have one.
@@ -93,21 +98,27 @@ impl Session {
     /// The same, where the time began to run before.
     pub fn ask_since(&self, began: Instant, sql: &str, values: &Values, bounds: Bounds) -> Result<Vec<Answer>, Error> {
         let limits = bounds.since(began);
-        self.make_views(sql, limits.deadline)?;
+        self.keep_tables(sql, limits.deadline)?;
         self.connection.ask(sql, values, limits)
     }
 
     /// Writes the answer of the one question `sql` as a Parquet file.
     pub fn write_parquet(&self, sql: &str, values: &Values, file: &Path, bounds: Bounds) -> Result<(), Error> {
         let limits = bounds.since(Instant::now());
-        self.make_views(sql, limits.deadline)?;
+        self.keep_tables(sql, limits.deadline)?;
         // DuckDB can write nowhere but here.
         let answer = self.folder.answer();
         self.connection.write(sql, values, &answer, limits)?;
         move_file(&answer, file).map_err(|source| Error::Out { path: file.into(), source })
     }
 
-    /// Makes the views that the SQL may need and that there are not yet: those whose names are words of it, wherever they stand.
+    /// Makes the views that the SQL may need and that there are not yet, of one state of all their files.
+    fn keep_tables(&self, sql: &str, deadline: Option<Deadline>) -> Result<(), Error> {
+        let _none_is_replaced = shared(&self.replacing, deadline)?;
+        self.make_views(sql, deadline)
+    }
+
+    /// Those whose names are words of the SQL, wherever they stand.
     fn make_views(&self, sql: &str, deadline: Option<Deadline>) -> Result<(), Error> {
         let words: BTreeSet<String> = words(sql).map(str::to_ascii_lowercase).collect();
         let any = words.iter().any(|word| asks_for_any(word));

@@ -5,7 +5,6 @@
 use std::{
     cell::Cell,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -19,7 +18,8 @@ const ALL: Bounds = Bounds { rows_skipped: 0, rows_max: 1_000_000, time_max: Non
 
 fn settings(lake: &Path) -> Settings {
     let sessions = lake.join(".sessions");
-    Settings { threads: 2, memory_max_bytes: 1 << 30, sessions, folders: vec![], files: vec![] }
+    let replacing = lake.join(".replacing.lock");
+    Settings { threads: 2, memory_max_bytes: 1 << 30, sessions, replacing, folders: vec![], files: vec![] }
 }
 
 fn session(lake: &Path, views: &[View]) -> Session {
@@ -197,6 +197,17 @@ fn a_file_is_written_of_one_question_and_of_nothing_that_is_made_to_look_like_on
         assert!(write(&sql).is_err(), "{sql}");
         assert!(!out.exists() && !other.exists(), "{sql}");
     }
+    // In its own folder, where DuckDB can write, are the lake's very files by other names.
+    let kept = folder.path().join("kept");
+    std::fs::write(&kept, "the lake's").unwrap();
+    let keeping = self::session(folder.path(), &[view("t", Source::Files(vec![kept.clone()]))]);
+    assert!(asked(&keeping, "FROM t").is_err(), "it is no Parquet, but it is kept now");
+    let over = folder.path().join(".sessions/1/t/000000.parquet");
+    assert!(over.exists());
+    let crafted = format!("SELECT 1) TO '{}' (FORMAT csv, USE_TMP_FILE false); COPY (SELECT 2", over.display());
+    assert!(keeping.write_parquet(&crafted, &Values::new(), &out, ALL).is_err());
+    assert_eq!(std::fs::read(&kept).unwrap(), b"the lake's");
+
     write("SELECT 7 AS seven -- ; )\n;").unwrap();
     let read = self::session(folder.path(), &[view("t", Source::Files(vec![out.clone()]))]);
     let answer = read.ask("SELECT count(*) FROM t", &Values::new(), ALL).unwrap().remove(0);
@@ -205,12 +216,13 @@ fn a_file_is_written_of_one_question_and_of_nothing_that_is_made_to_look_like_on
     assert!(nowhere.to_string().contains("no/x: "), "{nowhere}");
 }
 
-/// Every file below, with what is in it.
+/// Every folder and file below, with what is in it.
 fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
         for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
+                found.push((path.clone(), vec![]));
                 folders.push(path);
             } else {
                 found.push((path.clone(), std::fs::read(path).unwrap()));
@@ -288,19 +300,19 @@ fn an_answer_is_of_one_state_of_each_file_while_files_are_replaced() {
         std::fs::create_dir_all(part(hour).parent().unwrap()).unwrap();
     }
     replace(0);
-    let is_done = AtomicBool::new(false);
+    let begin = Instant::now();
+    let is_over = || begin.elapsed() > Duration::from_secs(3);
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             let mut round = 1;
-            while !is_done.load(Ordering::Relaxed) {
+            while !is_over() {
                 replace(round);
                 round += 1;
             }
             round
         });
         let sql = "SELECT hour, count(*), sum(n) FROM t GROUP BY hour ORDER BY hour";
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(3) {
+        while !is_over() {
             let session = session(folder.path(), &[view("t", Source::Hours(folder.path().join("t")))]);
             let answer = asked(&session, sql).unwrap().remove(0);
             assert_eq!(answer.rows.len(), HOURS);
@@ -310,8 +322,47 @@ fn an_answer_is_of_one_state_of_each_file_while_files_are_replaced() {
             }
             assert_eq!(asked(&session, sql).unwrap().remove(0), answer, "and so it stays");
         }
-        is_done.store(true, Ordering::Relaxed);
         assert!(writer.join().unwrap() > 10);
+    });
+}
+
+#[test]
+fn tables_that_are_named_together_are_of_one_state_of_what_is_replaced_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = ["t", "u"].map(|name| folder.path().join(format!("{name}.parquet")));
+    let states = [0, 1].map(|state| folder.path().join(format!("{state}.state")));
+    let writer = session(folder.path(), &[]);
+    for (state, file) in states.iter().enumerate() {
+        writer.write_parquet(&format!("SELECT {state} AS n"), &Values::new(), file, ALL).unwrap();
+    }
+    let lock = std::fs::File::create(settings(folder.path()).replacing).unwrap();
+    let replace = |state: usize| {
+        lock.lock().unwrap();
+        for file in &files {
+            std::fs::copy(&states[state], file.with_extension("new")).unwrap();
+            std::fs::rename(file.with_extension("new"), file).unwrap();
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        lock.unlock().unwrap();
+    };
+    replace(0);
+    let begin = Instant::now();
+    let is_over = || begin.elapsed() > Duration::from_secs(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut round = 0;
+            while !is_over() {
+                round += 1;
+                replace(round % 2);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        while !is_over() {
+            let views =
+                ["t", "u"].map(|name| view(name, Source::Files(vec![folder.path().join(format!("{name}.parquet"))])));
+            let answer = asked(&session(folder.path(), &views), "SELECT t.n, u.n FROM t, u").unwrap().remove(0);
+            assert_eq!(answer.rows[0][0], answer.rows[0][1]);
+        }
     });
 }
 

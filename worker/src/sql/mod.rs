@@ -45,7 +45,8 @@ pub fn start(data: &DataDir, folders: Vec<PathBuf>, files: Vec<PathBuf>) -> Resu
     let duckdb = DuckDb::load()?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let sessions = std::path::absolute(data.lake().join(SESSIONS))?;
-    let settings = Settings { threads, memory_max_bytes: MEMORY_MAX_BYTES, sessions, folders, files };
+    let replacing = data.lake().join(slotkeeper_lake::REPLACING);
+    let settings = Settings { threads, memory_max_bytes: MEMORY_MAX_BYTES, sessions, replacing, folders, files };
     Ok(Session::start(&duckdb, &settings, views(data))?)
 }
 
