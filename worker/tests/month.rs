@@ -21,11 +21,11 @@ use slotkeeper::{
 use support::program;
 
 /// Over the end of a month, so that two are closed; and longer ago than tokens live.
-const WORLD: &str = "--start 2025-08-29 --days 4 --slots 12000 --flights 12 --titles 10 --viewers 600 --seed 5";
-const DAYS: [&str; 4] = ["2025-08-29", "2025-08-30", "2025-08-31", "2025-09-01"];
+const WORLD: &str = "--start 2025-08-30 --days 3 --slots 11000 --flights 12 --titles 10 --viewers 600 --seed 5";
+const DAYS: [&str; 3] = ["2025-08-30", "2025-08-31", "2025-09-01"];
 const MONTHS: [&str; 2] = ["2025-08", "2025-09"];
 /// How often each step is killed: the lake, which is the longest, and every other.
-const LAKE_KILLS: u32 = 5;
+const LAKE_KILLS: u32 = 4;
 const KILLS: u32 = 2;
 
 /// All steps from the log to the closed months.
