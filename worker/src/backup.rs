@@ -21,6 +21,10 @@ use slotkeeper_core::time::UnixMillis;
 
 use crate::{
     data_dir::{DataDir, DataDirError, connect_read_only},
+    lake::{
+        PlaceError,
+        mirror::{self, Wanted},
+    },
     log::{LogError, SqliteLog},
     sql::raw_files,
 };
@@ -57,6 +61,9 @@ pub enum BackupError {
         /// Why.
         source: rusqlite::Error,
     },
+    /// The lake's files cannot be read where they are.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The lake's files are merged faster than they can be copied.
     #[error("{0}: its files were merged while they were copied, {LAKE_TRIES_MAX} times; back up when less is going on")]
     LakeMoves(PathBuf),
@@ -157,6 +164,7 @@ fn copy_lake(
     let book = partial.join(LAKE_BOOK);
     for _ in 0..LAKE_TRIES_MAX {
         progress(LAKE);
+        mirror::bring(&DataDir::open(data)?, Wanted::Everything)?;
         let known = files.len();
         copy_folder(data, partial, LAKE, files)?;
         if !book.exists() || is_complete(&book, &partial.join(LAKE))? {

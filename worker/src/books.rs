@@ -37,6 +37,7 @@ use crate::{
     contracts::{Booked, BookedFlight, NotBonus},
     data_dir::{DataDir, DataDirError},
     dims::ExportError,
+    lake::PlaceError,
     log::LogError,
 };
 
@@ -70,6 +71,9 @@ pub enum BooksError {
     /// What is booked, for SQL.
     #[error(transparent)]
     Dimensions(#[from] ExportError),
+    /// A file cannot be put where the lake is.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// A file for SQL.
     #[error("{path}: {reason}")]
     File {

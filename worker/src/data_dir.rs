@@ -9,6 +9,7 @@
 //! | `pacing.db` | how every flight stood at the end of each day | days are closed again |
 //! | `fold.db` | the tables folded from log and contracts, for the pages | it is folded again |
 //! | `lake/`, `lake.db` | facts by the hour and the tables folded from them, for questions; which files there are, and totals | both are made again, as far back as the log goes: `slotkeeper lake rebuild` |
+//! | `lake.place` | the store that the lake is in instead of the folder, which then holds a copy to be asked, as `lake.mirror` notes | the lake is looked for in the folder, and is not there |
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -116,6 +117,16 @@ impl DataDir {
     /// The lake's book: which files there are, and totals.
     pub fn lake_db(&self) -> PathBuf {
         self.0.join("lake.db")
+    }
+
+    /// What says where else than in its folder the lake is.
+    pub fn lake_place(&self) -> PathBuf {
+        self.0.join("lake.place")
+    }
+
+    /// What is in the folder of the lake if that is a copy of what a store has.
+    pub fn lake_mirror(&self) -> PathBuf {
+        self.0.join("lake.mirror")
     }
 
     /// The vendors' calls' file.

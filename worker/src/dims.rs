@@ -10,7 +10,8 @@ use slotkeeper_lake::{
 
 use crate::{
     contracts::Contracts,
-    data_dir::{DataDir, replace_file},
+    data_dir::DataDir,
+    lake::{PlaceError, Shelf},
     sql::tables::DIMENSIONS,
 };
 
@@ -33,25 +34,20 @@ pub enum ExportError {
     /// The rows cannot be written as Parquet.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The file cannot be written.
-    #[error("{path}: {source}")]
-    Io {
-        /// Which.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// The file cannot be put where the lake is.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
 }
 
 /// Writes `lake/dim_*/part.parquet`, each whole or not at all, and only where something has changed: what is booked the same is the
 /// same file.
 pub fn export(data: &DataDir) -> Result<(), ExportError> {
+    let shelf = Shelf::open(data)?;
     let mut contracts = Contracts::open(&data.contracts())?;
     let snapshot = contracts.db().unchecked_transaction()?; // one moment for all of them
     for table in DIMENSIONS {
         let bytes = file::write(&rows(&snapshot, table)?)?;
-        let path = data.lake().join(table.name).join("part.parquet");
-        replace_file(&path, &bytes).map_err(|source| ExportError::Io { path: path.display().to_string(), source })?;
+        shelf.put(&format!("{}/part.parquet", table.name), bytes)?;
     }
     Ok(())
 }

@@ -33,6 +33,7 @@ use slotkeeper_lake::LakeError;
 
 use crate::{
     data_dir::{self, DataDir, DataDirError, ServeLock},
+    lake::PlaceError,
     log::{LogError, SqliteLog},
     sql::SESSIONS,
 };
@@ -84,6 +85,9 @@ pub enum ForgetError {
          and they cannot be read without their book; put the lake.db of a backup back, and run this again"
     )]
     NoBook(PathBuf),
+    /// Where its files are.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// No new name could be drawn.
     #[error("the system gives no random numbers: {0}")]
     Random(String),

@@ -21,6 +21,7 @@ use slotkeeper_world::{InvalidParams, Params, Script, Sink, Sold, SoldAd, Truth,
 use crate::{
     contracts::{Contracts, Format, ImportError},
     data_dir::{DataDir, DataDirError},
+    lake::PlaceError,
     log::{Log, LogError, Received, SqliteLog},
     plan::{self, MakePlanError},
     registry::Registry,
@@ -79,6 +80,9 @@ pub enum GenerateError {
     /// A question does not take what it is asked with.
     #[error(transparent)]
     Question(#[from] slotkeeper_query::question::InvalidValue),
+    /// The lake's files cannot be read where they are.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The log cannot be written.
     #[error(transparent)]
     Log(#[from] LogError),

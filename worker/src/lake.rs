@@ -1,5 +1,9 @@
 //! The lake of a data directory: between its log and its registry, and `slotkeeper-lake`, which knows neither.
 
+pub mod mirror;
+pub mod place;
+mod s3;
+
 use std::time::Duration;
 
 use slotkeeper_core::{contract::RegistryRecord, id::RecordId};
@@ -14,6 +18,7 @@ use crate::{
     log::{Entry, Log, LogError, SqliteLog},
     registry::Registry,
 };
+pub use place::{PlaceError, Shelf, place};
 
 /// How often a serving origin looks for what has come.
 const EVERY: Duration = Duration::from_mins(1);
@@ -33,6 +38,9 @@ pub enum AdvanceError {
     /// The lake itself.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// Where its files are.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -72,7 +80,7 @@ impl Advancing {
         if consumed + 1 < first {
             return Err(AdvanceError::LogBeginsLater { first, consumed });
         }
-        Ok(Self { lake: Lake::open(&data.lake(), &data.lake_db())?, log, registry })
+        Ok(Self { lake: Lake::open(place(data)?, &data.lake_db())?, log, registry })
     }
 
     /// Begins a round of writing, folding and merging.

@@ -30,7 +30,8 @@ use url::Url;
 
 pub use addresses::why_not_public;
 pub use connector::ConnectError;
-use connector::{Guard, Resolve, system};
+pub(crate) use connector::Guard;
+use connector::{Exempt, Resolve, system};
 
 /// Who calls.
 const USER_AGENT: &str = concat!("Slotkeeper/", env!("CARGO_PKG_VERSION"));
@@ -154,13 +155,11 @@ impl Outbound {
     /// A client that calls the public internet, and `exempt` wherever they are: for tests, and for vendors in one's own
     /// network.
     pub fn new(exempt: impl IntoIterator<Item = HostPort>) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        Self::over(system(), exempt, roots)
+        Self::over(system(), exempt, public_roots())
     }
 
     fn over(resolve: Resolve, exempt: impl IntoIterator<Item = HostPort>, roots: RootCertStore) -> Self {
-        let guard = Guard { resolve, exempt: Arc::new(exempt.into_iter().collect()), tls: tls(roots) };
+        let guard = Guard { resolve, exempt: Arc::new(Exempt::Hosts(exempt.into_iter().collect())), tls: tls(roots) };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
@@ -201,6 +200,13 @@ impl Outbound {
         let body = read(body, bounds).await?;
         Ok(Answer { url: url.to_string(), status: head.status, headers: head.headers, body })
     }
+}
+
+/// Whom browsers trust.
+fn public_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    roots
 }
 
 /// TLS 1.2 and 1.3 with whom `roots` vouch for.

@@ -45,6 +45,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub struct Options {
     /// Where the state is.
     pub data: PathBuf,
+    /// Where the lake is kept from its beginning on; without, where it is, or in the folder.
+    pub lake: Option<String>,
     /// The secrets shared with the edges.
     pub keys: Keyring,
     /// Whom to publish to and whose outboxes to empty.
@@ -79,6 +81,9 @@ pub enum ServeError {
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// The lake's place.
+    #[error(transparent)]
+    Lake(#[from] lake::PlaceError),
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -125,6 +130,9 @@ pub async fn serve(
     }
     let data = DataDir::open(&options.data)?;
     let lock = Arc::new(data.lock_for_serving()?);
+    if let Some(url) = &options.lake {
+        lake::place::choose(&data, url)?;
+    }
     finish_forgetting(&data, &lock).await?;
     drop(Contracts::open(&data.contracts())?); // makes the tables that the readers below expect
     let fold = Fold::open(&data.fold(), Registry::open(&data.contracts())?)?;

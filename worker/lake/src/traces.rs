@@ -15,7 +15,7 @@ use crate::{
     file,
     hour::Hour,
     lake::Lake,
-    store::{Files, name_in},
+    store::{Files, Place, name_in},
     tables::{Column, RAW_BEACONS, RAW_DECISIONS, RAW_OPPORTUNITIES, Table, place_in},
 };
 
@@ -52,14 +52,14 @@ impl Lake {
 impl Traces {
     /// The same of a lake that another process may be advancing, which then may fail. Nothing is written.
     pub fn look(
-        folder: &Path,
+        place: impl Into<Place>,
         book: &Path,
         viewer: ViewerKey,
         known: &BTreeSet<BreakId>,
         until: u64,
     ) -> Result<Self, LakeError> {
         match book::open_read_only(book)? {
-            Some(db) => traces(&Files::at(folder)?, &db, viewer, known, until),
+            Some(db) => traces(&Files::at(place)?, &db, viewer, known, until),
             None => Ok(Self::default()),
         }
     }

@@ -15,6 +15,7 @@ use super::{AuditError, Law};
 use crate::{
     data_dir::{self, DataDir},
     fold::parsed,
+    lake,
 };
 
 const QUARTER_MS: i64 = 900_000;
@@ -55,7 +56,7 @@ pub(super) fn check(data: &DataDir, tables: &Connection, consumed_seq: u64) -> R
         return Ok(law);
     }
     let book = data_dir::connect_read_only(&data.lake_db())?;
-    let lake = LakeReader::open(&data.lake())?;
+    let lake = LakeReader::open(lake::place(data)?)?;
     let (mut rows, hours) = (0, hours_of(&book, tables)?);
     for hour in &hours {
         let mut sums = Sums::default();

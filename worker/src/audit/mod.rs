@@ -78,6 +78,9 @@ pub enum AuditError {
     /// The lake.
     #[error(transparent)]
     Lake(#[from] slotkeeper_lake::LakeError),
+    /// Where its files are.
+    #[error(transparent)]
+    Place(#[from] crate::lake::PlaceError),
     /// Folding again.
     #[error(transparent)]
     Fold(#[from] crate::fold::FoldError),

@@ -13,7 +13,7 @@ use super::{
     BooksError,
     tables::{CAMPAIGN_PACING_DAILY, MAKEGOOD_LEDGER, MAKEGOODS},
 };
-use crate::data_dir::{DataDir, replace_file};
+use crate::{data_dir::DataDir, lake::Shelf};
 
 /// Writes `lake/makegoods/part.parquet` and `lake/makegood_ledger/part.parquet`.
 pub fn export_ledger(data: &DataDir, ledger: &mut Ledger) -> Result<(), BooksError> {
@@ -108,6 +108,5 @@ pub(super) fn day(folder: &DataDir, date: Date, all: &[DailyRow]) -> Result<(), 
 
 /// Whole or not at all: a reader sees the file of before, or this one.
 fn write(data: &DataDir, name: &str, rows: &Rows) -> Result<(), BooksError> {
-    let path = data.lake().join(name);
-    replace_file(&path, &file::write(rows)?).map_err(|error| BooksError::File { path, reason: error.to_string() })
+    Ok(Shelf::open(data)?.put(name, file::write(rows)?)?)
 }

@@ -7,10 +7,15 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
-use slotkeeper::{data_dir::DataDir, lake::Advancing, log::SqliteLog, say, tell};
+use slotkeeper::{
+    data_dir::DataDir,
+    lake::{Advancing, place},
+    log::SqliteLog,
+    say, tell,
+};
 use slotkeeper_lake::{Status as LakeStatus, Step};
 
-use super::Data;
+use super::{Data, LakePlace};
 use crate::table;
 
 /// How often long work says how far it is.
@@ -32,6 +37,8 @@ pub(crate) enum Lake {
 pub(crate) struct Work {
     #[command(flatten)]
     data: Data,
+    #[command(flatten)]
+    place: LakePlace,
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -109,6 +116,9 @@ impl Work {
             let [entries, hours, crowded] = to_do(&data)?;
             return self.say_plan(entries, hours, crowded);
         }
+        if let Some(url) = &self.place.url {
+            place::choose(&data, url)?;
+        }
         self.round(&data, Advancing::open(&data)?)
     }
 
@@ -126,6 +136,13 @@ impl Work {
         let _past = data.lock_for_rewriting()?;
         let mut advancing = Advancing::open(&data)?;
         advancing.clear()?;
+        if let Some(url) = &self.place.url {
+            drop(advancing);
+            if place::choose(&data, url)? {
+                place::carry_books(&data)?;
+            }
+            advancing = Advancing::open(&data)?;
+        }
         self.round(&data, advancing)
     }
 
@@ -199,7 +216,11 @@ impl Status {
             return Ok(ExitCode::SUCCESS);
         }
         let logged = SqliteLog::last_seq_at(&data.log())?;
-        say!("the log is in the lake to entry {} of {logged}", status.consumed_seq);
+        say!(
+            "the log is in the lake to entry {} of {logged}; its files are in {}",
+            status.consumed_seq,
+            place::name(&data)?
+        );
         say!("{} hours, of which {} are to be folded", status.hours, status.hours_to_fold);
         say!(
             "{} facts received = {} unique + {} duplicate + {} refused + {} decisions, losses or not folded yet; {} came late",

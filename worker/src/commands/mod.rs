@@ -116,6 +116,15 @@ pub(crate) struct Data {
     pub(crate) data: PathBuf,
 }
 
+/// Where the lake is.
+#[derive(Args)]
+pub(crate) struct LakePlace {
+    /// The S3-compatible store that the lake's files are kept in from the first on; the environment says how to reach it, as for
+    /// AWS's own tools. Every command finds them there; without, they are in the folder of all state
+    #[arg(long = "lake", env = "SLOTKEEPER_LAKE", value_name = "s3://BUCKET[/PREFIX]")]
+    pub(crate) url: Option<String>,
+}
+
 /// What is shared with the edges.
 #[derive(Args)]
 pub(crate) struct Shared {

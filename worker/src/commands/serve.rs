@@ -15,7 +15,7 @@ use slotkeeper::{
 use slotkeeper_core::{limit::REQUESTS_PER_MINUTE_DEFAULT, redis::Shards};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Data, Shared, runtime};
+use super::{Data, LakePlace, Shared, runtime};
 
 /// How long what still runs may take to end, after everything that matters has ended.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -24,6 +24,8 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Serve {
     #[command(flatten)]
     data: Data,
+    #[command(flatten)]
+    lake: LakePlace,
     #[command(flatten)]
     shared: Shared,
 
@@ -161,6 +163,7 @@ impl Serve {
         }
         let options = Options {
             data: self.data.data,
+            lake: self.lake.url,
             keys: self.shared.keyring()?,
             edges: self.shared.edges(),
             streams: self.redis.streams()?,

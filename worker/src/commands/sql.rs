@@ -9,7 +9,11 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use slotkeeper::{data_dir::DataDir, say, sql, tell};
+use slotkeeper::{
+    data_dir::DataDir,
+    lake::mirror::{self, Wanted},
+    say, sql, tell,
+};
 use slotkeeper_query::{Answer, Bounds, Question, print, question::Kind, session::Values};
 
 /// The largest SQL that is read, in bytes.
@@ -116,6 +120,7 @@ impl Asking {
         let (values, files) = self.values(question)?;
         let out = self.out.as_deref().map(|out| outside(out, &data)).transpose()?;
         let folders = self.allowed.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
+        mirror::bring(&data, Wanted::Tables)?;
         let session = sql::start(&data, folders, files)?;
         let time_max = (self.timeout > 0).then(|| Duration::from_secs(self.timeout));
         let bounds = Bounds { rows_skipped: 0, rows_max: self.rows, time_max };

@@ -6,14 +6,19 @@ use slotkeeper_core::{
     decision::Decision,
     id::{BreakId, ViewerKey},
 };
-use slotkeeper_lake::{Forgetting, Lake, Traces, hour::Hour};
+use slotkeeper_lake::{Forgetting, Lake, Place, Traces, hour::Hour};
 
 use super::{
     ForgetError, Progress,
     receipts::{self, Unfinished},
     rewrite,
 };
-use crate::{data_dir::DataDir, log::SqliteLog, registry::Registry};
+use crate::{
+    data_dir::DataDir,
+    lake::{mirror, place},
+    log::SqliteLog,
+    registry::Registry,
+};
 
 /// Takes the viewer out of the files of their hours, and folds those again.
 pub(super) fn rewrite(
@@ -22,7 +27,7 @@ pub(super) fn rewrite(
     unfinished: &Unfinished,
     progress: Progress<'_>,
 ) -> Result<(), ForgetError> {
-    let Some(mut lake) = open(data, log)? else { return Ok(()) };
+    let Some(mut lake) = open(data, log)? else { return Ok(mirror::prune(data)?) };
     progress(&format!("rewriting {} hours of the lake", unfinished.hours.len()));
     let hours: BTreeSet<Hour> = unfinished.hours.iter().filter_map(|at| Hour::of(*at)).collect();
     let forgetting = Forgetting {
@@ -36,7 +41,8 @@ pub(super) fn rewrite(
         entry_now: &|seq, before| Ok(receipts::hash_now(log, seq, before)?),
     };
     let mut registry = Registry::open(&data.contracts())?;
-    Ok(lake.forget(&forgetting, &mut registry)?)
+    lake.forget(&forgetting, &mut registry)?;
+    Ok(mirror::prune(data)?)
 }
 
 /// What the lake alone tells of a viewer, and of breaks that the log says are theirs, because the log begins later: what it began with
@@ -52,17 +58,18 @@ pub(super) fn traces_behind_the_log(
         return Ok(Traces::default());
     }
     has_book_or_log(data, log)?;
-    Ok(Traces::look(&data.lake(), &data.lake_db(), viewer, known, first)?)
+    Ok(Traces::look(place(data)?, &data.lake_db(), viewer, known, first)?)
 }
 
+/// The lake, if its book is there. Without its book nobody knows what is in it, and it is made again from the log.
 fn open(data: &DataDir, log: &SqliteLog) -> Result<Option<Lake>, ForgetError> {
-    let (folder, book) = (data.lake(), data.lake_db());
+    let (place, book) = (place(data)?, data.lake_db());
     if book.exists() {
-        return Ok(Some(Lake::open(&folder, &book)?));
+        return Ok(Some(Lake::open(place, &book)?));
     }
-    if folder.exists() {
+    if !matches!(&place, Place::Folder(folder) if !folder.exists()) {
         has_book_or_log(data, log)?;
-        Lake::open(&folder, &book)?.clear()?; // without its book nobody knows what is in it; it is made again from the log
+        Lake::open(place, &book)?.clear()?;
     }
     Ok(None)
 }

@@ -33,6 +33,7 @@ use super::{
 };
 use crate::{
     data_dir::{self, DataDir},
+    lake::mirror::{self, Wanted},
     sql::{self, SqlError, questions},
 };
 use answers::Expected;
@@ -119,6 +120,7 @@ pub fn check(data: &DataDir, progress: &mut dyn FnMut(&str)) -> Result<Report, G
         None => report.miss("fold.db", "there is none: `slotkeeper serve` folds the log"),
     }
     progress("the lake's totals and counts by hour");
+    mirror::bring(data, Wanted::Tables)?;
     let Some(found) = found::in_lake(data)? else {
         report.miss("lake", "there is none: slotkeeper lake advance");
         return Ok(report);

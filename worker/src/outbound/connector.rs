@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt,
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
@@ -23,11 +24,14 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsConnector,
-    rustls::{ClientConfig, pki_types::ServerName},
+    rustls::{
+        ClientConfig,
+        pki_types::{CertificateDer, ServerName},
+    },
 };
 use tower_service::Service;
 
-use super::{HostPort, addresses::why_not_public};
+use super::{HostPort, addresses::why_not_public, public_roots, tls};
 
 /// How long one address may take to accept.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -85,7 +89,7 @@ pub(super) fn system() -> Resolve {
 }
 
 /// Bytes both ways, encrypted or not.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
@@ -97,10 +101,34 @@ impl Connection for Box<dyn Duplex> {
 
 /// The only way to a connection, for names and for literal addresses alike. Who is exempt may be anywhere.
 #[derive(Clone)]
-pub(super) struct Guard {
+pub(crate) struct Guard {
     pub(super) resolve: Resolve,
-    pub(super) exempt: Arc<BTreeSet<HostPort>>,
+    pub(super) exempt: Arc<Exempt>,
     pub(super) tls: Arc<ClientConfig>,
+}
+
+/// Who is called wherever they are.
+#[derive(Debug)]
+pub(super) enum Exempt {
+    /// These.
+    Hosts(BTreeSet<HostPort>),
+    /// Everybody: whom to call is said by whoever runs the origin, and by nobody else.
+    Everybody,
+}
+
+impl Exempt {
+    fn has(&self, host: &str, port: u16) -> bool {
+        match self {
+            Self::Hosts(hosts) => hosts.contains(&HostPort { host: host.into(), port }),
+            Self::Everybody => true,
+        }
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("exempt", &self.exempt).finish_non_exhaustive()
+    }
 }
 
 impl Service<Uri> for Guard {
@@ -128,12 +156,20 @@ impl Service<Uri> for Guard {
 }
 
 impl Guard {
+    /// One that opens connections to any address, for URLs that nobody but this origin's operator chooses. Trusts these authorities
+    /// beside the public ones.
+    pub(crate) fn to_anywhere(trusted: &[CertificateDer<'static>]) -> Self {
+        let mut roots = public_roots();
+        roots.add_parsable_certificates(trusted.iter().cloned());
+        Self { resolve: system(), exempt: Arc::new(Exempt::Everybody), tls: tls(roots) }
+    }
+
     /// The addresses that may be connected to. One that is not public is passed over; if no other is left, it is the error.
     pub(super) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
         let found = self.lookup(host, port).await;
         let mut found = found.map_err(|reason| ConnectError::Unresolved { host: host.into(), reason })?;
         let mut not_public = None;
-        if !self.exempt.contains(&HostPort { host: host.into(), port }) {
+        if !self.exempt.has(host, port) {
             found.retain(|address| match why_not_public(address.ip()) {
                 Some(what) => {
                     not_public = Some(ConnectError::NotPublic { host: host.into(), address: address.ip(), what });

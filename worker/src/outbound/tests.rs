@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
 };
@@ -105,7 +106,7 @@ fn guard(found: Vec<SocketAddr>) -> Guard {
         let found = found.clone();
         Box::pin(async move { Ok(found) })
     });
-    Guard { resolve, exempt: Arc::default(), tls: tls(RootCertStore::empty()) }
+    Guard { resolve, exempt: Arc::new(Exempt::Hosts(BTreeSet::new())), tls: tls(RootCertStore::empty()) }
 }
 
 #[tokio::test]

@@ -18,6 +18,10 @@ use slotkeeper_query::{
 use crate::{
     books::{CAMPAIGN_PACING_DAILY, MAKEGOOD_LEDGER, MAKEGOODS},
     data_dir::{self, DataDir},
+    lake::{
+        PlaceError,
+        mirror::{self, Wanted},
+    },
 };
 
 /// How much memory an answer may take before it goes to disk.
@@ -38,6 +42,9 @@ pub enum SqlError {
     /// Where the data directory is cannot be told.
     #[error("{0}")]
     Path(#[from] std::io::Error),
+    /// The lake's files cannot be read where they are.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
 }
 
 /// A session over the tables of a data directory, which reaches these folders and files as well.
@@ -57,7 +64,7 @@ pub fn views(data: &DataDir) -> Vec<View> {
     for table in slotkeeper_lake::tables::ALL {
         let source = if table.name.starts_with("raw_") {
             let data = data.clone();
-            Source::Listed(Lister::new(move || listed(&data, table.name).map_err(|error| format!("lake.db: {error}"))))
+            Source::Listed(Lister::new(move || facts(&data, table.name)))
         } else {
             Source::Hours(lake.join(table.name))
         };
@@ -71,7 +78,12 @@ pub fn views(data: &DataDir) -> Vec<View> {
     views
 }
 
-/// The files of facts that count by now.
+/// The files of facts that count by now; of a lake in a store they are copied first, as only those who ask for them need them.
+fn facts(data: &DataDir, table: &str) -> Result<Vec<PathBuf>, String> {
+    mirror::bring(data, Wanted::Everything).map_err(|error| error.to_string())?;
+    listed(data, table).map_err(|error| format!("lake.db: {error}"))
+}
+
 fn listed(data: &DataDir, table: &str) -> rusqlite::Result<Vec<PathBuf>> {
     let book = data.lake_db();
     let book = if book.is_file() { Some(data_dir::connect_read_only(&book)?) } else { None };
