@@ -23,7 +23,7 @@ use super::Api;
 use crate::{
     data_dir::DataDir,
     error::ApiError,
-    lake::mirror::{self, Wanted},
+    lake::mirror,
     sql::{self, API_BOUNDS, SqlError, questions},
 };
 
@@ -70,7 +70,7 @@ impl Asker {
         let turn = turn.map_err(|closed| ApiError::internal(&closed))?;
         let answering = tokio::task::spawn_blocking(move || {
             let _until_answered = (place, turn); // whether or not the client still waits
-            mirror::bring(&self.data, Wanted::Tables).map_err(SqlError::from)?;
+            mirror::bring(&self.data, mirror::Wanted::Tables).map_err(SqlError::from)?;
             let session = sql::start(&self.data, vec![], vec![])?;
             Ok::<_, SqlError>(session.ask_since(began, &question.sql, &values, bounds)?)
         });
