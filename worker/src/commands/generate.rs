@@ -20,6 +20,7 @@ use super::Data;
 const DIFFERS: u8 = 3;
 
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Generate {
     #[command(flatten)]
     data: Data,

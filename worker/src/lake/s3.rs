@@ -15,6 +15,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use http_body_util::BodyExt as _;
 use hyper::{
     Method,
     body::{Body, Bytes, Frame, Incoming, SizeHint},
@@ -172,6 +173,7 @@ impl HttpService for Http {
         }
         // To delete what is deleted is no harm, nor is asking again: for `object_store`, nothing of it has been sent.
         let is_repeatable = matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE);
+        let is_listing = request.uri().query().is_some_and(|query| query.contains("list-type="));
         let kind = |kind| if is_repeatable { HttpErrorKind::Request } else { kind };
         let patience = self.answer_max + Duration::from_secs(request.body().content_length() as u64 / SENT_BYTES_PER_S);
         let answered = timeout(patience, self.client.request(request)).await;
@@ -181,7 +183,13 @@ impl HttpService for Http {
             HttpError::new(as_sent, error)
         };
         let (head, body) = answered.map_err(broken)?.into_parts();
-        Ok(HttpResponse::from_parts(head, HttpResponseBody::new(Timed::new(body, self.answer_max))))
+        let body = Timed::new(body, self.answer_max);
+        if !is_listing {
+            return Ok(HttpResponse::from_parts(head, HttpResponseBody::new(body)));
+        }
+        // `object_store` reads on where a file broke off, but asks for no listing again once it has begun.
+        let whole = body.collect().await.map_err(|error| HttpError::new(HttpErrorKind::Request, error))?;
+        Ok(HttpResponse::from_parts(head, whole.to_bytes().into()))
     }
 }
 
