@@ -48,8 +48,10 @@ pub enum DataDirError {
         "data directory {0}: another `slotkeeper close` or `slotkeeper ledger` is writing its books; try again when it is done"
     )]
     BooksInUse(PathBuf),
-    /// Somebody copies what would be rewritten.
-    #[error("data directory {0}: `slotkeeper backup` is copying it; try again when it is done")]
+    /// Somebody copies or rewrites what would be rewritten.
+    #[error(
+        "data directory {0}: `slotkeeper backup`, `forget`, `retention` or `lake rebuild` is at work in it; try again when it is done"
+    )]
     BeingCopied(PathBuf),
     /// Somebody rewrites what would be copied.
     #[error(
@@ -167,7 +169,7 @@ impl DataDir {
         Ok(PastLock { _file: file.ok_or_else(|| DataDirError::BeingRewritten(self.0.clone()))? })
     }
 
-    /// Takes what was written once to rewrite it: nobody copies it meanwhile.
+    /// Takes what was written once to rewrite it: nobody copies or rewrites it meanwhile.
     pub fn lock_for_rewriting(&self) -> Result<PastLock, DataDirError> {
         let file = self.lock("past.lock")?;
         Ok(PastLock { _file: file.ok_or_else(|| DataDirError::BeingCopied(self.0.clone()))? })

@@ -22,6 +22,8 @@ use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
@@ -43,6 +45,9 @@ pub(crate) use receipts::forgotten_breaks;
 use rewrite::NewNames;
 
 const HOUR_MS: u64 = 3_600_000;
+/// How long the questions of now are waited for, as whoever reads a database is.
+const ANSWERS_MAX: Duration = Duration::from_secs(10);
+const ANSWERS_LOOK: Duration = Duration::from_millis(50);
 
 /// Told what is being done.
 pub type Progress<'a> = &'a dyn Fn(&str);
@@ -163,6 +168,7 @@ pub fn forget_watched(
     if found.is_nothing() {
         return Ok(found.summary(None));
     }
+    crate::lake::place(data)?; // a store that does not answer is told before anything is half done
     if log.is_whole()? {
         remove_tables(data)?;
     }
@@ -286,13 +292,17 @@ fn erase(db: &rusqlite::Connection, path: &Path) -> Result<(), ForgetError> {
     if data_dir::leave_nothing_behind(db)? { Ok(()) } else { Err(ForgetError::BeingRead(path.into())) }
 }
 
-/// What questions keep of the lake while they are answered, and left of it if they were killed.
+/// What questions keep of the lake while they are answered, and left of it if they were killed. Those of now are waited for.
 fn remove_kept(data: &DataDir) -> Result<(), ForgetError> {
     let path = data.lake().join(SESSIONS);
-    match slotkeeper_query::living_sessions(&path) {
-        Ok(0) => Ok(()),
-        Ok(_) => Err(ForgetError::BeingRead(path)),
-        Err(source) => Err(ForgetError::Io { path, source }),
+    let begin = Instant::now();
+    loop {
+        match slotkeeper_query::living_sessions(&path) {
+            Ok(0) => return Ok(()),
+            Ok(_) if begin.elapsed() < ANSWERS_MAX => thread::sleep(ANSWERS_LOOK),
+            Ok(_) => return Err(ForgetError::BeingRead(path)),
+            Err(source) => return Err(ForgetError::Io { path, source }),
+        }
     }
 }
 

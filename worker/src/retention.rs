@@ -11,16 +11,18 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::Serialize;
-use slotkeeper_core::time::UnixMillis;
+use slotkeeper_core::{fact::FactBatch, time::UnixMillis};
 
 use crate::{
     data_dir::{self, DataDir, DataDirError},
     forget,
-    log::{Log as _, LogError, SqliteLog},
+    log::{Entry, Log as _, LogError, SqliteLog},
 };
 
 /// How many entries are dropped in one commit, so that whoever appends waits for moments only.
 const ENTRIES_PER_COMMIT: u64 = 500;
+/// How many entries are looked at at once.
+const ENTRIES_READ: usize = 100;
 /// How many free pages are given back to the file system in one commit.
 const PAGES_PER_COMMIT: u64 = 5_000;
 /// Who holds back what nobody could read.
@@ -46,12 +48,6 @@ pub enum RetentionError {
         "retention: a viewer is forgotten in the log and not everywhere yet; run `slotkeeper forget` again first, or start `slotkeeper serve`, which finishes it"
     )]
     Forgetting,
-    /// What could not be read is not known by its places.
-    #[error(
-        "retention: {0} batches of the log could not be read when the lake was made, by a build that did not note which: they are in \
-         no table, and would be lost; run `slotkeeper lake rebuild` first, with a build that reads them or to note them"
-    )]
-    Unreadable(u64),
     /// There is no lake.
     #[error(
         "retention: there is no lake.db: only the lake keeps what is dropped here; run `slotkeeper lake advance` first"
@@ -126,7 +122,7 @@ fn droppable(data: &DataDir, log: &SqliteLog, days: u64, now: UnixMillis) -> Res
     let (consumed, by) = consumed(data)?;
     // The last entry that somebody consumed stays: by it they know the log.
     let (mut last, mut by) = (old.min(consumed.saturating_sub(1)).max(first - 1), by);
-    if let Some(unreadable) = unreadable(data, first, last)? {
+    if let Some(unreadable) = unreadable(data, log, first, last)? {
         (last, by) = (unreadable - 1, UNREADABLE);
     }
     let dropped = Dropped {
@@ -153,21 +149,36 @@ fn consumed(data: &DataDir) -> Result<(u64, &'static str), RetentionError> {
     Ok(all.into_iter().min().unwrap_or_default())
 }
 
-/// The first of these entries that no build could read that came to it: what it holds is in the log alone.
-fn unreadable(data: &DataDir, first: u64, last: u64) -> Result<Option<u64>, RetentionError> {
+/// The first of these entries that no build could read that came to it: what it holds is in the log alone. Where a build counted such
+/// without noting which, they are looked for.
+fn unreadable(data: &DataDir, log: &SqliteLog, first: u64, last: u64) -> Result<Option<u64>, RetentionError> {
     let db = data_dir::connect_read_only(&data.lake_db())?;
     let count = |sql| db.query_row(sql, [], |row| row.get::<_, u64>(0));
     let noted = data_dir::has_table(&db, "unreadable_entries")?;
     let known = if noted { count("SELECT count(*) FROM unreadable_entries")? } else { 0 };
     let missing = count("SELECT coalesce(max(unreadable_batches), 0) FROM counts")?.saturating_sub(known);
     if missing > 0 {
-        return Err(RetentionError::Unreadable(missing));
+        return first_unreadable(log, first, last);
     }
     if !noted {
         return Ok(None);
     }
     let sql = "SELECT min(seq) FROM unreadable_entries WHERE seq BETWEEN ?1 AND ?2";
     Ok(db.query_row(sql, [first, last], |row| row.get(0))?)
+}
+
+fn first_unreadable(log: &SqliteLog, first: u64, last: u64) -> Result<Option<u64>, RetentionError> {
+    let mut after = first - 1;
+    while after < last {
+        let entries = log.read(after, ENTRIES_READ)?;
+        let Some(newest) = entries.last() else { break };
+        after = newest.seq;
+        let is_unreadable = |entry: &&Entry| serde_json::from_slice::<FactBatch>(&entry.received.bytes).is_err();
+        if let Some(entry) = entries.iter().take_while(|entry| entry.seq <= last).find(is_unreadable) {
+            return Ok(Some(entry.seq));
+        }
+    }
+    Ok(None)
 }
 
 fn offset(path: &Path, table: &str, column: &str) -> rusqlite::Result<Option<u64>> {

@@ -176,7 +176,7 @@ fn nothing_is_taken_away_under_a_backup_nor_copied_while_it_is() {
         let dropping = drop_old(&data, 1, NOW.plus_ms(1 << 40), &quiet).unwrap_err();
         assert!(matches!(&dropping, RetentionError::DataDir(error) if is_copied(error)), "{dropping}");
         let rebuilding = program().args(["lake", "rebuild", "--data"]).arg(&path).output().unwrap();
-        assert!(String::from_utf8_lossy(&rebuilding.stderr).contains("is copying it"), "{rebuilding:?}");
+        assert!(String::from_utf8_lossy(&rebuilding.stderr).contains("is at work in it"), "{rebuilding:?}");
         drop(data.lock_for_copying().unwrap()); // another backup may
         refused.fetch_add(1, Ordering::Relaxed);
     };

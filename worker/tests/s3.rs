@@ -337,7 +337,34 @@ fn a_lake_of_a_folder_is_made_anew_in_a_store_with_the_books_files() {
     assert!(said.contains("rebuild --lake"), "{said}");
     run(&data, port, &["lake", "rebuild", "--dry-run", "--lake", URL]);
     assert!(store.objects(BUCKET).is_empty() && files(&data.lake(), &derived) == expected, "a dry run changes nothing");
+    // What cannot be is refused before what there is goes.
+    let nobody_listens = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for (to, port) in [("lakes/tv", port), (URL, nobody_listens)] {
+        refused(&data, port, &["lake", "rebuild", "--lake", to]);
+        assert!(files(&data.lake(), &derived) == expected && !data.lake_place().exists(), "{to}");
+    }
     run(&data, port, &["lake", "rebuild", "--lake", URL]);
     assert!(objects(&mut store, &derived) == expected);
     assert!(objects(&mut store, &["campaign_pacing_daily"]) == pacing);
+}
+
+#[test]
+fn books_that_a_killed_rebuild_did_not_carry_are_carried_before_anybody_asks() {
+    let Some(mut store) = Store::start() else { return };
+    store.make(BUCKET);
+    let port = store.port;
+    let folder = tempfile::tempdir().unwrap();
+    let data = world(folder.path(), 300);
+    run(&data, port, &["lake", "advance"]);
+    run(&data, port, &["close", "day", "2026-10-29", "--provisional"]);
+    let pacing = files(&data.lake(), &["campaign_pacing_daily"]);
+    // As it is when it dies once the place is chosen.
+    for file in ["lake.db", "lake.db-wal", "lake.db-shm"] {
+        let _ = fs::remove_file(folder.path().join(file)); // the last two are there only at times
+    }
+    slotkeeper::lake::place::choose(&data, URL).unwrap();
+    let closed = run(&data, port, &["sql", "--format", "csv", "SELECT count(DISTINCT day) FROM campaign_pacing_daily"]);
+    assert!(closed.trim_end().ends_with('1'), "{closed}");
+    assert!(objects(&mut store, &["campaign_pacing_daily"]) == pacing);
+    assert!(files(&data.lake(), &["campaign_pacing_daily"]) == pacing);
 }

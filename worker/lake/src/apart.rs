@@ -63,10 +63,13 @@ pub(crate) fn note(db: &Connection, hour: Hour, breaks: &BTreeSet<BreakKey>) -> 
         }
         let others = others(db, *key, hour)?;
         if !others.is_empty() {
-            for hour in others.into_iter().chain([hour]) {
-                db.prepare_cached("INSERT OR IGNORE INTO breaks_apart VALUES (?1, ?2)")?
-                    .execute(params![hour.begin().0, key.0])?;
-                to_fold.insert(hour);
+            for one in others.into_iter().chain([hour]) {
+                let insert = "INSERT OR IGNORE INTO breaks_apart VALUES (?1, ?2)";
+                let is_new = db.prepare_cached(insert)?.execute(params![one.begin().0, key.0])? > 0;
+                // One that has told already hears of this hour's rows when those are told.
+                if is_new || one == hour {
+                    to_fold.insert(one);
+                }
             }
         }
     }

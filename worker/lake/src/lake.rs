@@ -149,12 +149,21 @@ impl Lake {
     /// Notes the hours of all breaks, in a book of before they were.
     fn note_breaks(&mut self) -> Result<(), LakeError> {
         let commit = self.db.transaction()?;
+        let mut is_whole = true;
         for file in book::files(&commit, RAW_OPPORTUNITIES.name, None)? {
             let path = name_in(&RAW_OPPORTUNITIES, file.hour, &file.name);
-            let rows = file::read(&apart::IDS, self.files.get(&path)?).map_err(LakeError::file(&path))?;
-            apart::note(&commit, file.hour, &apart::breaks_of(&rows))?;
+            let read = self.files.get(&path);
+            if let Ok(rows) = read.and_then(|bytes| file::read(&apart::IDS, bytes).map_err(LakeError::file(&path))) {
+                apart::note(&commit, file.hour, &apart::breaks_of(&rows))?;
+            } else {
+                // The fold of its hour says which and why; the others go on, and these are learnt once it is mended.
+                is_whole = false;
+                book::dirty(&commit, file.hour, 0)?;
+            }
         }
-        book::breaks_noted(&commit)?;
+        if is_whole {
+            book::breaks_noted(&commit)?;
+        }
         Ok(commit.commit()?)
     }
 

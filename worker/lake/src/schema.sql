@@ -53,6 +53,8 @@ CREATE TABLE IF NOT EXISTS breaks_apart (
     PRIMARY KEY (hour_at_ms, break_key)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX IF NOT EXISTS breaks_apart_by_break ON breaks_apart (break_key);
+
 -- What each of their hours told the others of its rows when it was folded: what an election needs.
 CREATE TABLE IF NOT EXISTS rivals (
     break_key INTEGER NOT NULL,

@@ -166,6 +166,7 @@ fn a_session_reaches_nothing_but_what_it_is_given_and_writes_nothing() {
             format!("FROM query('FROM enable_' || 'logging(storage = ''file'', storage_path = ''{to}'')')"),
             format!("FROM \"query\" /**/ ('FROM enable_' || 'logging(storage = ''file'', storage_path = ''{to}'')')"),
             format!("CALL enable_logging(storage = 'file', storage_path = '{to}')"),
+            format!("SELECT * FROM enable_profiling(save_location = '{to}/x.txt')"),
             format!("SET log_query_path = '{to}/x'"),
             format!("SET profiling_output = '{to}/x'"),
         ];

@@ -9,7 +9,11 @@ use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use slotkeeper::{
     data_dir::DataDir,
-    lake::{Advancing, place},
+    lake::{
+        Advancing,
+        mirror::{self, Wanted},
+        place,
+    },
     log::SqliteLog,
     say, tell,
 };
@@ -124,6 +128,8 @@ impl Work {
 
     fn rebuild(&self) -> anyhow::Result<ExitCode> {
         let data = self.data()?;
+        let _past = if self.dry_run { None } else { Some(data.lock_for_rewriting()?) };
+        // Nobody shortens the log behind this.
         let first = SqliteLog::open_read_only(&data.log())?.first_seq()?;
         ensure!(
             first <= 1,
@@ -133,14 +139,15 @@ impl Work {
             let [_, hours, crowded] = to_do(&data)?;
             return self.say_plan(SqliteLog::last_seq_at(&data.log())?, hours, crowded);
         }
-        let _past = data.lock_for_rewriting()?;
+        if let Some(url) = &self.place.url {
+            place::can_be(&data, url)?; // before what there is goes
+            mirror::bring(&data, Wanted::Tables)?; // the books' files are carried from here
+        }
         let mut advancing = Advancing::open(&data)?;
         advancing.clear()?;
         if let Some(url) = &self.place.url {
             drop(advancing);
-            if place::choose(&data, url)? {
-                place::carry_books(&data)?;
-            }
+            place::choose(&data, url)?;
             advancing = Advancing::open(&data)?;
         }
         self.round(&data, advancing)

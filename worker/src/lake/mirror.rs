@@ -45,16 +45,21 @@ const RAW: &str = "raw_";
 pub enum Wanted {
     /// All but the facts as they came.
     Tables,
+    /// Those.
+    Facts,
     /// Everything.
     Everything,
 }
 
 impl Wanted {
     fn tables(self) -> impl Iterator<Item = &'static str> {
-        let folded =
-            tables::ALL.into_iter().filter(move |table| self == Self::Everything || !table.name.starts_with(RAW));
         let others = [&CAMPAIGN_PACING_DAILY, &MAKEGOODS, &MAKEGOOD_LEDGER].into_iter().chain(DIMENSIONS);
-        folded.chain(others).map(|table| table.name)
+        let is_wanted = move |name: &&str| match self {
+            Self::Tables => !name.starts_with(RAW),
+            Self::Facts => name.starts_with(RAW),
+            Self::Everything => true,
+        };
+        tables::ALL.into_iter().chain(others).map(|table| table.name).filter(is_wanted)
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 use slotkeeper_lake::{Files, LakeError, Place, Status};
 
@@ -28,8 +29,11 @@ pub const MARK: &str = "slotkeeper-lake.json";
 struct Chosen {
     /// `s3://BUCKET/PREFIX`.
     url: String,
-    /// Drawn when it was chosen.
+    /// Drawn when one was chosen first.
     lake_id: String,
+    /// Whether the books' files are still to be put there.
+    #[serde(default)]
+    owes_books: bool,
 }
 
 /// What [`MARK`] holds.
@@ -158,30 +162,45 @@ pub fn name(data: &DataDir) -> Result<String, PlaceError> {
     Ok(read(data)?.map_or_else(|| data.lake().display().to_string(), |chosen| chosen.url))
 }
 
-/// Has the lake of a data directory lie at `url` from now on, and says whether it lay elsewhere. Once anything is in it, it stays where
-/// it is.
-pub fn choose(data: &DataDir, url: &str) -> Result<bool, PlaceError> {
+/// Makes sure that the lake of a data directory can lie at `url`: that a store answers there, and holds no other's lake. Changes nothing.
+pub fn can_be(data: &DataDir, url: &str) -> Result<(), PlaceError> {
+    let url = url.parse::<S3Url>()?;
+    let store = connect(&url)?;
+    let url = url.to_string();
+    let fault = |source| PlaceError::Store { url: url.clone(), source };
+    let Some(mark) = Files::at(Place::Objects(store)).map_err(fault)?.find(MARK).map_err(fault)? else { return Ok(()) };
+    let own = read(data)?.map_or_else(|| "nothing".into(), |is| is.lake_id);
+    is_own(&url, &mark, own)
+}
+
+/// Has the lake of a data directory lie at `url` from now on. Once anything is in it, it stays where it is.
+pub fn choose(data: &DataDir, url: &str) -> Result<(), PlaceError> {
     let url = url.parse::<S3Url>()?.to_string();
     let is = read(data)?;
     if is.as_ref().is_some_and(|is| is.url == url) {
-        return Ok(false);
+        return Ok(());
     }
     let consumed_seq = consumed(data)?;
     if consumed_seq > 0 {
         let is = is.map_or_else(|| data.lake().display().to_string(), |is| is.url);
         return Err(PlaceError::Elsewhere { is, asked: url, consumed_seq });
     }
-    let lake_id = drawn()?;
-    write(data, &Chosen { url, lake_id })?;
-    Ok(true)
+    let lake_id = is.map_or_else(drawn, |is| Ok(is.lake_id))?;
+    write(data, &Chosen { url, lake_id, owes_books: true })
 }
 
-/// Puts the books' files where the lake is now: they are not folded of the log, and nobody else puts those of days closed long ago.
-pub fn carry_books(data: &DataDir) -> Result<(), PlaceError> {
-    let (from, to) = (Files::at(&data.lake())?, Shelf::open(data)?);
+/// Puts the books' files into a store: they are not folded of the log, and nobody else puts those of days closed long ago.
+fn carry_books(data: &DataDir, to: &Files) -> Result<(), LakeError> {
+    if !data.lake().is_dir() {
+        return Ok(());
+    }
+    let from = Files::at(&data.lake())?;
     for table in [&CAMPAIGN_PACING_DAILY, &MAKEGOODS, &MAKEGOOD_LEDGER] {
         for file in from.below(table.name)? {
-            to.put(&file.name, from.get(&file.name)?.into())?;
+            let bytes = from.get(&file.name)?;
+            if to.find(&file.name)?.is_none_or(|there| there != bytes) {
+                to.put(&file.name, bytes.into())?;
+            }
         }
     }
     Ok(())
@@ -229,19 +248,23 @@ pub(super) struct Remote {
 impl Remote {
     /// That of a data directory, which has made sure that it is its own; none if its lake is in its folder.
     pub(super) fn of(data: &DataDir) -> Result<Option<Self>, PlaceError> {
-        let Some(Chosen { url, lake_id }) = read(data)? else { return Ok(None) };
-        let variables =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let store = s3::connect(&url.parse()?, variables, s3::Patience::default());
-        let store = store.map_err(|source| PlaceError::SetUp { url: url.clone(), source })?;
-        let place = Place::Objects(Arc::clone(&store));
-        claim(data, &url, &lake_id, &place)?;
-        Ok(Some(Self { url, place }))
+        let Some(chosen) = read(data)? else { return Ok(None) };
+        let place = Place::Objects(connect(&chosen.url.parse()?)?);
+        claim(data, &chosen, &place)?;
+        Ok(Some(Self { url: chosen.url, place }))
     }
 }
 
-/// Makes sure that the place is this data directory's, or makes it so.
-fn claim(data: &DataDir, url: &str, lake_id: &str, place: &Place) -> Result<(), PlaceError> {
+fn connect(url: &S3Url) -> Result<Arc<dyn ObjectStore>, PlaceError> {
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    s3::connect(url, variables, s3::Patience::default())
+        .map_err(|source| PlaceError::SetUp { url: url.to_string(), source })
+}
+
+/// Makes sure that the place is this data directory's, or makes it so, and that the books' files are there: before anybody asks what is.
+fn claim(data: &DataDir, chosen: &Chosen, place: &Place) -> Result<(), PlaceError> {
+    let Chosen { url, lake_id, owes_books } = chosen;
     let fault = |source| PlaceError::Store { url: url.into(), source };
     let files = Files::at(place.clone()).map_err(fault)?;
     let mut mark = files.find(MARK).map_err(fault)?;
@@ -250,15 +273,26 @@ fn claim(data: &DataDir, url: &str, lake_id: &str, place: &Place) -> Result<(), 
         if consumed_seq > 0 {
             return Err(PlaceError::Gone { url: url.into(), consumed_seq });
         }
+        carry_books(data, &files).map_err(fault)?;
         let put = files.put_new(MARK, json(&Mark { lake_id: lake_id.into() }));
         mark = files.find(MARK).map_err(fault)?; // somebody else may have been first; or it was put, and the answer lost
         if mark.is_none() {
             put.map_err(fault)?;
         }
     }
-    let found = mark.and_then(|mark| serde_json::from_slice::<Mark>(&mark).ok());
-    let found = found.map_or_else(|| "what no origin writes".into(), |mark| mark.lake_id);
-    if found == lake_id { Ok(()) } else { Err(PlaceError::Foreign { url: url.into(), found, own: lake_id.into() }) }
+    is_own(url, &mark.unwrap_or_default(), lake_id.clone())?;
+    if *owes_books {
+        carry_books(data, &files).map_err(fault)?;
+        write(data, &Chosen { owes_books: false, ..chosen.clone() })?;
+    }
+    Ok(())
+}
+
+/// Whether a mark is this data directory's.
+fn is_own(url: &str, mark: &[u8], own: String) -> Result<(), PlaceError> {
+    let found =
+        serde_json::from_slice::<Mark>(mark).map_or_else(|_| "what no origin writes".into(), |mark| mark.lake_id);
+    if found == own { Ok(()) } else { Err(PlaceError::Foreign { url: url.into(), found, own }) }
 }
 
 fn consumed(data: &DataDir) -> Result<u64, PlaceError> {

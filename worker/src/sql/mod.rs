@@ -80,7 +80,8 @@ pub fn views(data: &DataDir) -> Vec<View> {
 
 /// The files of facts that count by now; of a lake in a store they are copied first, as only those who ask for them need them.
 fn facts(data: &DataDir, table: &str) -> Result<Vec<PathBuf>, String> {
-    mirror::bring(data, Wanted::Everything).map_err(|error| error.to_string())?;
+    // And those alone: the folded tables of this session are linked by now, as they were.
+    mirror::bring(data, Wanted::Facts).map_err(|error| error.to_string())?;
     listed(data, table).map_err(|error| format!("lake.db: {error}"))
 }
 

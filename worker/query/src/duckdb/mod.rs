@@ -332,9 +332,11 @@ fn names_nothing_that_writes(sql: &str) -> Result<(), Error> {
     if then_database("import") || place("import_database").is_some() {
         return Err(Error::ReachesOut("IMPORT DATABASE"));
     }
-    // A table function, which writes a log where it is told, locked settings or not; and what runs SQL that is put together.
-    if place("enable_logging").is_some() {
-        return Err(Error::ReachesOut("enable_logging"));
+    // Table functions that write where they are told, locked settings or not; and what runs SQL that is put together.
+    for name in ["enable_logging", "enable_profiling"] {
+        if place(name).is_some() {
+            return Err(Error::ReachesOut(name));
+        }
     }
     if place("json_execute_serialized_sql").is_some() || calls_query(sql) {
         return Err(Error::ReachesOut("SQL in a text"));
