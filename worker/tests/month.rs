@@ -58,12 +58,16 @@ fn run_killed(data: &Path, step: &[&str], took: Duration) {
     run(data, step);
 }
 
-/// Every file of the lake, but for what was written when of the ledger: that is in [`ledger`].
+/// Every file of the lake, but for what was written when of the ledger, that is in [`ledger`]; and for what begins with a dot, which is
+/// of this machine: who asks, and what is being written.
 fn files(data: &Path) -> BTreeMap<String, blake3::Hash> {
     fn add(folder: &Path, root: &Path, files: &mut BTreeMap<String, blake3::Hash>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(root).unwrap().display().to_string();
+            if path.file_name().unwrap().to_str().unwrap().starts_with('.') {
+                continue;
+            }
             if path.is_dir() {
                 add(&path, root, files);
             } else if !name.starts_with("makegood") {

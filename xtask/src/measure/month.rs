@@ -170,22 +170,8 @@ impl World<'_> {
         Ok(())
     }
 
-    /// A hash of every file of the lake; but for the ledger's, which say when they were written.
     fn files(&self) -> Result<BTreeMap<PathBuf, u64>> {
-        let mut files = BTreeMap::new();
-        let mut folders = vec![self.data.join("lake")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-                let path = entry?.path();
-                let name = path.strip_prefix(&self.data).unwrap_or(&path).to_owned();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if !name.starts_with("lake/makegoods") && !name.starts_with("lake/makegood_ledger") {
-                    files.insert(name, hash(&fs::read(&path)?));
-                }
-            }
-        }
-        Ok(files)
+        files(&self.data)
     }
 
     /// What is owed for every flight.
@@ -193,6 +179,29 @@ impl World<'_> {
         let words = ["ask", "liability", "--param", "by=flight", "--param", "status=all", "--format", "csv"];
         Ok(Told::by(&mut self.command(&words))?.output)
     }
+}
+
+/// A hash of every file of the lake; but for the ledger's, which say when they were written, and for what begins with a dot, which is
+/// of this machine: who asks, and what is being written.
+fn files(data: &Path) -> Result<BTreeMap<PathBuf, u64>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![data.join("lake")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let entry = entry?;
+            let path = entry.path();
+            let name = path.strip_prefix(data).unwrap_or(&path).to_owned();
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if !name.starts_with("lake/makegoods") && !name.starts_with("lake/makegood_ledger") {
+                files.insert(name, hash(&fs::read(&path)?));
+            }
+        }
+    }
+    Ok(files)
 }
 
 /// Need not resist anybody, only notice what differs.
@@ -227,6 +236,22 @@ fn compare(before: &BTreeMap<PathBuf, u64>, after: &BTreeMap<PathBuf, u64>) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_questions_leave_in_the_lake_is_no_file_of_it() {
+        let data = std::env::temp_dir().join(format!("slotkeeper-month-files-{}", std::process::id()));
+        let write = |name: &str| {
+            let path = data.join("lake").join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        };
+        for name in ["slots/part.parquet", "makegoods/part.parquet", ".sessions/gate.lock", "slots/.part.new"] {
+            write(name);
+        }
+        let found = files(&data);
+        fs::remove_dir_all(&data).unwrap();
+        assert_eq!(found.unwrap().into_keys().collect::<Vec<_>>(), [PathBuf::from("lake/slots/part.parquet")]);
+    }
 
     #[test]
     fn a_file_that_differs_or_is_missing_is_named() {
