@@ -283,7 +283,7 @@ impl Checking<'_> {
         let make_goods = make_goods(self.data)?;
         let owed = Owed::of(&self.truth, &self.script, &make_goods);
         for month in &owed.months_missing {
-            report.miss("ledger", format!("{month} is not closed yet: slotkeeper close month {month}"));
+            report.miss("ledger", format!("{month} is not closed yet, or not to its end (UTC): slotkeeper close month {month}"));
         }
         if make_goods.is_empty() {
             return Ok(());
