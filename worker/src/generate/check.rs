@@ -14,7 +14,7 @@ mod watched;
 use std::{
     fmt,
     fs::File,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -144,8 +144,8 @@ struct Checking<'a> {
 impl Checking<'_> {
     fn asked(&self, report: &mut Report, progress: &mut dyn FnMut(&str)) -> Result<(), GenerateError> {
         let vendors = ["flight", "creative"].map(|by| Vendor::of(&self.truth, by));
-        let files = VendorFiles::write(&vendors)?;
-        let mut asking = match sql::start(self.data, vec![], files.0.to_vec()) {
+        let files = VendorFiles::write(vendors.each_ref().map(Vendor::csv))?;
+        let mut asking = match sql::start(self.data, vec![], files.0.clone()) {
             Ok(session) => Some(Asking { session, progress }),
             Err(SqlError::Query(error @ Error::NoLibrary { .. })) => {
                 report.miss("questions", error.to_string());
@@ -283,7 +283,10 @@ impl Checking<'_> {
         let make_goods = make_goods(self.data)?;
         let owed = Owed::of(&self.truth, &self.script, &make_goods);
         for month in &owed.months_missing {
-            report.miss("ledger", format!("{month} is not closed yet, or not to its end (UTC): slotkeeper close month {month}"));
+            report.miss(
+                "ledger",
+                format!("{month} is not closed yet, or not to its end (UTC): slotkeeper close month {month}"),
+            );
         }
         if make_goods.is_empty() {
             return Ok(());
@@ -362,16 +365,21 @@ impl Asking<'_> {
     }
 }
 
-/// A vendor's counts, in files that are gone with this.
-struct VendorFiles([PathBuf; 2]);
+/// A vendor's counts, in files that are gone with this. The folder is everybody's, so nobody can tell their names before.
+struct VendorFiles(Vec<PathBuf>);
 
 impl VendorFiles {
-    fn write(vendors: &[Vendor; 2]) -> Result<Self, GenerateError> {
-        let name = |by: &str| format!("slotkeeper-vendor-{}-{by}.csv", std::process::id());
-        let files = Self(vendors.each_ref().map(|vendor| std::env::temp_dir().join(name(vendor.by()))));
-        for (file, vendor) in files.0.iter().zip(vendors) {
-            let fault = |error: std::io::Error| GenerateError::Truth { path: file.clone(), reason: error.to_string() };
-            std::fs::write(file, vendor.csv()).map_err(fault)?;
+    fn write(counts: [String; 2]) -> Result<Self, GenerateError> {
+        let mut files = Self(vec![]);
+        for csv in counts {
+            let folder = std::env::temp_dir();
+            let fault = |path: &Path, reason: String| GenerateError::Truth { path: path.into(), reason };
+            let mut drawn = [0; 16];
+            getrandom::fill(&mut drawn).map_err(|error| fault(&folder, error.to_string()))?;
+            let path = folder.join(format!("slotkeeper-vendor-{:032x}.csv", u128::from_be_bytes(drawn)));
+            let mut file = File::create_new(&path).map_err(|error| fault(&path, error.to_string()))?;
+            files.0.push(path.clone()); // from here on it is ours to remove
+            file.write_all(csv.as_bytes()).map_err(|error| fault(&path, error.to_string()))?;
         }
         Ok(files)
     }
@@ -469,4 +477,20 @@ fn lines<T: DeserializeOwned>(path: PathBuf) -> Result<impl Iterator<Item = Resu
         let line = line.map_err(|error| fault(&path, error.to_string()))?;
         serde_json::from_str(&line).map_err(|error| fault(&path, error.to_string()))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vendors_files_are_new_ones_each_time_and_gone_at_the_end() {
+        let [one, other] = [(); 2].map(|()| VendorFiles::write(["a".into(), "b".into()]).unwrap());
+        let all: Vec<PathBuf> = one.0.iter().chain(&other.0).cloned().collect();
+        let read: Vec<String> = all.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+        assert_eq!(read, ["a", "b", "a", "b"]);
+        assert!(one.0.iter().all(|path| !other.0.contains(path)), "{all:?}");
+        drop((one, other));
+        assert!(all.iter().all(|path| !path.exists()), "{all:?}");
+    }
 }
