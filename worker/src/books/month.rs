@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{civil::Date, tz::TimeZone};
+use rusqlite::Connection;
 use slotkeeper_books::{
     Deliveries as _, Flight, LakeTotals, Span,
     ledger::{BonusDelivered, BonusFlight, Closing, Did, Ledger, MakeGood, Mode},
@@ -10,7 +11,7 @@ use slotkeeper_books::{
 };
 use slotkeeper_core::{contract::DemandClass, id::FlightId, money::Currency, time::UnixMillis};
 
-use super::{BooksError, NotReady, bonus::book_scheduled, export, flights, known::Known, ready::ready_up_to};
+use super::{BooksError, NotReady, bonus::book_scheduled, export, flights, known::Known, ready};
 use crate::{clock, contracts::Contracts, data_dir::DataDir, dims};
 
 /// How long after a flight's end its last ads may still begin to play: their tokens live that long.
@@ -133,20 +134,12 @@ pub fn close_month(
         return Err(NotReady::NotOver { what: format!("month {}", month.name), ends_at: clock::shown(over_at) }.into());
     }
     let _lock = data.lock_books()?;
-    let lake = ready_up_to(data, over_at)?;
+    let lake = ready::ready_up_to(data, over_at)?;
     let mut contracts = Contracts::open(&data.contracts())?;
     if mode == Mode::Write && !book_scheduled(&mut contracts, ledger)?.is_empty() {
         dims::export(data)?;
     }
-    let measuring = Measuring {
-        data,
-        now,
-        flights: flights(&contracts.booked()?, now),
-        delivered: LakeTotals(&lake).delivered(UnixMillis(i64::MAX.unsigned_abs()))?,
-        known: Known::look(data, &lake, ledger, now, mode)?,
-        make_goods: ledger.make_goods()?.into_iter().map(|one| (one.flight_id, one)).collect(),
-        bonus_flights: ledger.bonus_flights()?,
-    };
+    let measuring = Measuring::of(data, &lake, flights(&contracts.booked()?, now), ledger, now, mode)?;
     let (bonuses, mut left) = measuring.bonuses()?;
     let (closings, not_measured) = measuring.closings(month)?;
     left.extend(not_measured);
@@ -166,9 +159,10 @@ pub fn close_month(
     Ok(ClosedMonth { month: month.clone(), lines, others, left, bonuses: closed.bonuses })
 }
 
-/// What a close measures by.
-struct Measuring<'a> {
+/// What a close measures by: of the lake one moment, so that what is said to be all counted is what was counted.
+pub(super) struct Measuring<'a> {
     data: &'a DataDir,
+    lake: &'a Connection,
     now: UnixMillis,
     flights: Vec<Flight>,
     delivered: BTreeMap<FlightId, u64>,
@@ -177,7 +171,27 @@ struct Measuring<'a> {
     bonus_flights: Vec<(FlightId, BonusFlight)>,
 }
 
-impl Measuring<'_> {
+impl<'a> Measuring<'a> {
+    pub(super) fn of(
+        data: &'a DataDir,
+        lake: &'a Connection,
+        flights: Vec<Flight>,
+        ledger: &mut Ledger,
+        now: UnixMillis,
+        mode: Mode,
+    ) -> Result<Self, BooksError> {
+        Ok(Self {
+            data,
+            lake,
+            now,
+            flights,
+            delivered: LakeTotals(lake).delivered(UnixMillis(i64::MAX.unsigned_abs()))?,
+            known: Known::look(data, lake, ledger, now, mode)?,
+            make_goods: ledger.make_goods()?.into_iter().map(|one| (one.flight_id, one)).collect(),
+            bonus_flights: ledger.bonus_flights()?,
+        })
+    }
+
     fn delivered(&self, flight: &Flight) -> u64 {
         self.delivered.get(&flight.flight_id).copied().unwrap_or_default()
     }
@@ -205,7 +219,7 @@ impl Measuring<'_> {
             }
             if !self.known.covers(flight) {
                 left.push(self.left(flight, WhyLeft::NotKnown));
-            } else if !has_ended && !is_all_counted(self.data, flight.ends_at.plus_ms(LAST_ADS_MS), self.now)? {
+            } else if !has_ended && !self.is_all_counted(flight.ends_at.plus_ms(LAST_ADS_MS))? {
                 left.push(self.left(flight, WhyLeft::NotOver));
             } else {
                 closings.push(Closing { flight, delivered: self.delivered(flight) });
@@ -216,7 +230,7 @@ impl Measuring<'_> {
 
     /// What the bonus flights of each make-good have delivered, each no more than it was scheduled for; and the flights of which
     /// that is not known of all.
-    fn bonuses(&self) -> Result<(Vec<BonusDelivered>, Vec<LeftAlone>), BooksError> {
+    pub(super) fn bonuses(&self) -> Result<(Vec<BonusDelivered>, Vec<LeftAlone>), BooksError> {
         let booked: BTreeMap<&str, &Flight> =
             self.flights.iter().map(|flight| (flight.slug.as_str(), flight)).collect();
         let mut sums: BTreeMap<FlightId, BonusDelivered> = BTreeMap::new();
@@ -229,7 +243,7 @@ impl Measuring<'_> {
             let delivered = flight.map_or(0, |flight| self.delivered(flight)).min(bonus.impressions);
             // By its end as booked now: whoever needs it no more ends it there.
             let ends_at = flight.map_or(bonus.ends_at, |flight| flight.ends_at);
-            let is_over = is_all_counted(self.data, ends_at.plus_ms(LAST_ADS_MS), self.now)?;
+            let is_over = self.is_all_counted(ends_at.plus_ms(LAST_ADS_MS))?;
             let none = BonusDelivered { flight_id: *flight_id, delivered: 0, scheduled: 0 };
             let sum = sums.entry(*flight_id).or_insert(none);
             sum.delivered += delivered;
@@ -240,16 +254,16 @@ impl Measuring<'_> {
         let left = of_unknown.map(|flight| self.left(flight, WhyLeft::BonusNotKnown)).collect();
         Ok((sums.into_values().collect(), left))
     }
-}
 
-/// Whether an instant is over and all that came before it is counted.
-fn is_all_counted(data: &DataDir, instant: UnixMillis, now: UnixMillis) -> Result<bool, BooksError> {
-    if now < instant {
-        return Ok(false);
-    }
-    match ready_up_to(data, instant) {
-        Ok(_) => Ok(true),
-        Err(BooksError::NotReady(_)) => Ok(false),
-        Err(error) => Err(error),
+    /// Whether an instant is over and all that came before it is counted.
+    fn is_all_counted(&self, instant: UnixMillis) -> Result<bool, BooksError> {
+        if self.now < instant {
+            return Ok(false);
+        }
+        match ready::check(self.data, self.lake, instant) {
+            Ok(()) => Ok(true),
+            Err(BooksError::NotReady(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }

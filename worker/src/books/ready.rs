@@ -38,8 +38,8 @@ pub enum NotReady {
         /// The instant.
         up_to: String,
     },
-    /// Hours from before it are not folded.
-    #[error("{hours} hours before {up_to} are not folded")]
+    /// Hours from before it are not folded, or count a break that a later one is still to count.
+    #[error("{hours} hours before {up_to} are not folded, or share a break with a later one that is not")]
     NotFolded {
         /// How many.
         hours: u64,
@@ -51,6 +51,12 @@ pub enum NotReady {
 /// The lake's totals, if all that reached the log before `up_to` is in them.
 pub fn ready_up_to(data: &DataDir, up_to: UnixMillis) -> Result<Connection, BooksError> {
     let lake = open(data)?;
+    check(data, &lake, up_to)?;
+    Ok(lake)
+}
+
+/// Whether all that reached the log before `up_to` is in these totals.
+pub(super) fn check(data: &DataDir, lake: &Connection, up_to: UnixMillis) -> Result<(), BooksError> {
     let said = clock::shown(up_to);
     let consumed: u64 = lake.query_row("SELECT consumed_seq FROM lake_offset", [], |row| row.get(0))?;
     if let Some((logged, first_left_at)) = left(data, consumed)?
@@ -63,7 +69,23 @@ pub fn ready_up_to(data: &DataDir, up_to: UnixMillis) -> Result<Connection, Book
     if hours > 0 {
         return Err(NotReady::NotFolded { hours, up_to: said }.into());
     }
-    Ok(lake)
+    let hours = apart(lake, up_to)?;
+    if hours > 0 {
+        return Err(NotReady::NotFolded { hours, up_to: said }.into());
+    }
+    Ok(())
+}
+
+/// How many hours before an instant share a break with a later one that is not folded: until that one has told what it has of the
+/// break, both count it.
+fn apart(lake: &Connection, up_to: UnixMillis) -> rusqlite::Result<u64> {
+    if !has_table(lake, "breaks_apart")? {
+        return Ok(0);
+    }
+    let hours = "SELECT count(DISTINCT one.hour_at_ms) FROM breaks_apart one JOIN breaks_apart other USING (break_key)
+         JOIN hours h ON h.hour_at_ms = other.hour_at_ms
+         WHERE one.hour_at_ms < ?1 AND other.hour_at_ms >= ?1 AND h.folded_version <> h.raw_version";
+    lake.query_row(hours, [up_to.0], |row| row.get(0))
 }
 
 /// The lake's totals, as far as they go: as they are now, for as long as the connection lives.

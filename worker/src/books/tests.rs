@@ -392,6 +392,41 @@ fn what_a_bonus_flight_lacks_is_owed_again_only_once_all_of_it_is_counted() {
 }
 
 #[test]
+fn what_a_close_takes_for_all_counted_is_what_it_counted_whatever_is_folded_meanwhile() {
+    let world = World::new();
+    world.lake().execute_batch("PRAGMA journal_mode = WAL").unwrap();
+    world.november(Mode::Write).unwrap();
+    schedule_a_week(&world, 500);
+    let hour = i64::try_from(at("2026-12-09T23:00:00Z").0).unwrap();
+    world.lake().execute("INSERT INTO hours VALUES (?1, 2, 1)", [hour]).unwrap();
+    let (now, mut ledger) = (at("2026-12-20T00:00:00Z"), world.ledger());
+    let lake = ready::open(&world.data).unwrap();
+    let booked = flights(&Contracts::open(&world.data.contracts()).unwrap().booked().unwrap(), now);
+    let measuring = month::Measuring::of(&world.data, &lake, booked, &mut ledger, now, Mode::DryRun).unwrap();
+    world.deliver(world.flight_id("november-makegood"), "2026-12-09T23:00:00Z", 500);
+    world.lake().execute("UPDATE hours SET folded_version = 2", []).unwrap();
+    let bonus = &measuring.bonuses().unwrap().0[0];
+    assert_eq!((bonus.delivered, bonus.scheduled), (0, 500), "neither delivered nor over, as the hour was not folded");
+}
+
+#[test]
+fn nothing_is_closed_while_a_break_of_it_is_counted_in_a_later_hour_too() {
+    let world = World::new();
+    let apart = "CREATE TABLE breaks_apart (hour_at_ms INTEGER NOT NULL, break_key INTEGER NOT NULL) STRICT";
+    world.lake().execute_batch(apart).unwrap();
+    let [within, later] =
+        ["2026-11-30T20:00:00Z", "2026-12-01T10:00:00Z"].map(|hour| i64::try_from(at(hour).0).unwrap());
+    world.lake().execute("INSERT INTO hours VALUES (?1, 1, 1), (?2, 2, 1)", [within, later]).unwrap();
+    world.lake().execute("INSERT INTO breaks_apart VALUES (?1, 7), (?2, 8)", [within, later]).unwrap();
+    world.november(Mode::DryRun).unwrap(); // they share none
+    world.lake().execute("INSERT INTO breaks_apart VALUES (?1, 7)", [later]).unwrap();
+    let refused = world.november(Mode::Write).unwrap_err();
+    assert!(matches!(refused, BooksError::NotReady(NotReady::NotFolded { hours: 1, .. })), "{refused}");
+    world.lake().execute("UPDATE hours SET folded_version = raw_version", []).unwrap();
+    world.november(Mode::Write).unwrap();
+}
+
+#[test]
 fn a_bonus_flight_whose_id_is_taken_gets_the_next() {
     let world = World::new();
     let taken = BOOKED.replace("id = \"december\"", "id = \"november-makegood\"");
