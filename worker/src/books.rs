@@ -27,7 +27,7 @@ use slotkeeper_lake::file::FileError;
 
 pub use bonus::{Scheduled, Wanted, book_scheduled, schedule};
 pub use day::{ClosedDay, close_day};
-pub use export::export_ledger;
+pub use export::{export_ledger, shelf};
 pub use month::{ClosedMonth, LeftAlone, Month, MonthLine, WhyLeft, close_month};
 pub use ready::{NotReady, ready_up_to};
 pub(crate) use ready::{oldest_not_in, slots_before};

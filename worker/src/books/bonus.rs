@@ -3,7 +3,10 @@
 use slotkeeper_books::ledger::{BonusFlight, Ledger, LedgerError, MakeGood, Mode, Operation};
 use slotkeeper_core::{id::FlightId, time::UnixMillis};
 
-use super::{BooksError, export::export_ledger};
+use super::{
+    BooksError,
+    export::{export_ledger, shelf},
+};
 use crate::{
     contracts::{BonusTerms, Contracts},
     data_dir::DataDir,
@@ -31,6 +34,8 @@ pub struct Scheduled {
     pub bonus: BonusFlight,
     /// How the make-good stands.
     pub make_good: MakeGood,
+    /// Whether the files for SQL were written. It is booked either way.
+    pub exported: Result<(), BooksError>,
 }
 
 /// Schedules a bonus flight for what a flight fell short by, as far as nothing is scheduled for it, or for some of that; and
@@ -46,6 +51,7 @@ pub fn schedule(
     mode: Mode,
 ) -> Result<Scheduled, BooksError> {
     let _lock = data.lock_books()?;
+    let shelf = shelf(data, mode)?;
     let mut contracts = Contracts::open(&data.contracts())?;
     if mode == Mode::Write {
         book_scheduled(&mut contracts, ledger)?;
@@ -65,13 +71,12 @@ pub fn schedule(
     let operation = Operation::Schedule { bonus: bonus.clone() };
     let (_, make_good) =
         ledger.apply(flight_id, &operation, &format!("schedule/{}", bonus.flight), wanted.note, now, mode)?;
+    let mut exported = Ok(());
     if mode == Mode::Write {
-        if !book_scheduled(&mut contracts, ledger)?.is_empty() {
-            dims::export(data)?;
-        }
-        export_ledger(data, ledger)?;
+        book_scheduled(&mut contracts, ledger)?;
+        exported = dims::export(data).map_err(BooksError::from).and_then(|()| export_ledger(shelf.as_ref(), ledger));
     }
-    Ok(Scheduled { bonus, make_good })
+    Ok(Scheduled { bonus, make_good, exported })
 }
 
 /// Books every bonus flight that the ledger has and the bookings have not; returns their ids.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use slotkeeper_books::{
-    ledger::{Account, Ledger},
+    ledger::{Account, Ledger, Mode},
     pacing::daily::DailyRow,
 };
 use slotkeeper_lake::{columns::Rows, file};
@@ -15,8 +15,15 @@ use super::{
 };
 use crate::{data_dir::DataDir, lake::Shelf};
 
-/// Writes `lake/makegoods/part.parquet` and `lake/makegood_ledger/part.parquet`.
-pub fn export_ledger(data: &DataDir, ledger: &mut Ledger) -> Result<(), BooksError> {
+/// Where the ledger's files for SQL go; nowhere if nothing is written. Whoever books opens it first: a store that is away is noticed
+/// then, and not between a booking and its files.
+pub fn shelf(data: &DataDir, mode: Mode) -> Result<Option<Shelf>, BooksError> {
+    Ok(if mode == Mode::Write { Some(Shelf::open(data)?) } else { None })
+}
+
+/// Writes `lake/makegoods/part.parquet` and `lake/makegood_ledger/part.parquet`, where there is a shelf for them.
+pub fn export_ledger(shelf: Option<&Shelf>, ledger: &mut Ledger) -> Result<(), BooksError> {
+    let Some(shelf) = shelf else { return Ok(()) };
     let (make_goods, entries) = ledger.all()?;
     let mut rows = Rows::new(&MAKEGOODS);
     for one in &make_goods {
@@ -45,7 +52,7 @@ pub fn export_ledger(data: &DataDir, ledger: &mut Ledger) -> Result<(), BooksErr
             .int(one.held(Account::OverRemedied))
             .int(one.last_at.0);
     }
-    write(data, "makegoods/part.parquet", &rows)?;
+    write(shelf, "makegoods/part.parquet", &rows)?;
     let of: BTreeMap<u64, _> = make_goods.iter().map(|one| (one.make_good_id, one)).collect();
     let mut rows = Rows::new(&MAKEGOOD_LEDGER);
     for entry in &entries {
@@ -68,7 +75,7 @@ pub fn export_ledger(data: &DataDir, ledger: &mut Ledger) -> Result<(), BooksErr
                 .text(&entry.note);
         }
     }
-    write(data, "makegood_ledger/part.parquet", &rows)
+    write(shelf, "makegood_ledger/part.parquet", &rows)
 }
 
 /// Writes `lake/campaign_pacing_daily/date=YYYY-MM-DD/part.parquet`.
@@ -103,10 +110,10 @@ pub(super) fn day(folder: &DataDir, date: Date, all: &[DailyRow]) -> Result<(), 
             .int_or_null(row.projected_high)
             .text(&row.alert);
     }
-    write(folder, &format!("campaign_pacing_daily/date={date}/part.parquet"), &rows)
+    write(&Shelf::open(folder)?, &format!("campaign_pacing_daily/date={date}/part.parquet"), &rows)
 }
 
 /// Whole or not at all: a reader sees the file of before, or this one.
-fn write(data: &DataDir, name: &str, rows: &Rows) -> Result<(), BooksError> {
-    Ok(Shelf::open(data)?.put(name, file::write(rows)?)?)
+fn write(shelf: &Shelf, name: &str, rows: &Rows) -> Result<(), BooksError> {
+    Ok(shelf.put(name, file::write(rows)?)?)
 }

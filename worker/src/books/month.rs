@@ -86,6 +86,8 @@ pub struct ClosedMonth {
     pub left: Vec<LeftAlone>,
     /// Of each make-good, of whatever month, that bonus flights deliver.
     pub bonuses: Vec<(Did, MakeGood)>,
+    /// Whether the files for SQL were written. It is booked either way.
+    pub exported: Result<(), BooksError>,
 }
 
 impl Month {
@@ -135,18 +137,18 @@ pub fn close_month(
     }
     let _lock = data.lock_books()?;
     let lake = ready::ready_up_to(data, over_at)?;
+    let shelf = export::shelf(data, mode)?;
     let mut contracts = Contracts::open(&data.contracts())?;
-    if mode == Mode::Write && !book_scheduled(&mut contracts, ledger)?.is_empty() {
-        dims::export(data)?;
+    if mode == Mode::Write {
+        book_scheduled(&mut contracts, ledger)?;
+        dims::export(data)?; // also what a process booked that died then
     }
     let measuring = Measuring::of(data, &lake, flights(&contracts.booked()?, now), ledger, now, mode)?;
     let (bonuses, mut left) = measuring.bonuses()?;
     let (closings, not_measured) = measuring.closings(month)?;
     left.extend(not_measured);
     let closed = ledger.close(&closings, &bonuses, now, mode)?;
-    if mode == Mode::Write {
-        export::export_ledger(data, ledger)?;
-    }
+    let exported = export::export_ledger(shelf.as_ref(), ledger);
     let line = |(closing, (did, make_good)): (&Closing<'_>, _)| MonthLine {
         flight: closing.flight.clone(),
         delivered: closing.delivered,
@@ -156,7 +158,7 @@ pub fn close_month(
     let all = closings.iter().zip(closed.flights).map(line);
     let (lines, mut others): (Vec<_>, Vec<_>) = all.partition(|line| month.has_end_of(&line.flight));
     others.retain(|line| line.did == Did::Posted);
-    Ok(ClosedMonth { month: month.clone(), lines, others, left, bonuses: closed.bonuses })
+    Ok(ClosedMonth { month: month.clone(), lines, others, left, bonuses: closed.bonuses, exported })
 }
 
 /// What a close measures by: of the lake one moment, so that what is said to be all counted is what was counted.

@@ -427,6 +427,44 @@ fn nothing_is_closed_while_a_break_of_it_is_counted_in_a_later_hour_too() {
 }
 
 #[test]
+fn nothing_is_booked_while_the_lakes_store_is_away() {
+    let world = World::new();
+    let place = world.folder.path().join("lake.place");
+    let away = || std::fs::write(&place, "no place").unwrap();
+    away();
+    assert!(matches!(world.november(Mode::Write), Err(BooksError::Place(_))));
+    assert_eq!(world.ledger().make_goods().unwrap(), []);
+    world.november(Mode::DryRun).unwrap();
+    std::fs::remove_file(&place).unwrap();
+    world.november(Mode::Write).unwrap();
+    away();
+    let span = (at("2026-12-03T00:00:00Z"), at("2026-12-10T00:00:00Z"));
+    let wanted = Wanted { impressions: None, span, note: "" };
+    let november = world.flight_id("november");
+    let scheduled = schedule(&world.data, &mut world.ledger(), november, &wanted, span.0, Mode::Write);
+    assert!(matches!(scheduled, Err(BooksError::Place(_))));
+    assert_eq!(world.ledger().bonus_flights().unwrap(), []);
+}
+
+#[test]
+fn what_is_booked_is_said_though_its_files_for_sql_cannot_be_written() {
+    let world = World::new();
+    let lake = world.folder.path().join("lake");
+    std::fs::create_dir_all(&lake).unwrap();
+    std::fs::write(lake.join("makegoods"), "in the way").unwrap();
+    let closed = world.november(Mode::Write).unwrap();
+    assert!(matches!(closed.exported, Err(BooksError::Place(_))), "{:?}", closed.exported);
+    assert_eq!((closed.lines[0].did, world.ledger().make_goods().unwrap().len()), (Did::Posted, 1));
+    let scheduled = schedule_a_week(&world, 500);
+    assert!(matches!(scheduled.exported, Err(BooksError::Place(_))), "{:?}", scheduled.exported);
+    std::fs::remove_file(lake.join("makegoods")).unwrap();
+    std::fs::remove_dir_all(lake.join("dim_campaign_flights")).unwrap(); // as of a process that died before it wrote them
+    world.november(Mode::Write).unwrap().exported.unwrap();
+    assert!(!world.bytes("makegoods/part.parquet").is_empty());
+    assert!(!world.bytes("dim_campaign_flights/part.parquet").is_empty());
+}
+
+#[test]
 fn a_bonus_flight_whose_id_is_taken_gets_the_next() {
     let world = World::new();
     let taken = BOOKED.replace("id = \"december\"", "id = \"november-makegood\"");

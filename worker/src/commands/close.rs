@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use jiff::civil::Date;
 use serde_json::json;
@@ -17,7 +18,10 @@ use slotkeeper_books::{
 };
 use slotkeeper_core::money::Money;
 
-use super::{Data, contracts, ledger::LedgerAt};
+use super::{
+    Data, contracts,
+    ledger::{BOOKED, LedgerAt},
+};
 use crate::table;
 
 /// What the program ends with when what is to be closed is not over or not all counted.
@@ -161,34 +165,38 @@ impl MonthArgs {
         let closed = books::close_month(&data, &mut ledger, &month, clock::now(), self.how.mode())?;
         if self.how.json {
             say!("{}", serde_json::to_string_pretty(&month_json(&closed))?);
-            return Ok(());
+        } else {
+            print_month(&closed, &self.how);
         }
-        table::print(
-            ["flight", "advertiser", "committed", "delivered", "shortfall", "owed", "status", "this close"],
-            &closed.lines.iter().chain(&closed.others).map(month_row).collect::<Vec<_>>(),
-        );
-        for left in &closed.left {
-            let owed =
-                left.make_good.as_ref().map_or_else(|| "no make-good".into(), |one| format!("{} owed", owed(one)));
-            say!("{}: left as it was, with {owed}: {}", left.flight.slug, left.why.as_str());
-        }
-        for (did, make_good) in closed.bonuses.iter().filter(|(did, _)| *did == Did::Posted) {
-            let owed = owed(make_good);
-            let (flight, fulfilled) = (&make_good.flight, make_good.state.fulfilled);
-            say!("{flight}: bonus flights delivered {fulfilled} impressions; {owed} owed ({})", done(*did));
-        }
-        for (currency, micros) in closed.liability() {
-            say!("owed for flights that ended in {}: {}", month.name, amount(micros, currency.as_str()));
-        }
-        let written = if self.how.dry_run { "; nothing was written" } else { "" };
-        let others = match closed.others.len() {
-            0 => String::new(),
-            count => format!("; something has changed of {count} others"),
-        };
-        let ended = closed.lines.len();
-        say!("month {} ({}): {ended} flights ended{others}{written}", month.name, self.how.time_zone);
-        Ok(())
+        closed.exported.context(BOOKED)
     }
+}
+
+fn print_month(closed: &ClosedMonth, how: &How) {
+    let month = &closed.month;
+    table::print(
+        ["flight", "advertiser", "committed", "delivered", "shortfall", "owed", "status", "this close"],
+        &closed.lines.iter().chain(&closed.others).map(month_row).collect::<Vec<_>>(),
+    );
+    for left in &closed.left {
+        let owed = left.make_good.as_ref().map_or_else(|| "no make-good".into(), |one| format!("{} owed", owed(one)));
+        say!("{}: left as it was, with {owed}: {}", left.flight.slug, left.why.as_str());
+    }
+    for (did, make_good) in closed.bonuses.iter().filter(|(did, _)| *did == Did::Posted) {
+        let owed = owed(make_good);
+        let (flight, fulfilled) = (&make_good.flight, make_good.state.fulfilled);
+        say!("{flight}: bonus flights delivered {fulfilled} impressions; {owed} owed ({})", done(*did));
+    }
+    for (currency, micros) in closed.liability() {
+        say!("owed for flights that ended in {}: {}", month.name, amount(micros, currency.as_str()));
+    }
+    let written = if how.dry_run { "; nothing was written" } else { "" };
+    let others = match closed.others.len() {
+        0 => String::new(),
+        count => format!("; something has changed of {count} others"),
+    };
+    let ended = closed.lines.len();
+    say!("month {} ({}): {ended} flights ended{others}{written}", month.name, how.time_zone);
 }
 
 fn month_row(line: &MonthLine) -> [String; 8] {

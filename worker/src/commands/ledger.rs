@@ -23,6 +23,8 @@ use crate::table;
 
 /// What the program ends with when the ledger is not what its entries come to.
 const BROKEN: u8 = 3;
+/// What is said of an error in writing the files for SQL.
+pub(super) const BOOKED: &str = "it is booked, do not do it again; only its files for SQL were not written: the next `slotkeeper close month` writes them";
 
 #[derive(Subcommand)]
 pub(crate) enum Ledger {
@@ -400,6 +402,7 @@ impl Schedule {
             if mode == Mode::DryRun { "; nothing was written" } else { "; booked, and in the next plan" }
         );
         print_all(&[scheduled.make_good]);
+        scheduled.exported.context(BOOKED)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -420,11 +423,14 @@ impl Remedy {
         let mode = self.said.mode();
         let (data, mut ledger) = self.at.open(mode)?;
         let _lock = data.lock_books()?;
+        let shelf = books::shelf(&data, mode)?;
         let flight_id = find(&mut ledger, &self.flight)?.flight_id;
         let (impressions, key, note) = (self.impressions, self.key.as_deref(), self.said.note.as_str());
         let remedy = ledger::Remedy { flight_id, operation, impressions, key, note };
         let done = ledger.remedy(&remedy, clock::now(), mode)?;
-        told(&data, &mut ledger, operation(1).kind(), done, mode)
+        told(operation(1).kind(), done, mode);
+        export_ledger(shelf.as_ref(), &mut ledger).context(BOOKED)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -432,28 +438,22 @@ impl Void {
     fn run(self) -> anyhow::Result<ExitCode> {
         let (data, mut ledger) = self.at.open(self.said.mode())?;
         let _lock = data.lock_books()?;
+        let mode = self.said.mode();
+        let shelf = books::shelf(&data, mode)?;
         let flight_id = find(&mut ledger, &self.flight)?.flight_id;
-        let (key, mode) = (format!("void/{flight_id}"), self.said.mode());
+        let key = format!("void/{flight_id}");
         let done = ledger.apply(flight_id, &Operation::Void, &key, &self.said.note, clock::now(), mode)?;
-        told(&data, &mut ledger, Operation::Void.kind(), done, mode)
+        told(Operation::Void.kind(), done, mode);
+        export_ledger(shelf.as_ref(), &mut ledger).context(BOOKED)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Exports what was done, and says it.
-fn told(
-    data: &DataDir,
-    ledger: &mut Book,
-    kind: &str,
-    (did, after): (Did, MakeGood),
-    mode: Mode,
-) -> anyhow::Result<ExitCode> {
-    if mode == Mode::Write {
-        export_ledger(data, ledger)?;
-    }
+/// Says what was done: before its files for SQL are written, as it is done whatever becomes of them.
+fn told(kind: &str, (did, after): (Did, MakeGood), mode: Mode) {
     if did == Did::Repeated {
         tell!("slotkeeper: it was done before, under the same key; nothing was written");
     }
     say!("{kind}: {}", if mode == Mode::DryRun { "nothing was written" } else { done(did) });
     print_all(&[after]);
-    Ok(ExitCode::SUCCESS)
 }
