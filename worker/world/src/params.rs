@@ -31,6 +31,10 @@ pub struct Params {
     pub decisions: bool,
 }
 
+/// What it may take to count how often everybody saw everything (`truth/reach.rs`): a byte for each viewer and ad, and a flight has
+/// about two ads.
+const REACH_BYTES_MAX: u64 = 4 << 30;
+
 /// A parameter out of its bounds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {value}; it must be from {least} to {most}")]
@@ -44,6 +48,7 @@ pub struct InvalidParams {
 impl Params {
     /// Whether everything is within its bounds.
     pub fn check(&self) -> Result<(), InvalidParams> {
+        let reach_bytes = u64::from(self.viewers) * u64::from(self.flights) * 2;
         let bounds = [
             ("days", u64::from(self.days), 1, 366),
             ("slots", self.slots, 1, 10_000_000_000),
@@ -51,6 +56,7 @@ impl Params {
             ("flights", u64::from(self.flights), u64::from(crate::script::FLIGHTS_MIN), 5_000),
             ("titles", u64::from(self.titles), 1, 100_000),
             ("viewers", u64::from(self.viewers), 100, 200_000_000),
+            ("viewers × flights × 2 (bytes of memory)", reach_bytes, 1, REACH_BYTES_MAX),
         ];
         match bounds.into_iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
             Some((name, value, least, most)) => Err(InvalidParams { name, value, least, most }),

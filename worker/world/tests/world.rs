@@ -162,6 +162,10 @@ fn a_decision_is_told_before_its_rows_in_the_same_batch_and_by_its_address() {
 fn a_parameter_out_of_bounds_is_named_with_its_bound() {
     let refused = Script::of(&Params { flights: 2, ..params(1, 1) }).unwrap_err();
     assert_eq!(refused.to_string(), "flights: 2; it must be from 8 to 5000");
+    let refused = Params { flights: 5_000, viewers: 429_497, ..params(1, 1) }.check().unwrap_err();
+    let bound = "viewers × flights × 2 (bytes of memory): 4294970000; it must be from 1 to 4294967296";
+    assert_eq!(refused.to_string(), bound);
+    Params { flights: 5_000, viewers: 429_496, ..params(1, 1) }.check().unwrap();
 }
 
 /// `cargo test --release -p slotkeeper-world -- --ignored --nocapture` says how fast a world is made.
