@@ -77,6 +77,14 @@ pub enum LedgerError {
         /// What.
         kind: String,
     },
+    /// A key as the ledger makes them.
+    #[error("key {key:?}: keys that begin with `{kind}/` are the ledger's own; choose another")]
+    KeyReserved {
+        /// Which.
+        key: String,
+        /// What it begins with.
+        kind: &'static str,
+    },
     /// More money than 63 bits of micros hold.
     #[error("{impressions} impressions at a CPM of {cpm_micros} micros are more than 9,223,372,036,854,775,807 micros")]
     TooMuch {
@@ -206,7 +214,9 @@ impl Ledger {
         })
     }
 
-    /// Does something with a flight's make-good, once: under a key that was used for it before, it does nothing.
+    /// Does something with a flight's make-good, once: under a key that was used for it before, it does nothing. A key that begins with
+    /// an operation's name and `/` is refused, as the ledger makes such keys: but for those of `schedule` and `void`, which it makes none
+    /// of, for themselves.
     pub fn apply(
         &mut self,
         flight_id: FlightId,
@@ -216,12 +226,23 @@ impl Ledger {
         at: UnixMillis,
         mode: Mode,
     ) -> Result<(Did, MakeGood), LedgerError> {
-        self.transaction(mode, |ledger| ledger.apply_one(flight_id, operation, Some(key), note, at))
+        let is_own = matches!(operation, Operation::Schedule { .. } | Operation::Void);
+        match Operation::kind_of_key(key) {
+            Some(kind) if !(is_own && kind == operation.kind()) => {
+                Err(LedgerError::KeyReserved { key: key.into(), kind })
+            }
+            _ => self.transaction(mode, |ledger| ledger.apply_one(flight_id, operation, Some(key), note, at)),
+        }
     }
 
     /// Makes good by money what is open of a make-good, or some of it, once: under a key that was used for it before, it does
-    /// nothing, however much is open by now.
+    /// nothing, however much is open by now. A key that begins with an operation's name and `/` is refused, as the ledger makes such.
     pub fn remedy(&mut self, remedy: &Remedy<'_>, at: UnixMillis, mode: Mode) -> Result<(Did, MakeGood), LedgerError> {
+        if let Some(key) = remedy.key
+            && let Some(kind) = Operation::kind_of_key(key)
+        {
+            return Err(LedgerError::KeyReserved { key: key.into(), kind });
+        }
         self.transaction(mode, |ledger| ledger.remedy_one(remedy, at))
     }
 

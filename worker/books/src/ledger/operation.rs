@@ -68,6 +68,15 @@ pub struct BonusFlight {
 }
 
 impl Operation {
+    /// All names in the tables: keys that the ledger makes begin with one.
+    const KINDS: [&str; 8] = ["mint", "adjust", "amend", "schedule", "fulfil", "credit", "invoice_adjustment", "void"];
+
+    /// Whose key the ledger itself would make so.
+    pub(super) fn kind_of_key(key: &str) -> Option<&'static str> {
+        let (before, _) = key.split_once('/')?;
+        Self::KINDS.into_iter().find(|kind| *kind == before)
+    }
+
     /// Its name in the tables.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -15,7 +15,7 @@ pub(crate) type Opening<'a> = dyn Fn() -> Ledger + Sync + 'a;
 /// What it does, and the test of it.
 type Case = (&'static str, fn(&Opening<'_>));
 
-pub(crate) const SUITE: [Case; 20] = [
+pub(crate) const SUITE: [Case; 21] = [
     ("a flight that closed short is owed to the micro", owed_to_the_micro),
     ("a flight that delivered all owes nothing", nothing_owed),
     ("closing twice changes nothing", closing_twice),
@@ -30,6 +30,7 @@ pub(crate) const SUITE: [Case; 20] = [
     ("what cannot happen is refused with its bound", refused),
     ("a key does a thing once", keys),
     ("a key that credited what was open credits it once", keys_without_a_number),
+    ("keys that the ledger makes itself are nobody else's", keys_of_the_ledgers_own),
     ("a void make-good owes nothing, for good", voided),
     ("currencies do not mix", currencies),
     ("the earliest beginning of the lake is remembered", lake_beginnings),
@@ -319,6 +320,27 @@ fn keys(open: &Opening<'_>) {
         assert!(matches!(reused, Err(LedgerError::KeyReused { .. })), "{reused:?}");
     }
     assert_eq!(ledger.entries().unwrap().len(), 3);
+}
+
+fn keys_of_the_ledgers_own(open: &Opening<'_>) {
+    let mut ledger = open();
+    close(&mut ledger, 1, 1_000, 25_000_000, 400);
+    let operation: fn(u64) -> Operation = |impressions| Operation::Credit { impressions };
+    for key in
+        ["adjust/1/2", "amend/1/2", "fulfil/1/2", "mint/1/1", "credit/1/3", "schedule/november-makegood", "void/1"]
+    {
+        let remedy = Remedy { flight_id: FlightId(1), operation, impressions: Some(1), key: Some(key), note: "" };
+        let refused = ledger.remedy(&remedy, AT, Mode::Write);
+        assert!(matches!(refused, Err(LedgerError::KeyReserved { .. })), "{key}: {refused:?}");
+        let refused = apply(&mut ledger, 1, &operation(1), key);
+        assert!(matches!(refused, Err(LedgerError::KeyReserved { .. })), "{key}: {refused:?}");
+    }
+    let said = apply(&mut ledger, 1, &operation(1), "adjust/2/3").unwrap_err().to_string();
+    assert!(said.contains("keys that begin with `adjust/` are the ledger's own"), "{said}");
+    apply(&mut ledger, 1, &operation(1), "credit-note/17").unwrap();
+    assert_eq!(close(&mut ledger, 1, 1_000, 25_000_000, 410).0, Did::Posted);
+    apply(&mut ledger, 1, &bonus(10), "schedule/november-makegood").unwrap();
+    sound(&mut ledger);
 }
 
 fn keys_without_a_number(open: &Opening<'_>) {
