@@ -16,7 +16,7 @@ mod state;
 mod terms;
 mod verify;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use slotkeeper_core::{id::FlightId, time::UnixMillis};
 
@@ -196,7 +196,13 @@ impl Ledger {
     ) -> Result<Closed, LedgerError> {
         self.transaction(mode, |ledger| {
             let bonuses = bonuses.iter().map(|bonus| ledger.fulfil(bonus, at)).collect::<Result<_, _>>()?;
-            let flights = closings.iter().map(|closing| ledger.close_one(closing, at)).collect::<Result<_, _>>()?;
+            let made: BTreeMap<_, _> = ledger.make_goods()?.into_iter().map(|one| (one.flight_id, one)).collect();
+            let close = |closing: &Closing<'_>| match made.get(&closing.flight.flight_id) {
+                Some(made) if !is_news(made, closing) => Ok((Did::Nothing, Some(made.clone()))),
+                None if closing.delivered >= closing.flight.committed => Ok((Did::Nothing, None)),
+                _ => ledger.close_one(closing, at),
+            };
+            let flights = closings.iter().map(close).collect::<Result<_, _>>()?;
             Ok(Closed { flights, bonuses })
         })
     }
@@ -401,4 +407,12 @@ impl Ledger {
         }
         outcome
     }
+}
+
+/// Whether a close has anything to book of a make-good. Of most it has nothing, and a query for each would be all that it does.
+fn is_news(made: &MakeGood, Closing { flight, delivered }: &Closing<'_>) -> bool {
+    let Terms { committed, ended_at, .. } = made.terms;
+    let has_other_terms = (committed, ended_at) != (flight.committed, flight.ends_at);
+    let is_short_by = flight.committed.saturating_sub(*delivered);
+    made.terms.cpm() != flight.cpm || !made.state.is_void && (has_other_terms || is_short_by != made.shortfall())
 }
