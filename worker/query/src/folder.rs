@@ -86,7 +86,7 @@ impl Folder {
         let mut is_empty = true;
         for file in files {
             deadline.map_or(Ok(()), Deadline::check)?;
-            match fs::hard_link(&file.path, folder.join(&file.name)) {
+            match link(&file.path, &folder.join(&file.name)) {
                 Err(gone) if gone.kind() == io::ErrorKind::NotFound && !is_whole => {}
                 linked => {
                     linked.map_err(fault(&file.path))?;
@@ -107,6 +107,17 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path); // what stays is swept by the next session
+    }
+}
+
+/// Links a file, whatever it is replaced by meanwhile: of one that goes between the finding of its name and the linking, Linux says
+/// that it is not there, and its successor is.
+fn link(file: &Path, name: &Path) -> io::Result<()> {
+    loop {
+        match fs::hard_link(file, name) {
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound && file.exists() => {}
+            linked => return linked,
+        }
     }
 }
 
@@ -170,4 +181,32 @@ pub(crate) fn shared(path: &Path, deadline: Option<Deadline>) -> Result<File, Er
 fn fault(path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Folder { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_replaced_without_end_is_linked_every_time() {
+        const TIMES: u32 = 20_000;
+        let folder = tempfile::tempdir().unwrap();
+        let [file, other] = ["file", "other"].map(|name| folder.path().join(name));
+        fs::write(&file, "").unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    fs::write(&other, "").unwrap();
+                    fs::rename(&other, &file).unwrap();
+                }
+            });
+            let linked: io::Result<()> =
+                (0..TIMES).try_for_each(|number| link(&file, &folder.path().join(number.to_string())));
+            is_over.store(true, Relaxed);
+            linked.unwrap();
+        });
+    }
 }
