@@ -114,6 +114,9 @@ fn world(report: &Report, program: &Path, data: &Path) -> Result<()> {
     let lake = data.join("lake");
     for table in fs::read_dir(&lake).with_context(|| format!("{}", lake.display()))? {
         let table = table?;
+        if table.file_name().to_string_lossy().starts_with('.') {
+            continue; // locks, and what questions keep
+        }
         let name = format!("lake.{}_bytes_per_slot", table.file_name().to_string_lossy());
         report.figure(&name, tenths(bytes_of(&table.path())? * 10 / slots), "bytes");
     }
