@@ -258,10 +258,18 @@ fn remove_unfinished(path: &Path, folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let unfinished = entry?.path();
         if of(&unfinished) && File::open(&unfinished).is_ok_and(|file| file.try_lock().is_ok()) {
-            std::fs::remove_file(&unfinished)?;
+            remove_file(&unfinished)?;
         }
     }
     Ok(())
+}
+
+/// Removes a file; one that is not there is gone.
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 /// Whether a database has this table: whoever made the file may have been killed before it had any.

@@ -20,7 +20,7 @@ mod tables;
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    io,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -322,12 +322,7 @@ fn remove_database(path: &Path) -> Result<(), ForgetError> {
 }
 
 fn remove(path: &Path) -> Result<(), ForgetError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(ForgetError::Io { path: path.into(), source: error })
-        }
-        _ => Ok(()),
-    }
+    data_dir::remove_file(path).map_err(|source| ForgetError::Io { path: path.into(), source })
 }
 
 impl Found {

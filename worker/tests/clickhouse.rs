@@ -7,7 +7,7 @@ mod support;
 use std::{
     fmt::Write as _,
     io::Write as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -16,7 +16,7 @@ use slotkeeper::{
     sql::{self, API_BOUNDS},
 };
 use slotkeeper_query::session::Values;
-use support::small_lake;
+use support::{python::python, small_lake};
 
 /// ClickHouse in process, as Python's package index has it.
 const PACKAGE: &str = "chdb-core==26.9.0";
@@ -54,7 +54,7 @@ const QUESTIONS: [(&str, &str); 4] = [
 
 #[test]
 fn clickhouse_answers_the_same_from_the_same_files() {
-    let python = match python_with_clickhouse() {
+    let python = match python("clickhouse", "chdb", PACKAGE) {
         Ok(python) => python,
         Err(reason) => {
             eprintln!("skipped: no ClickHouse to ask: {reason}");
@@ -123,24 +123,4 @@ fn ask_clickhouse(python: &Path, questions: &[String]) -> Vec<Vec<Vec<String>>> 
     let output = asked.wait_with_output().unwrap();
     assert!(output.status.success());
     serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// A Python that has it, in a folder of its own below the build's, made once.
-fn python_with_clickhouse() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clickhouse");
-    let python = folder.join("bin/python");
-    let run = |program: &Path, arguments: &[&str]| -> Result<(), String> {
-        let output = Command::new(program)
-            .args(arguments)
-            .output()
-            .map_err(|error| format!("{}: {error}", program.display()))?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().last().unwrap_or_default();
-        if output.status.success() { Ok(()) } else { Err(format!("{} {arguments:?}: {last}", program.display())) }
-    };
-    if run(&python, &["-c", "import chdb"]).is_err() {
-        run(Path::new("python3"), &["-m", "venv", folder.to_str().unwrap()])?;
-        run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE])?;
-    }
-    Ok(python)
 }

@@ -320,15 +320,21 @@ fn a_place_that_is_not_the_lakes_own_is_refused() {
     }
 }
 
+/// A world whose lake is in its folder, with a closed day; and a bucket that has nothing yet.
+fn closed_in_a_folder(store: &mut Store, folder: &Path) -> DataDir {
+    store.make(BUCKET);
+    let data = world(folder, 300);
+    run(&data, store.port, &["lake", "advance"]);
+    run(&data, store.port, &["close", "day", "2026-10-29", "--provisional"]);
+    data
+}
+
 #[test]
 fn a_lake_of_a_folder_is_made_anew_in_a_store_with_the_books_files() {
     let Some(mut store) = Store::start() else { return };
-    store.make(BUCKET);
     let port = store.port;
     let folder = tempfile::tempdir().unwrap();
-    let data = world(folder.path(), 300);
-    run(&data, port, &["lake", "advance"]);
-    run(&data, port, &["close", "day", "2026-10-29", "--provisional"]);
+    let data = closed_in_a_folder(&mut store, folder.path());
     let derived: Vec<_> = DERIVED.into_iter().map(|table| table.name).collect();
     let expected = files(&data.lake(), &derived);
     let pacing = files(&data.lake(), &["campaign_pacing_daily"]);
@@ -351,12 +357,9 @@ fn a_lake_of_a_folder_is_made_anew_in_a_store_with_the_books_files() {
 #[test]
 fn books_that_a_killed_rebuild_did_not_carry_are_carried_before_anybody_asks() {
     let Some(mut store) = Store::start() else { return };
-    store.make(BUCKET);
     let port = store.port;
     let folder = tempfile::tempdir().unwrap();
-    let data = world(folder.path(), 300);
-    run(&data, port, &["lake", "advance"]);
-    run(&data, port, &["close", "day", "2026-10-29", "--provisional"]);
+    let data = closed_in_a_folder(&mut store, folder.path());
     let pacing = files(&data.lake(), &["campaign_pacing_daily"]);
     // As it is when it dies once the place is chosen.
     for file in ["lake.db", "lake.db-wal", "lake.db-shm"] {

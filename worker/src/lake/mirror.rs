@@ -267,8 +267,5 @@ fn seen(path: &Path) -> io::Result<(u64, u128)> {
 }
 
 fn remove(path: &Path) -> Result<(), PlaceError> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(PlaceError::Io { path: path.into(), source }),
-        _ => Ok(()),
-    }
+    data_dir::remove_file(path).map_err(|source| PlaceError::Io { path: path.into(), source })
 }

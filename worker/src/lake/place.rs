@@ -197,13 +197,18 @@ fn carry_books(data: &DataDir, to: &Files) -> Result<(), LakeError> {
     let from = Files::at(&data.lake())?;
     for table in [&CAMPAIGN_PACING_DAILY, &MAKEGOODS, &MAKEGOOD_LEDGER] {
         for file in from.below(table.name)? {
-            let bytes = from.get(&file.name)?;
-            if to.find(&file.name)?.is_none_or(|there| there != bytes) {
-                to.put(&file.name, bytes.into())?;
-            }
+            put_what_differs(to, &file.name, from.get(&file.name)?.into())?;
         }
     }
     Ok(())
+}
+
+/// Puts a file, unless it is there already.
+fn put_what_differs(to: &Files, name: &str, bytes: Vec<u8>) -> Result<(), LakeError> {
+    if to.find(name)?.is_some_and(|there| there == bytes) {
+        return Ok(());
+    }
+    to.put(name, bytes)
 }
 
 /// Puts a file of a table that is not folded (of the bookings, of the books) where the lake is, unless it is there already.
@@ -231,11 +236,7 @@ impl Shelf {
             let path = self.folder.join(name);
             return replace_file(&path, &bytes).map_err(|source| PlaceError::Io { path, source });
         };
-        let fault = |source| PlaceError::Store { url: url.clone(), source };
-        if files.find(name).map_err(fault)?.is_some_and(|there| there == bytes) {
-            return Ok(());
-        }
-        files.put(name, bytes).map_err(fault)
+        put_what_differs(files, name, bytes).map_err(|source| PlaceError::Store { url: url.clone(), source })
     }
 }
 

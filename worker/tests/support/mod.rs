@@ -4,6 +4,7 @@
 pub(crate) mod deciding;
 pub(crate) mod edge;
 pub(crate) mod facts;
+pub(crate) mod python;
 pub(crate) mod small_lake;
 
 use std::{

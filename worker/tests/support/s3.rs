@@ -4,14 +4,16 @@ use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     thread,
 };
+
+use crate::support::python::python;
 
 /// moto, as Python's package index has it.
 const PACKAGE: &str = "moto[server,s3]==5.2.5";
@@ -27,7 +29,7 @@ pub(crate) struct Store {
 impl Store {
     /// Starts one; `None`, and why on standard error, where there is none to be had. Where tests are what counts, that is a failure.
     pub(crate) fn start() -> Option<Self> {
-        let python = match python() {
+        let python = match python("moto", "moto.server, boto3", PACKAGE) {
             Ok(python) => python,
             Err(reason) => {
                 assert!(std::env::var_os("CI").is_none(), "no S3-compatible store to test with: {reason}");
@@ -77,28 +79,6 @@ impl Drop for Store {
         let _ = self.process.kill(); // it may have ended already
         let _ = self.process.wait();
     }
-}
-
-/// A Python that has it, in a folder of its own below the build's, made once. (Tests of one program may ask at once.)
-fn python() -> Result<PathBuf, String> {
-    static MADE: Mutex<()> = Mutex::new(());
-    let _one = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("moto");
-    let python = folder.join("bin/python");
-    let run = |program: &Path, arguments: &[&str]| -> Result<(), String> {
-        let output = Command::new(program)
-            .args(arguments)
-            .output()
-            .map_err(|error| format!("{}: {error}", program.display()))?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().last().unwrap_or_default();
-        if output.status.success() { Ok(()) } else { Err(format!("{} {arguments:?}: {last}", program.display())) }
-    };
-    if run(&python, &["-c", "import moto.server, boto3"]).is_err() {
-        run(Path::new("python3"), &["-m", "venv", folder.to_str().unwrap()])?;
-        run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE])?;
-    }
-    Ok(python)
 }
 
 /// What befalls a request.

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{
     Report,
-    told::{Told, bytes_of, rate, seconds, tenths},
+    told::{Told, bytes_of, rate, seconds, tables_of, tenths},
 };
 use crate::{build::Builder, stamp::clear};
 
@@ -98,12 +98,8 @@ impl World<'_> {
         let facts = totals["facts"].as_u64().context("`lake advance` said no facts")?;
         self.report.figure(&format!("{again}lake_advance.facts_per_s"), rate(facts, advanced.took), "1/s");
         if again.is_empty() {
-            for table in fs::read_dir(self.data.join("lake"))? {
-                let table = table?;
-                let name = table.file_name().to_string_lossy().into_owned();
-                if table.path().is_dir() && !name.starts_with('.') {
-                    self.bytes_per_slot(&format!("lake.{name}"), &table.path())?;
-                }
+            for (name, table) in tables_of(&self.data)? {
+                self.bytes_per_slot(&format!("lake.{name}"), &table)?;
             }
         }
         let mut longest: Option<Told> = None;

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{
     Report,
     load::rounded,
-    told::{Told, bytes_of, rate, seconds, tenths},
+    told::{Told, bytes_of, rate, seconds, tables_of, tenths},
 };
 use crate::{
     build::Builder,
@@ -112,13 +112,8 @@ fn world(report: &Report, program: &Path, data: &Path) -> Result<()> {
     report.figure("lake.advance_s", seconds(advanced.took), "s");
     report.figure("lake.advance_peak_rss_mb", advanced.rss_mb, "MB");
     let lake = data.join("lake");
-    for table in fs::read_dir(&lake).with_context(|| format!("{}", lake.display()))? {
-        let table = table?;
-        if table.file_name().to_string_lossy().starts_with('.') {
-            continue; // locks, and what questions keep
-        }
-        let name = format!("lake.{}_bytes_per_slot", table.file_name().to_string_lossy());
-        report.figure(&name, tenths(bytes_of(&table.path())? * 10 / slots), "bytes");
+    for (name, table) in tables_of(data)? {
+        report.figure(&format!("lake.{name}_bytes_per_slot"), tenths(bytes_of(&table)? * 10 / slots), "bytes");
     }
     report.figure("lake.bytes_per_slot", tenths(bytes_of(&lake)? * 10 / slots), "bytes");
     let again = run(&["lake", "advance"])?;

@@ -76,6 +76,16 @@ pub(super) fn bytes_of(path: &Path) -> Result<u64> {
     fs::read_dir(path)?.map(|entry| bytes_of(&entry?.path())).sum()
 }
 
+/// The tables of a data folder's lake: their names, and where they are. What begins with a dot is none.
+pub(super) fn tables_of(data: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let lake = data.join("lake");
+    let entries = fs::read_dir(&lake).with_context(|| format!("{}", lake.display()))?;
+    let tables: std::io::Result<Vec<_>> = entries
+        .map(|entry| entry.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path())))
+        .collect();
+    Ok(tables?.into_iter().filter(|(name, path)| path.is_dir() && !name.starts_with('.')).collect())
+}
+
 /// How many a second.
 pub(super) fn rate(count: u64, took: Duration) -> u64 {
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
